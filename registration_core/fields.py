@@ -1,0 +1,99 @@
+"""The fields of a registration that a CRM may mirror, and the groups that merge together.
+
+A **field group** is merged as one value: nobody wants one side's amount with the other side's
+currency. Who may change a group, and who wins, is declared per group in the program
+(`program.Authority`); mappings only say which way a field flows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from registration_core.contracts import FieldType
+
+
+class FieldGroup(StrEnum):
+    """Fields that belong together and are merged as one value."""
+
+    IDENTITY = "identity"
+    REGISTRATION = "registration"
+    PROTECTION = "protection"
+    PARTNER = "partner"
+    NAME = "name"
+    OWNER = "owner"
+    STAGE = "stage"
+    AMOUNT = "amount"
+    CLOSE = "close"
+    ACCOUNT = "account"
+    DETAILS = "details"
+
+
+@dataclass(frozen=True)
+class CanonicalField:
+    """One field in our own terms."""
+
+    name: str
+    type: FieldType
+    group: FieldGroup
+    label: str
+    options: tuple[str, ...] | None = None
+
+
+class SalesStage(StrEnum):
+    """How far the sale is; ours until converted, the home CRM's afterwards."""
+
+    QUALIFYING = "qualifying"
+    DEVELOPING = "developing"
+    PROPOSING = "proposing"
+    NEGOTIATING = "negotiating"
+    WON = "won"
+    LOST = "lost"
+
+    @property
+    def closed(self) -> bool:
+        """Whether the sale is over."""
+        return self in (SalesStage.WON, SalesStage.LOST)
+
+
+_T, _N, _D, _P, _R = (
+    FieldType.TEXT,
+    FieldType.NUMBER,
+    FieldType.DATE,
+    FieldType.PICKLIST,
+    FieldType.REFERENCE,
+)
+_G = FieldGroup
+
+_CATALOGUE = (
+    CanonicalField("registration_id", _T, _G.IDENTITY, "Registration id"),
+    CanonicalField("registration_number", _T, _G.IDENTITY, "Registration number"),
+    CanonicalField("registration_state", _P, _G.REGISTRATION, "Registration state"),
+    CanonicalField("reason_code", _T, _G.REGISTRATION, "Reason code"),
+    CanonicalField("partner_message", _T, _G.REGISTRATION, "Message to the partner"),
+    CanonicalField("protection_state", _P, _G.PROTECTION, "Protection state"),
+    CanonicalField("protection_starts_on", _D, _G.PROTECTION, "Protected from"),
+    CanonicalField("protection_ends_on", _D, _G.PROTECTION, "Protected until"),
+    CanonicalField("partner_name", _T, _G.PARTNER, "Partner"),
+    CanonicalField("deal_name", _T, _G.NAME, "Deal name"),
+    CanonicalField("owner", _R, _G.OWNER, "Owner in the CRM"),
+    CanonicalField("sales_stage", _P, _G.STAGE, "Sales stage", tuple(s.value for s in SalesStage)),
+    CanonicalField("actual_close_on", _D, _G.STAGE, "Actual close"),
+    CanonicalField("won_amount", _N, _G.STAGE, "Won amount"),
+    CanonicalField("loss_reason", _T, _G.STAGE, "Loss reason"),
+    CanonicalField("amount", _N, _G.AMOUNT, "Estimated amount"),
+    CanonicalField("currency", _T, _G.AMOUNT, "Currency (ISO 4217)"),
+    CanonicalField("expected_close_on", _D, _G.CLOSE, "Expected close"),
+    CanonicalField("account", _R, _G.ACCOUNT, "Account in the CRM"),
+    CanonicalField("customer_name", _T, _G.DETAILS, "Customer as the partner named it"),
+    CanonicalField("product_line", _T, _G.DETAILS, "Product line"),
+    CanonicalField("description", _T, _G.DETAILS, "Description"),
+)
+
+#: Every canonical field by name.
+FIELDS: dict[str, CanonicalField] = {f.name: f for f in _CATALOGUE}
+
+
+def members(group: FieldGroup) -> tuple[str, ...]:
+    """Return the names of the fields that merge together in this group."""
+    return tuple(f.name for f in _CATALOGUE if f.group is group)

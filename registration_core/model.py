@@ -1,0 +1,295 @@
+"""The deal and everything around it, as frozen values with aware UTC times.
+
+A registration has four axes that are never folded into one status: registration state,
+protection state, sales stage, dispute state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from registration_core.contracts import ConnectionName, Value
+from registration_core.fields import SalesStage
+from registration_core.program import ListKind, Phase, Role
+
+
+class RegistrationState(StrEnum):
+    """Where the request of the partner stands; changed by `lifecycle` alone."""
+
+    SUBMITTED = "submitted"
+    UNDER_REVIEW = "under_review"
+    MORE_INFO_NEEDED = "more_info_needed"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    CLOSED_WON = "closed_won"
+    CLOSED_LOST = "closed_lost"
+
+
+class ProtectionState(StrEnum):
+    """Whether the partner is protected against others."""
+
+    NONE = "none"
+    ACTIVE = "active"
+    EXPIRING = "expiring"
+    SUSPENDED = "suspended"
+    EXPIRED = "expired"
+    RELEASED = "released"
+    #: Two claims came to overlap by a merge of customers; both stand until decided.
+    CONTESTED = "contested"
+
+    @property
+    def standing(self) -> bool:
+        """Whether the claim keeps others out."""
+        return self in (ProtectionState.ACTIVE, ProtectionState.EXPIRING, ProtectionState.SUSPENDED)
+
+
+class DisputeState(StrEnum):
+    """Whether somebody contests the decision."""
+
+    NONE = "none"
+    OPEN = "open"
+    DECIDED = "decided"
+
+
+class ReasonCode(StrEnum):
+    """Why a registration was not approved, in words that are safe to show to a partner."""
+
+    DUP_ACTIVE = "DUP_ACTIVE"
+    DUP_SELF = "DUP_SELF"
+    VENDOR_ENGAGED = "VENDOR_ENGAGED"
+    EXISTING_CUSTOMER = "EXISTING_CUSTOMER"
+    NOT_ELIGIBLE_ACCOUNT = "NOT_ELIGIBLE_ACCOUNT"
+    COMPLIANCE = "COMPLIANCE"
+    BELOW_MINIMUM = "BELOW_MINIMUM"
+    PRODUCT_NOT_ELIGIBLE = "PRODUCT_NOT_ELIGIBLE"
+    TERRITORY = "TERRITORY"
+    INCOMPLETE = "INCOMPLETE"
+    NOT_QUALIFIED = "NOT_QUALIFIED"
+    CUSTOMER_DECLINED = "CUSTOMER_DECLINED"
+    PARTNER_STANDING = "PARTNER_STANDING"
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acts. `verified` stays False until sign-in exists: `--actor` is only a claim."""
+
+    name: str
+    host: str = ""
+    verified: bool = False
+    #: The operating-system user behind `name`, where that is known.
+    os_user: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.host}" if self.host else self.name
+
+
+#: The program itself, for automatic steps.
+SYSTEM = Actor(name="dealreg", verified=True)
+
+
+@dataclass(frozen=True)
+class Partner:
+    """A company that registers deals."""
+
+    id: str
+    code: str
+    name: str
+    tier: str
+    email: str
+    active: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Customer:
+    """The end customer as the partner typed it; evidence, never overwritten by a CRM."""
+
+    name: str
+    #: ISO 3166-1 alpha-2.
+    country: str
+    website: str = ""
+    email_domain: str = ""
+    city: str = ""
+    tax_id: str = ""
+    duns: str = ""
+
+
+@dataclass(frozen=True)
+class Registration:
+    """One deal registration."""
+
+    id: str
+    #: Public number; random, so that it reveals no sequence.
+    number: str
+    program: str
+    partner_id: str
+    submitted_by: str
+    customer: Customer
+    #: The resolved customer this registration is about.
+    customer_id: str
+    deal_name: str
+    product_line: str
+    amount: Decimal
+    currency: str
+    expected_close_on: date
+    description: str
+    state: RegistrationState
+    sales_stage: SalesStage
+    protection_state: ProtectionState
+    dispute_state: DisputeState
+    submitted_at: datetime
+    #: Order of receipt over the whole store, allocated at submit.
+    receipt_seq: int
+    #: Last change of what the conflict check matches on; a check must begin after it.
+    match_keys_changed_at: datetime
+    created_at: datetime
+    updated_at: datetime
+    #: Raised by one with every change.
+    version: int
+    reason_code: str | None = None
+    partner_message: str | None = None
+    decided_at: datetime | None = None
+    protection_starts_on: date | None = None
+    protection_ends_on: date | None = None
+    #: When a user of the home CRM took the deal over.
+    converted_at: datetime | None = None
+    actual_close_on: date | None = None
+    won_amount: Decimal | None = None
+    loss_reason: str | None = None
+    contact_name: str = ""
+    contact_email: str = ""
+    #: Role of each connection, decided by the program at submit and frozen at approval.
+    roles: Mapping[ConnectionName, Role] = field(default_factory=dict)
+    #: Account (and later owner) in each CRM: the CRM's own ids, by connection.
+    accounts: Mapping[ConnectionName, str] = field(default_factory=dict)
+    owners: Mapping[ConnectionName, str] = field(default_factory=dict)
+    custom: Mapping[str, Value] = field(default_factory=dict)
+
+    @property
+    def home(self) -> ConnectionName:
+        """The connection whose opportunity is the forecast one."""
+        return next(name for name, role in self.roles.items() if role is Role.HOME)
+
+    @property
+    def phase(self) -> Phase:
+        """Whether the home CRM has taken the deal over."""
+        return Phase.CONVERTED if self.converted_at else Phase.REGISTERED
+
+
+class ClaimState(StrEnum):
+    """Whether a claim keeps its slot."""
+
+    STANDING = "standing"
+    CONTESTED = "contested"
+    RELEASED = "released"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The protection of one customer, one product line, one slot."""
+
+    id: str
+    registration_id: str
+    customer_id: str
+    product_line: str
+    slot: int
+    state: ClaimState
+    starts_on: date
+    ends_on: date
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account of a CRM as the account directory keeps it."""
+
+    connection: ConnectionName
+    object: str
+    record_id: str
+    name: str
+    country: str
+    city: str
+    domain: str
+    tax_id: str
+    duns: str
+    owner: str
+    lists: frozenset[ListKind]
+    #: The CRM's clock when it was read.
+    read_at: datetime
+
+
+class Band(StrEnum):
+    """How sure a match is."""
+
+    STRONG = "strong"
+    REVIEW = "review"
+
+
+class FindingKind(StrEnum):
+    """What a conflict check can find."""
+
+    DIRECT_ACCOUNT = "direct_account"
+    OPEN_OPPORTUNITY = "open_opportunity"
+    HOUSE_ACCOUNT = "house_account"
+    DO_NOT_CALL = "do_not_call"
+    ACTIVE_REGISTRATION = "active_registration"
+    PENDING_REGISTRATION = "pending_registration"
+    SAME_PARTNER_DUPLICATE = "same_partner_duplicate"
+    AMBIGUOUS_MATCH = "ambiguous_match"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Somebody else's possible claim on the customer, with the evidence for it."""
+
+    kind: FindingKind
+    band: Band
+    #: What matched: `tax_id`, `duns`, `domain`, `name_country`.
+    matched_on: tuple[str, ...]
+    #: Internal wording; never shown to a partner.
+    summary: str
+    connection: ConnectionName | None = None
+    record_id: str | None = None
+    registration_id: str | None = None
+    #: Who has to decide because of this finding; empty for any approver.
+    decides: str = ""
+    evidence: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one connection answered to a check."""
+
+    connection: ConnectionName
+    complete: bool
+    #: The CRM's clock up to which it is certain; None if it was not read.
+    as_of: datetime | None
+    reason: str = ""
+    #: A person may override stale evidence, but not an unread connection or a shrunken list.
+    overridable: bool = False
+
+
+@dataclass(frozen=True)
+class ConflictCheck:
+    """What was asked and answered before a decision."""
+
+    id: str
+    registration_id: str
+    began_at: datetime
+    finished_at: datetime
+    policy_version: str
+    matcher_version: str
+    readings: tuple[Reading, ...]
+    findings: tuple[Finding, ...]
+    accounts: Mapping[ConnectionName, str] = field(default_factory=dict)
+
+    @property
+    def incomplete(self) -> tuple[Reading, ...]:
+        """The connections that could not be read completely; empty when the check is complete."""
+        return tuple(r for r in self.readings if not r.complete)

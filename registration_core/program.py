@@ -1,0 +1,171 @@
+"""A deal registration program's rules as a value: who is asked, who is protected, who may write.
+
+Read from `programs/*.yaml` by `config`; everything here is pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+from registration_core.contracts import Condition, ConnectionName, FieldType
+from registration_core.fields import FieldGroup
+
+#: Writers and winners that are not a connection's name.
+STORE, HOME, MIRRORS, MANUAL = "store", "home", "mirrors", "manual"
+
+
+class Role(StrEnum):
+    """What a connection is to one registration."""
+
+    #: Its opportunity is the forecast one; exactly one per registration, frozen at approval.
+    HOME = "home"
+    #: Carries our fields, both ways, on an object kept out of the forecast.
+    MIRROR = "mirror"
+    #: Read for checks, never written.
+    CHECK_ONLY = "check_only"
+
+
+class Phase(StrEnum):
+    """Before or after a user of the home CRM has taken the deal over."""
+
+    REGISTERED = "registered"
+    CONVERTED = "converted"
+
+
+@dataclass(frozen=True)
+class Authority:
+    """Who may change a field group, and who wins when two did.
+
+    `writers` holds `store`, `home`, `mirrors` or a connection's name; `wins` is `store`, `home`,
+    a connection's name, or `manual`: the conflict stays open for a person.
+    """
+
+    writers: frozenset[str]
+    wins: str
+
+    def may_write(self, connection: ConnectionName, role: Role) -> bool:
+        """Whether a change made in this connection is taken."""
+        side = HOME if role is Role.HOME else MIRRORS
+        return side in self.writers or connection in self.writers
+
+    @property
+    def store_may_write(self) -> bool:
+        """Whether a change made here is pushed."""
+        return STORE in self.writers
+
+    def wins_against_store(self, connection: ConnectionName, role: Role) -> bool | None:
+        """True if the connection's value wins, False if the store's, None if a person decides."""
+        if self.wins == MANUAL:
+            return None
+        if self.wins == STORE:
+            return False
+        return (self.wins == HOME and role is Role.HOME) or self.wins == connection
+
+
+class Exclusivity(StrEnum):
+    """How many partners one product line protects for one customer."""
+
+    EXCLUSIVE = "exclusive"
+    SHARED = "shared"
+    OPEN = "open"
+
+
+@dataclass(frozen=True)
+class ProductLine:
+    """A leaf of the product catalogue with its protection rule."""
+
+    code: str
+    label: str
+    exclusivity: Exclusivity
+    #: Slots of a shared line; 1 for exclusive, 0 for open.
+    slots: int
+
+
+class ListKind(StrEnum):
+    """The lists a customer may be on."""
+
+    DIRECT = "direct"
+    HOUSE = "house"
+    DO_NOT_CALL = "do_not_call"
+
+
+@dataclass(frozen=True)
+class AccountList:
+    """One list in one connection: the predicate that says who is on it, and a canary."""
+
+    kind: ListKind
+    connection: ConnectionName
+    where: tuple[Condition, ...]
+    #: Id-like value of an account that must always be found on the list, by tax id.
+    canary_tax_id: str
+
+
+@dataclass(frozen=True)
+class LowRiskRule:
+    """What may be approved without a person: complete fresh check, no finding, and this."""
+
+    amount_at_most: Decimal
+    currency: str
+    partner_tiers: frozenset[str]
+
+
+@dataclass(frozen=True)
+class HomeRule:
+    """Which connection is home for registrations of these territories; first fit wins."""
+
+    connection: ConnectionName
+    #: Customer countries (ISO 3166-1 alpha-2); empty means everywhere.
+    countries: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class CustomField:
+    """A field that only this program has."""
+
+    name: str
+    type: FieldType
+    label: str
+    required: bool = False
+    options: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Program:
+    """The rules of one program, at one version (a digest of the file's content)."""
+
+    name: str
+    version: str
+    homes: tuple[HomeRule, ...]
+    mirrors: tuple[ConnectionName, ...]
+    check_only: tuple[ConnectionName, ...]
+    #: Connections that must be read completely and freshly before an approval; never empty.
+    required_connections: tuple[ConnectionName, ...]
+    #: Oldest evidence that still counts, by connection, in seconds.
+    freshness_seconds: Mapping[ConnectionName, int]
+    product_lines: Mapping[str, ProductLine]
+    lists: tuple[AccountList, ...]
+    #: Who decides on registrations for accounts on a list, by list (operating-system user).
+    list_owners: Mapping[ListKind, str]
+    protection_days: int
+    currencies: frozenset[str]
+    #: No registration above or below; in any of `currencies`, compared as numbers.
+    amount_at_least: Decimal
+    low_risk: LowRiskRule | None
+    authority: Mapping[FieldGroup, Mapping[Phase, Authority]]
+    custom_fields: Mapping[str, CustomField] = field(default_factory=dict)
+    #: A list below this share of its last complete count makes the check incomplete.
+    list_shrink_limit: Decimal = Decimal("0.8")
+
+    def home_for(self, country: str) -> ConnectionName:
+        """Return the home connection for a customer's country; the last rule fits everywhere."""
+        return next(r.connection for r in self.homes if not r.countries or country in r.countries)
+
+    def roles_for(self, country: str) -> dict[ConnectionName, Role]:
+        """Return the role of every connection of the program for a customer's country."""
+        home = self.home_for(country)
+        roles = {name: Role.CHECK_ONLY for name in self.check_only}
+        roles |= {name: Role.MIRROR for name in self.mirrors}
+        return roles | {home: Role.HOME}
