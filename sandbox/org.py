@@ -47,5 +47,8 @@ class Org(Protocol):
     def seed(self) -> None:
         """Fill a new org: users, stages, currencies, accounts of `sandbox/data/accounts.json`."""
 
+    def expire_tokens(self) -> None:
+        """Make every access token handed out so far worthless."""
+
     def deliveries(self, events: list[Event], webhook_base: str) -> list[Delivery]:
         """Word these events as the vendor's webhooks, or none for objects without a subscription."""

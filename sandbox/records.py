@@ -65,7 +65,9 @@ class Event:
 class RecordStore:
     """All records of one org, thread-safe; `path` None keeps them in memory only."""
 
-    def __init__(self, clock: Clock, new_id: Callable[[str], str], path: Path | None = None) -> None:
+    def __init__(
+        self, clock: Clock, new_id: Callable[[str], str], path: Path | None = None
+    ) -> None:
         self.clock = clock
         self._new_id = new_id
         self._lock = threading.RLock()
@@ -101,6 +103,11 @@ class RecordStore:
             row = self._rows.get(object_name, {}).get(record_id)
             return row if row is not None and (deleted or not row.deleted) else None
 
+    def objects(self) -> list[str]:
+        """Return the names of all objects that have, or ever had, a record."""
+        with self._lock:
+            return sorted(self._rows)
+
     def rows(self, object_name: str, *, deleted: bool = False) -> list[Row]:
         """Return all records of an object, oldest first."""
         with self._lock:
@@ -125,7 +132,9 @@ class RecordStore:
             )
             row.history = [Change(n, None, v, now, by) for n, v in row.fields.items()]
             self._rows.setdefault(object_name, {})[row.id] = row
-            self._commit(row, Event("created", object_name, row.id, dict(row.fields), now, by, row.version))
+            self._commit(
+                row, Event("created", object_name, row.id, dict(row.fields), now, by, row.version)
+            )
             return row
 
     def update(self, row: Row, fields: Mapping[str, Json], by: str) -> Row:
@@ -183,7 +192,9 @@ class RecordStore:
     def _commit(self, row: Row, event: Event) -> None:
         body = json.dumps(asdict(row), default=datetime.isoformat)
         with self._file:
-            self._file.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", (row.object, row.id, body))
+            self._file.execute(
+                "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", (row.object, row.id, body)
+            )
         for listener in self._listeners:
             listener(event)
 

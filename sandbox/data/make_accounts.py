@@ -21,20 +21,79 @@ BACKGROUND = 200
 CRMS = ("salesforce", "dynamics365", "hubspot")
 TARGET = Path(__file__).with_name("accounts.json")
 
-STARTS = tuple(
-    "Aldin Bram Cald Eller Fen Garth Hask Ingel Jorv Kelm Lusk Marl Neth Orm Pell Quern Rav Sked "
-    "Thorn Ulver Vang Wyn Yarrow Zell".split()
+STARTS = (
+    "Aldin",
+    "Bram",
+    "Cald",
+    "Eller",
+    "Fen",
+    "Garth",
+    "Hask",
+    "Ingel",
+    "Jorv",
+    "Kelm",
+    "Lusk",
+    "Marl",
+    "Neth",
+    "Orm",
+    "Pell",
+    "Quern",
+    "Rav",
+    "Sked",
+    "Thorn",
+    "Ulver",
+    "Vang",
+    "Wyn",
+    "Yarrow",
+    "Zell",
 )
-ENDS = tuple("beck bridge croft dale feld gate holt ley mark moor stead thwaite vik wick".split())
+ENDS = (
+    "beck",
+    "bridge",
+    "croft",
+    "dale",
+    "feld",
+    "gate",
+    "holt",
+    "ley",
+    "mark",
+    "moor",
+    "stead",
+    "thwaite",
+    "vik",
+    "wick",
+)
 TRADES = {
-    "en": (
-        "Logistics;Foods;Biosciences;Robotics;Software;Packaging;Instruments;Energy;Health;Capital;"
-        "Marine;Textiles;Analytics;Plastics;Water;Rail"
-    ).split(";"),
-    "de": "Maschinenbau;Logistik;Chemie;Werkzeuge;Lebensmittel;Verpackung;Messtechnik".split(";"),
-    "fr": "Logistique;Énergie;Industries;Emballage;Santé;Agroalimentaire".split(";"),
-    "nl": "Logistiek;Voeding;Techniek;Verpakking".split(";"),
-    "nordic": "Energi;Marin;Logistikk;Teknik;Bygg".split(";"),
+    "en": [
+        "Logistics",
+        "Foods",
+        "Biosciences",
+        "Robotics",
+        "Software",
+        "Packaging",
+        "Instruments",
+        "Energy",
+        "Health",
+        "Capital",
+        "Marine",
+        "Textiles",
+        "Analytics",
+        "Plastics",
+        "Water",
+        "Rail",
+    ],
+    "de": [
+        "Maschinenbau",
+        "Logistik",
+        "Chemie",
+        "Werkzeuge",
+        "Lebensmittel",
+        "Verpackung",
+        "Messtechnik",
+    ],
+    "fr": ["Logistique", "Énergie", "Industries", "Emballage", "Santé", "Agroalimentaire"],
+    "nl": ["Logistiek", "Voeding", "Techniek", "Verpakking"],
+    "nordic": ["Energi", "Marin", "Logistikk", "Teknik", "Bygg"],
 }
 
 
