@@ -7,10 +7,11 @@ currency. Who may change a group, and who wins, is declared per group in the pro
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from registration_core.contracts import FieldType
+from registration_core.contracts import FieldSchema, FieldType, ObjectSchema
 
 
 class FieldGroup(StrEnum):
@@ -97,3 +98,12 @@ FIELDS: dict[str, CanonicalField] = {f.name: f for f in _CATALOGUE}
 def members(group: FieldGroup) -> tuple[str, ...]:
     """Return the names of the fields that merge together in this group."""
     return tuple(f.name for f in _CATALOGUE if f.group is group)
+
+
+def schema(custom: Iterable[CanonicalField] = ()) -> ObjectSchema:
+    """Describe our side of a mapping, as the mapping checker wants it."""
+    described = {
+        f.name: FieldSchema(name=f.name, type=f.type, label=f.label, options=f.options)
+        for f in (*_CATALOGUE, *custom)
+    }
+    return ObjectSchema(name="registration", label="Registration", fields=described)

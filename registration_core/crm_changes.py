@@ -1,0 +1,231 @@
+"""What a CRM's users change about a registration, taken through the lifecycle.
+
+The field group is the unit: a group that the lifecycle refuses is told back and the other
+groups flow. Closing in the home CRM closes the registration, records the attribution once and
+frees the protection; reopening takes the protection again, or opens a dispute without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import func, select
+
+from registration_core import protection
+from registration_core.contracts import ConnectionName, Fields
+from registration_core.errors import AlreadyProtected, DomainRefusal, InvalidInput
+from registration_core.fields import FieldGroup, SalesStage
+from registration_core.lifecycle import Move, advance
+from registration_core.model import DisputeState, ProtectionState, Registration, RegistrationState
+from registration_core.program import Program, Role
+from registration_core.store import audit, repository, work
+from registration_core.store.database import UnitOfWork
+from registration_core.store.tables import AttributionRow
+from registration_core.use_cases import subject_of
+
+
+@dataclass(frozen=True)
+class Applied:
+    """The registration after a CRM's changes, and the groups that were refused, with reasons."""
+
+    registration: Registration
+    refused: Mapping[FieldGroup, str]
+
+
+def canonical(registration: Registration, connection: ConnectionName, partner_name: str) -> Fields:
+    """Return the registration's fields as one connection should hold them."""
+    r = registration
+    return {
+        "registration_id": r.id,
+        "registration_number": r.number,
+        "registration_state": r.state.value,
+        "reason_code": r.reason_code,
+        "partner_message": r.partner_message,
+        "protection_state": r.protection_state.value,
+        "protection_starts_on": r.protection_starts_on,
+        "protection_ends_on": r.protection_ends_on,
+        "partner_name": partner_name,
+        "deal_name": r.deal_name,
+        "owner": r.owners.get(connection),
+        "sales_stage": r.sales_stage.value,
+        "actual_close_on": r.actual_close_on,
+        "won_amount": r.won_amount,
+        "loss_reason": r.loss_reason,
+        "amount": r.amount,
+        "currency": r.currency,
+        "expected_close_on": r.expected_close_on,
+        "account": r.accounts.get(connection),
+        "customer_name": r.customer.name,
+        "product_line": r.product_line,
+        "description": r.description or None,
+        **r.custom,
+    }
+
+
+def apply(
+    unit: UnitOfWork,
+    registration: Registration,
+    connection: ConnectionName,
+    changes: Mapping[FieldGroup, Fields],
+    program: Program,
+) -> Applied:
+    """Take the changes of each group from a CRM; the registration must be locked by the caller.
+
+    Idempotent: changes that already hold change nothing.
+    """
+    current, refused, taken = registration, dict[FieldGroup, str](), dict[str, str]()
+    for group, fields in changes.items():
+        try:
+            changed = _take(unit, current, connection, group, fields, program)
+        except DomainRefusal as refusal:
+            refused[group] = refusal.message
+            continue
+        if changed != current:
+            taken |= {name: str(value) for name, value in fields.items()}
+            current = changed
+    if current == registration:
+        return Applied(registration, refused)
+    saved = repository.save(unit.session, current, unit.now)
+    audit.record(
+        unit, subject_of(saved), "change in CRM", {"connection": connection, "changes": taken}
+    )
+    work.request_push(unit, saved)
+    return Applied(saved, refused)
+
+
+def convert(unit: UnitOfWork, registration: Registration, because: str) -> Registration:
+    """Note that the home CRM has taken the deal over; idempotent. The caller holds the lock."""
+    if registration.converted_at is not None:
+        return registration
+    saved = repository.save(unit.session, replace(registration, converted_at=unit.now), unit.now)
+    audit.record(unit, subject_of(saved), "convert", {"because": because})
+    work.request_push(unit, saved)
+    return saved
+
+
+def _take(
+    unit: UnitOfWork,
+    before: Registration,
+    connection: ConnectionName,
+    group: FieldGroup,
+    fields: Fields,
+    program: Program,
+) -> Registration:
+    if group is FieldGroup.STAGE:
+        return _stage(unit, before, connection, fields, program)
+    if group is FieldGroup.OWNER:
+        return replace(before, owners=_with(before.owners, connection, fields["owner"]))
+    if group is FieldGroup.ACCOUNT:
+        accounts = _with(before.accounts, connection, fields["account"])
+        if accounts != before.accounts:
+            work.request_check(unit, before.id, f"the account was changed in {connection}")
+        return replace(before, accounts=accounts)
+    return replace(before, **_checked(fields))
+
+
+def _checked(fields: Fields) -> dict[str, Any]:
+    """Refuse values that a registration cannot hold."""
+    wanted = {"deal_name": str, "amount": Decimal, "currency": str, "expected_close_on": date}
+    for name, value in fields.items():
+        if name not in wanted:
+            raise InvalidInput(f"{name} is not changed by a CRM.", field=name)
+        if not isinstance(value, wanted[name]):
+            raise InvalidInput(f"{name} cannot be {value!r}.", field=name)
+    return dict(fields)
+
+
+def _with(
+    ids: Mapping[ConnectionName, str], connection: ConnectionName, value: object
+) -> dict[ConnectionName, str]:
+    rest = {name: record_id for name, record_id in ids.items() if name != connection}
+    return rest if value is None else {**rest, connection: str(value)}
+
+
+def _stage(
+    unit: UnitOfWork,
+    before: Registration,
+    connection: ConnectionName,
+    fields: Fields,
+    program: Program,
+) -> Registration:
+    rest: dict[str, Any] = {name: value for name, value in fields.items() if name != "sales_stage"}
+    after = replace(before, **rest)
+    stage = SalesStage(str(fields.get("sales_stage", before.sales_stage)))
+    if stage is before.sales_stage:
+        return after
+    after = replace(after, sales_stage=stage)
+    if before.roles.get(connection) is Role.HOME and after.converted_at is None:
+        after = replace(after, converted_at=unit.now)
+    if before.sales_stage.closed and before.state is not RegistrationState.APPROVED:
+        after = _reopen(unit, after, program)
+    if not stage.closed:
+        return replace(after, actual_close_on=None, won_amount=None, loss_reason=None)
+    move = Move.WIN if stage is SalesStage.WON else Move.LOSE
+    after = replace(
+        after,
+        state=advance(after.state, move, after.number),
+        actual_close_on=after.actual_close_on or unit.now.date(),
+    )
+    if stage is SalesStage.WON:
+        after = replace(
+            after, won_amount=after.won_amount if after.won_amount is not None else after.amount
+        )
+        _attribute(unit, after)
+    return protection.release(unit, after, ProtectionState.RELEASED)
+
+
+def _reopen(unit: UnitOfWork, closed: Registration, program: Program) -> Registration:
+    state = advance(closed.state, Move.REOPEN, closed.number)
+    _reverse_attribution(unit, closed.id)
+    reopened = replace(closed, state=state, actual_close_on=None, won_amount=None, loss_reason=None)
+    try:
+        return protection.claim(unit, reopened, program, starts_on=unit.now.date())
+    except AlreadyProtected as refusal:
+        audit.record(
+            unit,
+            subject_of(closed),
+            "open dispute",
+            {"because": f"reopened, but {refusal.message}"},
+        )
+        return replace(reopened, dispute_state=DisputeState.OPEN)
+
+
+def _attribute(unit: UnitOfWork, won: Registration) -> None:
+    """Record the provisional credit of this win; a second call for the same win adds nothing."""
+    open_credit = select(AttributionRow).where(
+        AttributionRow.registration_id == won.id, AttributionRow.reversed_at.is_(None)
+    )
+    if unit.session.scalars(open_credit).first() is not None:
+        return
+    wins = unit.session.scalar(
+        select(func.count())
+        .select_from(AttributionRow)
+        .where(AttributionRow.registration_id == won.id)
+    )
+    unit.session.add(
+        AttributionRow(
+            id=unit.ids.new(), registration_id=won.id, win=(wins or 0) + 1, partner_id=won.partner_id,
+            kind="provisional", amount=won.won_amount, currency=won.currency, recorded_at=unit.now,
+            reversed_at=None,
+        )
+    )  # fmt: skip
+    audit.record(
+        unit, subject_of(won), "record attribution", {"amount": won.won_amount, "currency": won.currency},
+        partner={"credited": str(won.won_amount), "currency": won.currency},
+    )  # fmt: skip
+
+
+def _reverse_attribution(unit: UnitOfWork, registration_id: str) -> None:
+    open_credit = select(AttributionRow).where(
+        AttributionRow.registration_id == registration_id, AttributionRow.reversed_at.is_(None)
+    )
+    for row in unit.session.scalars(open_credit):
+        row.reversed_at = unit.now
+        audit.record(
+            unit, f"registration:{registration_id}", "reverse attribution", {"win": row.win},
+            partner={"message": "The credit was taken back because the deal was reopened."},
+        )  # fmt: skip

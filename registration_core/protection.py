@@ -1,0 +1,128 @@
+"""One protection where the program says exclusive (law 7): claims, slots, and the lock.
+
+Check-then-insert protects twice; so every decision about claims is made while holding one
+store-wide lock, and a partial unique index stands behind it. On SQLite the write transaction
+itself is the lock; on PostgreSQL the row is locked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+from sqlalchemy import select
+
+from registration_core import customers
+from registration_core.errors import AlreadyProtected
+from registration_core.matching import customer_keys
+from registration_core.model import ClaimState, ProtectionState, Registration
+from registration_core.program import Exclusivity, Program
+from registration_core.store import repository
+from registration_core.store.database import UnitOfWork
+from registration_core.store.tables import ClaimRow, StoreLockRow
+
+_LOCK = "protection"
+
+
+def hold_lock(unit: UnitOfWork) -> StoreLockRow:
+    """Take the store-wide protection lock until the commit, and return its row."""
+    row = unit.session.scalars(
+        select(StoreLockRow)
+        .where(StoreLockRow.name == _LOCK)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one()
+    return row
+
+
+def next_receipt(unit: UnitOfWork) -> int:
+    """Allocate the next receipt sequence number; gapless in the order of commits."""
+    row = hold_lock(unit)
+    row.receipt_seq += 1
+    return row.receipt_seq
+
+
+def claim(
+    unit: UnitOfWork, registration: Registration, program: Program, starts_on: date
+) -> Registration:
+    """Give a registration its claim, under the lock; `AlreadyProtected` if no slot is free.
+
+    The customer and the clash are resolved again here, because both may have moved since the
+    check. Returns the registration with its protection; the caller saves it.
+    """
+    hold_lock(unit)
+    customer_id = customers.resolve(
+        unit, registration.customer.name, customer_keys(registration.customer)
+    )
+    ends_on = starts_on + timedelta(days=program.protection_days)
+    line = program.product_lines[registration.product_line]
+    if line.exclusivity is not Exclusivity.OPEN:
+        slot = _free_slot(unit, registration, customer_id, line.slots)
+        unit.session.add(
+            ClaimRow(
+                id=unit.ids.new(),
+                registration_id=registration.id,
+                customer_id=customer_id,
+                product_line=registration.product_line,
+                slot=slot,
+                state=ClaimState.STANDING.value,
+                starts_on=starts_on,
+                ends_on=ends_on,
+            )
+        )
+        unit.session.flush()
+    return replace(
+        registration,
+        customer_id=customer_id,
+        protection_state=ProtectionState.ACTIVE,
+        protection_starts_on=starts_on,
+        protection_ends_on=ends_on,
+    )
+
+
+def extend(unit: UnitOfWork, registration: Registration, days: int) -> Registration:
+    """Move the end of a standing protection; the caller saves it."""
+    hold_lock(unit)
+    if registration.protection_ends_on is None or not registration.protection_state.standing:
+        raise AlreadyProtected(
+            f"{registration.number} has no standing protection to extend.",
+            hint=f"Type: dealreg registration show {registration.number}",
+        )
+    ends_on = registration.protection_ends_on + timedelta(days=days)
+    for row in _claims_of(unit, registration.id):
+        row.ends_on = ends_on
+    return replace(
+        registration, protection_ends_on=ends_on, protection_state=ProtectionState.ACTIVE
+    )
+
+
+def release(unit: UnitOfWork, registration: Registration, to: ProtectionState) -> Registration:
+    """Free every slot of a registration; the caller saves it. Idempotent."""
+    hold_lock(unit)
+    for row in _claims_of(unit, registration.id):
+        row.state = ClaimState.RELEASED.value
+    return replace(registration, protection_state=to)
+
+
+def _claims_of(unit: UnitOfWork, registration_id: str) -> list[ClaimRow]:
+    return list(
+        unit.session.scalars(
+            select(ClaimRow).where(
+                ClaimRow.registration_id == registration_id,
+                ClaimRow.state != ClaimState.RELEASED.value,
+            )
+        )
+    )
+
+
+def _free_slot(unit: UnitOfWork, registration: Registration, customer_id: str, slots: int) -> int:
+    taken = repository.standing_claims(unit.session, customer_id, registration.product_line)
+    others = [claim for claim in taken if claim.registration_id != registration.id]
+    free = set(range(1, slots + 1)) - {claim.slot for claim in others}
+    if not free:
+        raise AlreadyProtected(
+            f"{registration.number} cannot be protected: every slot for {registration.customer.name} "
+            f"and {registration.product_line} is taken.",
+            hint=f"Type: dealreg approval reject {registration.number} --reason DUP_ACTIVE",
+        )
+    return min(free)

@@ -1,0 +1,207 @@
+"""The audit trail: append-only, hash-chained per subject, with chained checkpoints over all heads.
+
+Each event carries two projections, internal and partner-safe. Personal values are chained as
+keyed digests and kept, with their keys, where both can be erased: an erasure leaves the chain
+verifiable and nothing to guess.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from registration_core.store.database import UnitOfWork
+from registration_core.store.tables import AuditCheckpointRow, AuditEventRow, AuditPersonalRow
+
+_START = "0" * 64
+
+
+@dataclass(frozen=True)
+class Break:
+    """A place where the trail does not verify."""
+
+    subject: str
+    seq: int
+    what: str
+
+
+def record(
+    unit: UnitOfWork,
+    subject: str,
+    action: str,
+    internal: Mapping[str, Any],
+    *,
+    partner: Mapping[str, Any] | None = None,
+    personal: Mapping[str, str] | None = None,
+) -> None:
+    """Append one event to a subject's chain, in the caller's transaction."""
+    last = unit.session.execute(
+        select(AuditEventRow.seq, AuditEventRow.hash)
+        .where(AuditEventRow.subject == subject)
+        .order_by(AuditEventRow.seq.desc())
+        .limit(1)
+    ).first()
+    seq, previous = (last.seq + 1, last.hash) if last else (1, _START)
+    digests = {}
+    for name, value in sorted((personal or {}).items()):
+        key = unit.ids.secret()
+        digests[name] = _digest(key, value)
+        unit.session.add(
+            AuditPersonalRow(subject=subject, seq=seq, name=name, value=value, key=key)
+        )
+    body = json.dumps(
+        {
+            "subject": subject,
+            "seq": seq,
+            "at": unit.now.isoformat(),
+            "actor": str(unit.actor),
+            "verified": unit.actor.verified,
+            "action": action,
+            "internal": _plain(internal),
+            "partner": _plain(partner or {}),
+            "personal": digests,
+            "previous": previous,
+        },
+        sort_keys=True,
+        ensure_ascii=False,
+    )
+    unit.session.add(
+        AuditEventRow(
+            subject=subject, seq=seq, at=unit.now, action=action, body=body, hash=_hash(body)
+        )
+    )
+    unit.session.flush()
+
+
+def checkpoint(unit: UnitOfWork) -> int:
+    """Chain a digest over the newest hash of every subject; returns how many subjects it covers."""
+    heads = _heads(unit.session)
+    last = unit.session.scalars(
+        select(AuditCheckpointRow).order_by(AuditCheckpointRow.seq.desc()).limit(1)
+    ).first()
+    if last is not None and last.heads == heads:
+        return len(heads)
+    previous, seq = (last.hash, last.seq + 1) if last else (_START, 1)
+    unit.session.add(
+        AuditCheckpointRow(
+            seq=seq, at=unit.now, heads=heads, hash=_checkpoint_hash(previous, heads)
+        )
+    )
+    return len(heads)
+
+
+def events(session: Session, subject: str) -> list[dict[str, Any]]:
+    """Return a subject's events, oldest first, as they were recorded."""
+    rows = session.scalars(
+        select(AuditEventRow).where(AuditEventRow.subject == subject).order_by(AuditEventRow.seq)
+    )
+    return [json.loads(row.body) for row in rows]
+
+
+def erase(unit: UnitOfWork, subject: str) -> int:
+    """Erase the personal values of a subject and their keys; the chain still verifies."""
+    gone = unit.session.execute(
+        delete(AuditPersonalRow)
+        .where(AuditPersonalRow.subject == subject)
+        .returning(AuditPersonalRow.seq)
+    ).all()
+    record(unit, subject, "erase personal data", {"values": len(gone)})
+    return len(gone)
+
+
+def verify(session: Session) -> tuple[int, list[Break]]:
+    """Check every chain, every kept personal value and every checkpoint.
+
+    Returns the number of events read and every place that does not verify.
+    """
+    breaks: list[Break] = []
+    seen: dict[tuple[str, int], str] = {}
+    bodies: dict[tuple[str, int], dict[str, Any]] = {}
+    for row, problem in _chain(session):
+        seen[row.subject, row.seq] = row.hash
+        if problem:
+            breaks.append(Break(row.subject, row.seq, problem))
+        else:
+            bodies[row.subject, row.seq] = json.loads(row.body)
+    for personal in session.scalars(select(AuditPersonalRow)):
+        body = bodies.get((personal.subject, personal.seq))
+        expected = body["personal"].get(personal.name, "") if body else ""
+        if not hmac.compare_digest(expected, _digest(personal.key, personal.value)):
+            breaks.append(
+                Break(personal.subject, personal.seq, f"personal value {personal.name} was changed")
+            )
+    breaks.extend(_verify_checkpoints(session, seen))
+    return len(seen), breaks
+
+
+def _chain(session: Session) -> Iterator[tuple[AuditEventRow, str]]:
+    subject, seq, previous = "", 0, _START
+    rows = select(AuditEventRow).order_by(AuditEventRow.subject, AuditEventRow.seq)
+    for row in session.scalars(rows.execution_options(yield_per=1000)):
+        if row.subject != subject:
+            subject, seq, previous = row.subject, 0, _START
+        yield row, _event_problem(row, seq + 1, previous)
+        seq, previous = row.seq, row.hash
+
+
+def _event_problem(row: AuditEventRow, seq: int, previous: str) -> str:
+    if row.hash != _hash(row.body):
+        return "the event was changed"
+    body = json.loads(row.body)
+    stated = (body["subject"], body["seq"], body["action"], body["at"])
+    if stated != (row.subject, row.seq, row.action, row.at.isoformat()):
+        return "the event's columns were changed"
+    if row.seq != seq:
+        return f"event {seq} is missing"
+    return "" if body["previous"] == previous else "the event does not follow the one before it"
+
+
+def _verify_checkpoints(session: Session, seen: Mapping[tuple[str, int], str]) -> Iterator[Break]:
+    previous = _START
+    for point in session.scalars(select(AuditCheckpointRow).order_by(AuditCheckpointRow.seq)):
+        if point.hash != _checkpoint_hash(previous, point.heads):
+            yield Break("checkpoint", point.seq, "the checkpoint was changed")
+        previous = point.hash
+        for subject, seq, head in point.heads:
+            if seen.get((subject, seq)) != head:
+                yield Break(
+                    subject, seq, f"the event of checkpoint {point.seq} is missing or changed"
+                )
+
+
+def _heads(session: Session) -> list[Any]:
+    heads: dict[str, list[Any]] = {}
+    rows = session.execute(
+        select(AuditEventRow.subject, AuditEventRow.seq, AuditEventRow.hash).order_by(
+            AuditEventRow.subject, AuditEventRow.seq
+        )
+    )
+    for subject, seq, digest in rows:
+        heads[subject] = [subject, seq, digest]
+    return list(heads.values())
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value if isinstance(value, str | int | bool | list | dict | None) else str(value)
+        for name, value in values.items()
+    }
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _digest(key: str, value: str) -> str:
+    return hmac.new(key.encode(), value.encode(), hashlib.sha256).hexdigest()
+
+
+def _checkpoint_hash(previous: str, heads: list[Any]) -> str:
+    return _hash(previous + json.dumps(heads, sort_keys=True))

@@ -1,0 +1,156 @@
+"""The store's engine and its transactions, the same on SQLite and PostgreSQL.
+
+SQLite: WAL, `synchronous=FULL`, and every write transaction is `BEGIN IMMEDIATE`, so that a
+committed row survives a power cut and two processes never write over each other.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from registration_core.errors import DealregError
+from registration_core.ids import Ids
+from registration_core.model import SYSTEM, Actor
+
+
+class StoreUnavailable(DealregError):
+    """The store's database cannot be reached."""
+
+    code = "store_unavailable"
+
+
+@dataclass
+class UnitOfWork:
+    """One write transaction: its session, who acts, and the one time that all of it happens at."""
+
+    session: Session
+    actor: Actor
+    now: datetime
+    ids: Ids
+    #: Kinds of work that this commit makes due, for example `push:salesforce`.
+    nudges: set[str] = field(default_factory=set)
+
+
+class Database:
+    """Engine, transactions, and the proof that none is open while a CRM is called."""
+
+    def __init__(
+        self, url: str, clock: Callable[[], datetime], rng: random.Random, pool_size: int = 10
+    ) -> None:
+        self.url = url
+        self.clock = clock
+        self.ids = Ids(clock, rng)
+        self.engine = _engine(url, pool_size)
+        #: Called after a commit with the kinds of work it made due.
+        self.on_work: Callable[[set[str]], None] = lambda kinds: None
+        self._open = threading.local()
+
+    @contextmanager
+    def begin(self, actor: Actor = SYSTEM) -> Iterator[UnitOfWork]:
+        """Open a write transaction; commits at the end, rolls back on any exception."""
+        with self._counted(), _told(self.url):
+            with Session(self.engine, expire_on_commit=False) as session, session.begin():
+                unit = UnitOfWork(session, actor, self.clock(), self.ids)
+                yield unit
+        if unit.nudges:
+            self.on_work(unit.nudges)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Open a read transaction on one consistent state; writes in it are an error on SQLite."""
+        options: dict[str, Any] = {"sqlite_begin": "DEFERRED"}
+        with self._counted(), _told(self.url):
+            with self.engine.connect().execution_options(**options) as connection:
+                with Session(connection, expire_on_commit=False, autoflush=False) as session:
+                    yield session
+
+    def require_no_transaction(self, doing: str) -> None:
+        """Raise `AssertionError` if this thread holds a transaction: a CRM call may take minutes."""
+        if getattr(self._open, "depth", 0):
+            raise AssertionError(f"a transaction is open during {doing}")
+
+    def changed(self) -> int:
+        """Return a number that moves when another process commits (SQLite only, else 0)."""
+        if self.engine.dialect.name != "sqlite":
+            return 0
+        with self._lookout() as connection:
+            return int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
+
+    def ping(self) -> None:
+        """Raise `StoreUnavailable` unless the store answers."""
+        with self.read() as session:
+            session.execute(text("SELECT 1"))
+
+    def close(self) -> None:
+        """Give every pooled connection back."""
+        lookout = getattr(self._open, "lookout", None)
+        if lookout is not None:
+            lookout.close()
+        self.engine.dispose()
+
+    @contextmanager
+    def _lookout(self) -> Iterator[Connection]:
+        # `data_version` only moves relative to one connection, so a thread keeps one for it.
+        if getattr(self._open, "lookout", None) is None:
+            self._open.lookout = self.engine.connect().execution_options(
+                isolation_level="AUTOCOMMIT", sqlite_begin="DEFERRED"
+            )
+        yield self._open.lookout
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._open.depth = getattr(self._open, "depth", 0) + 1
+        try:
+            yield
+        finally:
+            self._open.depth -= 1
+
+
+@contextmanager
+def _told(url: str) -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        if error.connection_invalidated or "connect" in str(error.orig).lower():
+            raise StoreUnavailable(
+                "The store does not answer.",
+                hint="Check DEALREG_DATABASE_URL and that the database runs.",
+            ) from error
+        raise
+
+
+def _engine(url: str, pool_size: int) -> Engine:
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
+    engine = create_engine(url, pool_size=pool_size, max_overflow=pool_size)
+
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, record: Any) -> None:
+        # The driver's own transaction handling begins too late; `on_begin` does it instead.
+        connection.isolation_level = None
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "busy_timeout=30000",
+            "foreign_keys=ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
+        if not connection.get_execution_options().get("isolation_level"):
+            connection.exec_driver_sql(f"BEGIN {mode}")
+
+    return engine

@@ -1,0 +1,324 @@
+"""Rows to values and back: the core's queries, each with one purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields, replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, and_, delete, or_, select, tuple_
+from sqlalchemy.orm import Session
+
+from registration_core.contracts import ConnectionName
+from registration_core.errors import NotFound
+from registration_core.fields import SalesStage
+from registration_core.matching import MatchKey, account_keys
+from registration_core.model import (
+    Account,
+    Band,
+    Claim,
+    ClaimState,
+    ConflictCheck,
+    Customer,
+    DisputeState,
+    Finding,
+    FindingKind,
+    Partner,
+    ProtectionState,
+    Reading,
+    Registration,
+    RegistrationState,
+)
+from registration_core.program import ListKind, Role
+from registration_core.store.tables import (
+    AccountKeyRow,
+    AccountRow,
+    Base,
+    ClaimRow,
+    ConflictCheckRow,
+    CustomerKeyRow,
+    PartnerRow,
+    RegistrationRow,
+)
+
+T = TypeVar("T")
+
+#: Most keys put into one `IN`; larger sets are split.
+_IN_MAX = 500
+
+
+def _value(row: Base, kind: type[T], **convert: Any) -> T:
+    """Build a frozen value from the row's columns of the same names."""
+    names = (f.name for f in fields(kind))  # type: ignore[arg-type]
+    return kind(**{n: convert[n] if n in convert else getattr(row, n) for n in names})
+
+
+# --- partners ---------------------------------------------------------------------------------
+
+
+def partner(session: Session, code: str) -> Partner:
+    """Return the partner with this code; `NotFound` tells how to add one."""
+    row = session.scalars(select(PartnerRow).where(PartnerRow.code == code)).first()
+    if row is None:
+        raise NotFound(f"There is no partner {code}.", hint="Type: dealreg partner list")
+    return _value(row, Partner)
+
+
+def partner_by_id(session: Session, partner_id: str) -> Partner:
+    """Return a partner by its id."""
+    row = session.get(PartnerRow, partner_id)
+    if row is None:
+        raise NotFound(f"There is no partner with the id {partner_id}.")
+    return _value(row, Partner)
+
+
+def partners(session: Session) -> list[Partner]:
+    """Return every partner, by code."""
+    return [
+        _value(r, Partner) for r in session.scalars(select(PartnerRow).order_by(PartnerRow.code))
+    ]
+
+
+# --- registrations ----------------------------------------------------------------------------
+
+
+def _registration(row: RegistrationRow) -> Registration:
+    return _value(
+        row,
+        Registration,
+        customer=Customer(**row.customer),
+        state=RegistrationState(row.state),
+        sales_stage=SalesStage(row.sales_stage),
+        protection_state=ProtectionState(row.protection_state),
+        dispute_state=DisputeState(row.dispute_state),
+        roles={ConnectionName(n): Role(r) for n, r in row.roles.items()},
+    )
+
+
+def _columns(registration: Registration) -> dict[str, Any]:
+    columns = {f.name: getattr(registration, f.name) for f in fields(registration)}
+    columns |= {
+        n: columns[n].value for n in ("state", "sales_stage", "protection_state", "dispute_state")
+    }
+    columns["customer"] = asdict(registration.customer)
+    columns["roles"] = {name: role.value for name, role in registration.roles.items()}
+    columns["accounts"], columns["owners"] = dict(registration.accounts), dict(registration.owners)
+    return columns
+
+
+def add_registration(session: Session, registration: Registration, token: str) -> None:
+    """Insert a new registration."""
+    session.add(RegistrationRow(**_columns(registration), token=token))
+    session.flush()
+
+
+def registration(session: Session, key: str, *, lock: bool = False) -> Registration:
+    """Return a registration by id or public number; `lock` holds it until the commit."""
+    query = select(RegistrationRow).where(
+        or_(RegistrationRow.id == key, RegistrationRow.number == key.upper())
+    )
+    row = session.scalars(
+        query.with_for_update().execution_options(populate_existing=True) if lock else query
+    ).first()
+    if row is None:
+        raise NotFound(f"There is no registration {key}.", hint="Type: dealreg registration list")
+    return _registration(row)
+
+
+def registration_by_token(session: Session, partner_id: str, token: str) -> Registration | None:
+    """Return what an earlier submit with this token made, if any."""
+    row = session.scalars(
+        select(RegistrationRow).where(
+            RegistrationRow.partner_id == partner_id, RegistrationRow.token == token
+        )
+    ).first()
+    return _registration(row) if row else None
+
+
+def registrations(
+    session: Session, *where: ColumnElement[bool], limit: int = 500
+) -> list[Registration]:
+    """Return registrations, newest receipt first."""
+    query = select(RegistrationRow).where(*where).order_by(RegistrationRow.receipt_seq.desc())
+    return [_registration(row) for row in session.scalars(query.limit(limit))]
+
+
+def save(session: Session, changed: Registration, now: datetime) -> Registration:
+    """Write a changed registration that was read with `lock`; returns it with its new version."""
+    saved = replace(changed, version=changed.version + 1, updated_at=now)
+    row = session.get_one(RegistrationRow, changed.id)
+    for name, value in _columns(saved).items():
+        setattr(row, name, value)
+    session.flush()
+    return saved
+
+
+# --- customers, claims ------------------------------------------------------------------------
+
+
+def customers_with(session: Session, keys: Iterable[MatchKey]) -> dict[MatchKey, str]:
+    """Return whose each of these keys is, where it is anybody's."""
+    found = session.scalars(select(CustomerKeyRow).where(_any_key(CustomerKeyRow, keys)))
+    return {MatchKey(row.kind, row.value): row.customer_id for row in found}
+
+
+def keys_of_customer(session: Session, customer_id: str) -> frozenset[MatchKey]:
+    """Return all keys that are known of a customer."""
+    rows = session.scalars(select(CustomerKeyRow).where(CustomerKeyRow.customer_id == customer_id))
+    return frozenset(MatchKey(row.kind, row.value) for row in rows)
+
+
+def standing_claims(session: Session, customer_id: str, product_line: str) -> list[Claim]:
+    """Return the claims that keep a slot of this customer and product line."""
+    rows = session.scalars(
+        select(ClaimRow).where(
+            ClaimRow.customer_id == customer_id,
+            ClaimRow.product_line == product_line,
+            ClaimRow.state == ClaimState.STANDING.value,
+        )
+    )
+    return [_claim(row) for row in rows]
+
+
+def claims(session: Session, *where: ColumnElement[bool]) -> list[Claim]:
+    """Return claims, earliest end first."""
+    return [
+        _claim(r)
+        for r in session.scalars(select(ClaimRow).where(*where).order_by(ClaimRow.ends_on))
+    ]
+
+
+def _claim(row: ClaimRow) -> Claim:
+    return _value(row, Claim, state=ClaimState(row.state))
+
+
+# --- account directory ------------------------------------------------------------------------
+
+
+def _account(row: AccountRow) -> Account:
+    return _value(row, Account, lists=frozenset(ListKind(kind) for kind in row.lists))
+
+
+def put_accounts(session: Session, accounts: Sequence[Account]) -> None:
+    """Insert or replace accounts together with their match keys."""
+    for account in accounts:
+        columns = {f.name: getattr(account, f.name) for f in fields(account)}
+        columns["lists"] = sorted(kind.value for kind in account.lists)
+        session.merge(AccountRow(**columns))
+        _drop_keys(session, account.connection, account.record_id)
+        session.add_all(
+            AccountKeyRow(
+                kind=key.kind,
+                value=key.value,
+                connection=account.connection,
+                record_id=account.record_id,
+            )
+            for key in account_keys(account)
+        )
+    session.flush()
+
+
+def drop_account(session: Session, connection: ConnectionName, record_id: str) -> None:
+    """Forget an account that the CRM says is gone."""
+    _drop_keys(session, connection, record_id)
+    session.execute(
+        delete(AccountRow).where(
+            AccountRow.connection == connection, AccountRow.record_id == record_id
+        )
+    )
+
+
+def _drop_keys(session: Session, connection: str, record_id: str) -> None:
+    session.execute(
+        delete(AccountKeyRow).where(
+            AccountKeyRow.connection == connection, AccountKeyRow.record_id == record_id
+        )
+    )
+
+
+def accounts_with(session: Session, keys: Iterable[MatchKey]) -> list[Account]:
+    """Return every account of every connection that shares a key."""
+    query = (
+        select(AccountRow)
+        .join(
+            AccountKeyRow,
+            and_(
+                AccountKeyRow.connection == AccountRow.connection,
+                AccountKeyRow.record_id == AccountRow.record_id,
+            ),
+        )
+        .where(_any_key(AccountKeyRow, keys))
+        .distinct()
+        .order_by(AccountRow.connection, AccountRow.record_id)
+        .limit(_IN_MAX)
+    )
+    return [_account(row) for row in session.scalars(query)]
+
+
+def account(session: Session, connection: str, record_id: str) -> Account | None:
+    """Return one account of the directory."""
+    row = session.get(AccountRow, (connection, record_id))
+    return _account(row) if row else None
+
+
+def _any_key(table: type[AccountKeyRow] | type[CustomerKeyRow], keys: Iterable[MatchKey]) -> Any:
+    pairs = [(key.kind, key.value) for key in keys][:_IN_MAX]
+    return tuple_(table.kind, table.value).in_(pairs)
+
+
+# --- checks -----------------------------------------------------------------------------------
+
+
+def add_check(session: Session, check: ConflictCheck) -> None:
+    """Keep a check with everything that was asked and answered."""
+    session.add(
+        ConflictCheckRow(
+            id=check.id,
+            registration_id=check.registration_id,
+            began_at=check.began_at,
+            finished_at=check.finished_at,
+            policy_version=check.policy_version,
+            matcher_version=check.matcher_version,
+            readings=[
+                asdict(r) | {"as_of": r.as_of.isoformat() if r.as_of else None}
+                for r in check.readings
+            ],
+            findings=[asdict(f) for f in check.findings],
+            accounts=dict(check.accounts),
+        )
+    )
+    session.flush()
+
+
+def last_check(session: Session, registration_id: str) -> ConflictCheck | None:
+    """Return the newest check of a registration."""
+    row = session.scalars(
+        select(ConflictCheckRow)
+        .where(ConflictCheckRow.registration_id == registration_id)
+        .order_by(ConflictCheckRow.began_at.desc(), ConflictCheckRow.id.desc())
+        .limit(1)
+    ).first()
+    if row is None:
+        return None
+    return _value(
+        row,
+        ConflictCheck,
+        readings=tuple(
+            Reading(**(r | {"as_of": datetime.fromisoformat(r["as_of"]) if r["as_of"] else None}))
+            for r in row.readings
+        ),
+        findings=tuple(
+            Finding(
+                **(
+                    f
+                    | {
+                        "kind": FindingKind(f["kind"]),
+                        "band": Band(f["band"]),
+                        "matched_on": tuple(f["matched_on"]),
+                    }
+                )
+            )
+            for f in row.findings
+        ),
+    )

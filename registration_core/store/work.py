@@ -1,0 +1,69 @@
+"""Work that a commit makes due: outbox rows and check requests.
+
+Each function joins the caller's transaction and notes a nudge that is sent after the commit;
+a lost nudge costs seconds, the row stays.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from registration_core.contracts import ConnectionName
+from registration_core.model import ProtectionState, Registration
+from registration_core.program import Role
+from registration_core.store.database import UnitOfWork
+from registration_core.store.tables import CheckRequestRow, OutboxRow
+
+
+def request_push(
+    unit: UnitOfWork, registration: Registration, *, only: ConnectionName | None = None
+) -> None:
+    """Ask that every home and mirror of an approved registration is brought up to its version.
+
+    Idempotent per version. A registration that was never approved is pushed nowhere.
+    """
+    if registration.protection_state is ProtectionState.NONE:
+        return
+    for connection, role in registration.roles.items():
+        if role is Role.CHECK_ONLY or (only is not None and connection != only):
+            continue
+        row = unit.session.get(OutboxRow, (registration.id, connection), with_for_update=True)
+        if row is None:
+            row = OutboxRow(
+                registration_id=registration.id,
+                connection=connection,
+                wanted=0,
+                done=0,
+                reason="",
+                state="open",
+                attempts=0,
+                due_at=unit.now,
+                changed_at=unit.now,
+            )
+            unit.session.add(row)
+        row.wanted = max(row.wanted, registration.version, row.done + 1)
+        row.due_at, row.changed_at = unit.now, unit.now
+        if row.state == "dead":  # what changed may be the very thing that was refused
+            row.state, row.attempts, row.reason = "open", 0, ""
+        unit.nudges.add(f"push:{connection}")
+    unit.session.flush()
+
+
+def request_check(
+    unit: UnitOfWork, registration_id: str, reason: str, after: timedelta = timedelta(0)
+) -> None:
+    """Ask for a conflict check; an earlier request keeps its earlier time."""
+    due_at: datetime = unit.now + after
+    row = unit.session.get(CheckRequestRow, registration_id, with_for_update=True)
+    if row is None:
+        unit.session.add(
+            CheckRequestRow(
+                registration_id=registration_id, reason=reason, due_at=due_at, attempts=0, version=1
+            )
+        )
+    else:
+        row.due_at, row.version = min(row.due_at, due_at), row.version + 1
+        row.reason = reason
+    unit.session.flush()
+    if not after:
+        unit.nudges.add("check")

@@ -1,0 +1,468 @@
+"""What people and partners do to registrations: one function per verb.
+
+Each joins the caller's transaction (`UnitOfWork`), changes state only through `lifecycle`,
+records the audit event, and notes the work that becomes due. Commands take the version the
+person saw; `StaleVersion` means somebody was faster.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import select
+
+from registration_core import customers, protection
+from registration_core.conflict_check import deciders, require_usable
+from registration_core.contracts import ConnectionName, Value
+from registration_core.errors import InvalidInput, NotAllowed, StaleVersion
+from registration_core.fields import FieldGroup, SalesStage
+from registration_core.lifecycle import Move, advance
+from registration_core.matching import account_keys, customer_keys
+from registration_core.model import (
+    SYSTEM,
+    ConflictCheck,
+    Customer,
+    DisputeState,
+    Partner,
+    ProtectionState,
+    ReasonCode,
+    Registration,
+    RegistrationState,
+)
+from registration_core.partner_view import reason_text
+from registration_core.program import Program
+from registration_core.store import audit, repository, work
+from registration_core.store.database import UnitOfWork
+from registration_core.store.tables import PartnerRow, RegistrationRow
+
+#: Longest texts that are taken, in characters.
+NAME_MAX, DESCRIPTION_MAX = 120, 4000
+_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+")
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A deal as a partner registers it."""
+
+    partner_code: str
+    customer: Customer
+    deal_name: str
+    product_line: str
+    amount: Decimal
+    currency: str
+    expected_close_on: date
+    #: Repeating a submit with the same token gives the same registration.
+    token: str
+    description: str = ""
+    contact_name: str = ""
+    contact_email: str = ""
+    custom: Mapping[str, Value] = field(default_factory=dict)
+
+
+def subject_of(registration: Registration) -> str:
+    """Return the audit subject of a registration."""
+    return f"registration:{registration.id}"
+
+
+def add_partner(unit: UnitOfWork, *, code: str, name: str, tier: str, email: str) -> Partner:
+    """Add a partner; the code must be new."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", code):
+        raise InvalidInput(
+            f"A partner code has letters, digits, '.', '_' and '-' only, not {code!r}.",
+            field="code",
+        )
+    if not name.strip():
+        raise InvalidInput("A partner needs a name.", field="name")
+    if email and not _EMAIL.fullmatch(email):
+        raise InvalidInput(f"{email!r} is not an e-mail address.", field="email")
+    if unit.session.scalars(select(PartnerRow).where(PartnerRow.code == code)).first():
+        raise InvalidInput(
+            f"There is a partner {code} already.", field="code", hint="Choose another code."
+        )
+    made = Partner(unit.ids.new(), code, name.strip(), tier, email, True, unit.now)
+    unit.session.add(
+        PartnerRow(
+            id=made.id,
+            code=code,
+            name=made.name,
+            tier=tier,
+            email=email,
+            active=True,
+            created_at=unit.now,
+        )
+    )
+    audit.record(
+        unit, f"partner:{made.id}", "add partner", {"code": code, "name": made.name, "tier": tier}
+    )
+    return made
+
+
+def submit(unit: UnitOfWork, submission: Submission, program: Program) -> tuple[Registration, bool]:
+    """Take a registration in, give it its receipt, and ask for its check.
+
+    Idempotent by partner and token: a repeat returns the first registration and False.
+    """
+    partner = repository.partner(unit.session, submission.partner_code)
+    protection.hold_lock(unit)  # before the look-up, so that two equal submits cannot both miss it
+    known = repository.registration_by_token(unit.session, partner.id, submission.token)
+    if known is not None:
+        return known, False
+    _require_valid(submission, program, partner, unit.now.date())
+    roles = program.roles_for(submission.customer.country)
+    made = Registration(
+        id=unit.ids.new(),
+        number=unit.ids.number(),
+        program=program.name,
+        partner_id=partner.id,
+        submitted_by=str(unit.actor.name),
+        customer=submission.customer,
+        customer_id=customers.resolve(
+            unit, submission.customer.name, customer_keys(submission.customer)
+        ),
+        deal_name=submission.deal_name.strip(),
+        product_line=submission.product_line,
+        amount=submission.amount,
+        currency=submission.currency,
+        expected_close_on=submission.expected_close_on,
+        description=submission.description,
+        state=RegistrationState.SUBMITTED,
+        sales_stage=SalesStage.QUALIFYING,
+        protection_state=ProtectionState.NONE,
+        dispute_state=DisputeState.NONE,
+        submitted_at=unit.now,
+        receipt_seq=protection.next_receipt(unit),
+        match_keys_changed_at=unit.now,
+        created_at=unit.now,
+        updated_at=unit.now,
+        version=1,
+        contact_name=submission.contact_name,
+        contact_email=submission.contact_email,
+        roles=roles,
+        custom=submission.custom,
+    )
+    repository.add_registration(unit.session, made, submission.token)
+    contact = {"contact_name": made.contact_name, "contact_email": made.contact_email}
+    audit.record(
+        unit,
+        subject_of(made),
+        "submit",
+        {
+            "number": made.number,
+            "partner": partner.code,
+            "customer": made.customer.name,
+            "amount": made.amount,
+            "currency": made.currency,
+            "receipt_seq": made.receipt_seq,
+        },
+        partner={"number": made.number, "customer": made.customer.name},
+        personal={name: value for name, value in contact.items() if value},
+    )
+    work.request_check(unit, made.id, "submitted")
+    return made, True
+
+
+def _require_valid(submission: Submission, program: Program, partner: Partner, today: date) -> None:
+    s, customer = submission, submission.customer
+    lines, currencies = ", ".join(program.product_lines), ", ".join(sorted(program.currencies))
+    rules = (
+        (partner.active, "partner", f"{partner.code} is not active", "ask your channel manager"),
+        (bool(customer.name.strip()), "customer", "the customer has no name", "name the customer"),
+        (
+            len(customer.name) <= NAME_MAX,
+            "customer",
+            f"longer than {NAME_MAX} characters",
+            "shorten it",
+        ),
+        (
+            bool(re.fullmatch("[A-Z]{2}", customer.country)),
+            "country",
+            f"{customer.country!r} is not a country code",
+            "use two capital letters, for example DE",
+        ),
+        (
+            0 < len(s.deal_name.strip()) <= NAME_MAX,
+            "deal_name",
+            f"a deal name has 1 to {NAME_MAX} characters",
+            "name the deal",
+        ),
+        (
+            s.product_line in program.product_lines,
+            "product_line",
+            f"there is no product line {s.product_line!r}",
+            f"one of: {lines}",
+        ),
+        (
+            s.currency in program.currencies,
+            "currency",
+            f"{s.currency!r} is not a currency of {program.name}",
+            f"one of: {currencies}",
+        ),
+        (
+            s.amount.is_finite() and s.amount == s.amount.quantize(Decimal("0.01"))
+            if s.amount.is_finite() and abs(s.amount) < Decimal("1e12")
+            else False,
+            "amount",
+            f"{s.amount} is not an amount of money",
+            "use at most two decimals, below 10^12",
+        ),
+        (
+            not s.amount.is_finite() or s.amount >= program.amount_at_least,
+            "amount",
+            f"below the program's minimum of {program.amount_at_least}",
+            "register larger deals only",
+        ),
+        (
+            today <= s.expected_close_on <= today + timedelta(days=5 * 366),
+            "expected_close_on",
+            f"{s.expected_close_on} is not between today and five years ahead",
+            "correct the date",
+        ),
+        (
+            len(s.description) <= DESCRIPTION_MAX,
+            "description",
+            f"longer than {DESCRIPTION_MAX} characters",
+            "shorten it",
+        ),
+        (
+            not s.contact_email or bool(_EMAIL.fullmatch(s.contact_email)),
+            "contact_email",
+            f"{s.contact_email!r} is not an e-mail address",
+            "correct it",
+        ),
+        (
+            bool(s.token) and len(s.token) <= 128,
+            "token",
+            "a token has 1 to 128 characters",
+            "choose one",
+        ),
+    )
+    for holds, name, what, remedy in rules:
+        if not holds:
+            raise InvalidInput(
+                f"{name}: {what}.", field=name, hint=f"{remedy[0].upper()}{remedy[1:]}."
+            )
+    for custom in program.custom_fields.values():
+        if custom.required and s.custom.get(custom.name) is None:
+            raise InvalidInput(
+                f"{custom.name}: missing.", field=custom.name, hint=f"Give {custom.label}."
+            )
+    unknown = set(s.custom) - set(program.custom_fields)
+    if unknown:
+        raise InvalidInput(
+            f"{program.name} has no field {', '.join(sorted(unknown))}.", field="custom"
+        )
+
+
+def update(
+    unit: UnitOfWork,
+    number: str,
+    changes: Mapping[str, Value],
+    program: Program,
+    expected_version: int | None = None,
+) -> Registration:
+    """Change deal name, amount, currency, expected close, stage or description here in the store.
+
+    `NotAllowed` where the program gives the field group to the CRMs in this phase.
+    """
+    before = _locked(unit, number, expected_version)
+    groups = {
+        "deal_name": FieldGroup.NAME, "amount": FieldGroup.AMOUNT, "currency": FieldGroup.AMOUNT,
+        "expected_close_on": FieldGroup.CLOSE, "sales_stage": FieldGroup.STAGE,
+        "description": FieldGroup.DETAILS,
+    }  # fmt: skip
+    for name in changes:
+        if name not in groups:
+            raise InvalidInput(
+                f"{name} cannot be changed.", field=name, hint=f"One of: {', '.join(groups)}."
+            )
+        if not program.authority[groups[name]][before.phase].store_may_write:
+            raise NotAllowed(
+                f"{before.number} is worked in {before.home}: its {groups[name].value} is changed there.",
+                hint=f"Change it in {before.home}.",
+            )
+    values: dict[str, Any] = dict(changes)
+    after = replace(before, **values)
+    if after.sales_stage.closed:
+        raise InvalidInput(
+            f"{before.number} is closed in {before.home}, not here.", field="sales_stage"
+        )
+    if after.currency not in program.currencies or not 0 < len(after.deal_name.strip()) <= NAME_MAX:
+        raise InvalidInput(f"The deal name or currency of {before.number} is not valid.")
+    if after == before:
+        return before
+    return _saved(unit, after, "update", {"changes": {n: str(v) for n, v in changes.items()}})
+
+
+def review(unit: UnitOfWork, registration: Registration, because: str) -> Registration:
+    """Put a submitted registration before a person."""
+    after = replace(
+        registration, state=advance(registration.state, Move.REVIEW, registration.number)
+    )
+    return _saved(
+        unit, after, "begin review", {"because": because}, partner={"state": "Under review"}
+    )
+
+
+def approve(
+    unit: UnitOfWork,
+    number: str,
+    check: ConflictCheck,
+    program: Program,
+    expected_version: int | None = None,
+) -> Registration:
+    """Approve on a complete and fresh check: protection starts, and CRMs will be written.
+
+    Refuses unless the check is usable (law 6), the actor may decide, and a slot is free (law 7).
+    """
+    protection.hold_lock(unit)
+    before = _locked(unit, number, expected_version)
+    state = advance(before.state, Move.APPROVE, before.number)
+    require_usable(check, before, program, unit.now)
+    _require_decider(unit, before, check)
+    for connection in check.accounts:
+        known = repository.account(unit.session, connection, check.accounts[connection])
+        if known is not None:
+            customers.learn(unit, before.customer_id, account_keys(known))
+    claimed = protection.claim(unit, before, program, starts_on=unit.now.date())
+    after = replace(
+        claimed, state=state, decided_at=unit.now, reason_code=None, partner_message=None,
+        accounts={**check.accounts, **before.accounts},
+    )  # fmt: skip
+    saved = _saved(
+        unit, after, "approve",
+        {"check": check.id, "policy_version": check.policy_version, "matcher_version": check.matcher_version,
+         "as_of": {r.connection: str(r.as_of) for r in check.readings},
+         "findings": [f.summary for f in check.findings]},
+        partner={"state": "Approved", "protected_until": str(after.protection_ends_on)},
+    )  # fmt: skip
+    for hours in (1, 24):
+        work.request_check(unit, saved.id, f"{hours} h after approval", timedelta(hours=hours))
+    return saved
+
+
+def reject(
+    unit: UnitOfWork,
+    number: str,
+    reason: ReasonCode,
+    note: str = "",
+    check: ConflictCheck | None = None,
+    expected_version: int | None = None,
+) -> Registration:
+    """Reject with a reason code; the partner gets the code's own text, the note stays internal."""
+    before = _locked(unit, number, expected_version)
+    state = advance(before.state, Move.REJECT, before.number)
+    _require_decider(unit, before, check)
+    after = replace(
+        before,
+        state=state,
+        decided_at=unit.now,
+        reason_code=reason.value,
+        partner_message=reason_text(reason),
+    )
+    return _saved(
+        unit, after, "reject", {"reason": reason.value, "note": note},
+        partner={"state": "Not approved", "message": after.partner_message},
+    )  # fmt: skip
+
+
+def withdraw(unit: UnitOfWork, number: str, expected_version: int | None = None) -> Registration:
+    """Take a registration back; its protection is freed."""
+    before = _locked(unit, number, expected_version)
+    after = replace(before, state=advance(before.state, Move.WITHDRAW, before.number))
+    if before.protection_state is not ProtectionState.NONE:
+        after = protection.release(unit, after, ProtectionState.RELEASED)
+    return _saved(unit, after, "withdraw", {}, partner={"state": "Withdrawn"})
+
+
+def extend(unit: UnitOfWork, number: str, days: int, reason: str) -> Registration:
+    """Extend a standing protection by 1 to 366 days."""
+    if not 1 <= days <= 366:
+        raise InvalidInput("A protection is extended by 1 to 366 days.", field="days")
+    after = protection.extend(unit, _locked(unit, number, None), days)
+    return _saved(
+        unit, after, "extend protection", {"days": days, "reason": reason},
+        partner={"protected_until": str(after.protection_ends_on)},
+    )  # fmt: skip
+
+
+def expire_due(unit: UnitOfWork, warn_days: int = 14) -> list[Registration]:
+    """Expire protections that ended before today and flag those that end within `warn_days`."""
+    today, changed = unit.now.date(), []
+    standing = RegistrationRow.protection_state.in_(["active", "expiring"])
+    due = RegistrationRow.protection_ends_on <= today + timedelta(days=warn_days)
+    approved = RegistrationRow.state == RegistrationState.APPROVED.value
+    for found in repository.registrations(unit.session, standing, due, approved):
+        before = _locked(unit, found.id, None)
+        if before.protection_ends_on is not None and before.protection_ends_on < today:
+            after = replace(before, state=advance(before.state, Move.EXPIRE, before.number))
+            after = protection.release(unit, after, ProtectionState.EXPIRED)
+            changed.append(_saved(unit, after, "expire", {}, partner={"state": "Expired"}))
+        elif before.protection_state is ProtectionState.ACTIVE:
+            after = replace(before, protection_state=ProtectionState.EXPIRING)
+            ends = {"protected_until": str(before.protection_ends_on)}
+            changed.append(_saved(unit, after, "expiring soon", ends, partner=ends))
+    return changed
+
+
+def open_dispute(unit: UnitOfWork, registration: Registration, because: str) -> Registration:
+    """Open a dispute on an approved registration; its protection stays until it is decided."""
+    if registration.dispute_state is DisputeState.OPEN:
+        return registration
+    after = replace(registration, dispute_state=DisputeState.OPEN)
+    return _saved(unit, after, "open dispute", {"because": because})
+
+
+def choose_account(
+    unit: UnitOfWork, number: str, connection: ConnectionName, record_id: str
+) -> Registration:
+    """Say which account of a CRM the deal belongs to; the claim is checked again."""
+    before = _locked(unit, number, None)
+    after = replace(before, accounts={**before.accounts, connection: record_id})
+    work.request_check(unit, before.id, "another account was chosen")
+    return _saved(unit, after, "choose account", {"connection": connection, "account": record_id})
+
+
+def _require_decider(
+    unit: UnitOfWork, registration: Registration, check: ConflictCheck | None
+) -> None:
+    if unit.actor == SYSTEM:
+        return
+    if unit.actor.name == registration.submitted_by:
+        raise NotAllowed(
+            f"{unit.actor.name} submitted {registration.number} and cannot decide on it.",
+            hint="Ask another approver.",
+        )
+    needed = deciders(check.findings) if check else frozenset()
+    if needed and unit.actor.name not in needed:
+        raise NotAllowed(
+            f"{registration.number} is held for {' and '.join(sorted(needed))}.",
+            hint="Only they can decide on it.",
+        )
+
+
+def _locked(unit: UnitOfWork, number: str, expected_version: int | None) -> Registration:
+    found = repository.registration(unit.session, number, lock=True)
+    if expected_version is not None and found.version != expected_version:
+        raise StaleVersion(
+            f"{found.number} was changed by somebody else (version {found.version}, not {expected_version}).",
+            hint=f"Look at it again: dealreg registration show {found.number}",
+        )
+    return found
+
+
+def _saved(
+    unit: UnitOfWork,
+    registration: Registration,
+    action: str,
+    internal: Mapping[str, object],
+    partner: Mapping[str, object] | None = None,
+) -> Registration:
+    saved = repository.save(unit.session, registration, unit.now)
+    audit.record(unit, subject_of(saved), action, internal, partner=partner)
+    work.request_push(unit, saved)
+    return saved
