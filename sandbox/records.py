@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -74,6 +74,8 @@ class RecordStore:
         self._rows: dict[str, dict[str, Row]] = {}
         self._version = 0
         self._listeners: list[Callable[[Event], None]] = []
+        self._undo: list[tuple[Row, Row | None]] | None = None
+        self._pending: list[tuple[Row, Event]] = []
         self._file = sqlite3.connect(path or ":memory:", check_same_thread=False)
         self._file.execute("PRAGMA journal_mode=WAL")
         self._file.execute(
@@ -87,6 +89,32 @@ class RecordStore:
         """Hold the org still for several steps (a batch, a check and a write)."""
         with self._lock:
             yield
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Hold the org still for several writes that are kept and told about together or not at all.
+
+        Versions that an undone write took are not given out again. A transaction inside another
+        is part of it.
+        """
+        with self._lock:
+            if self._undo is not None:
+                yield
+                return
+            undo: list[tuple[Row, Row | None]] = []
+            self._undo, self._pending = undo, []
+            try:
+                yield
+            except BaseException:
+                for row, before in reversed(undo):
+                    if before is None:
+                        del self._rows[row.object][row.id]
+                    else:
+                        vars(row).update(vars(before))
+                raise
+            finally:
+                self._undo = None
+            self._write(self._pending)
 
     def on_event(self, listener: Callable[[Event], None]) -> None:
         """Call `listener` after each commit, under the lock: it must only take note."""
@@ -140,6 +168,7 @@ class RecordStore:
     def update(self, row: Row, fields: Mapping[str, Json], by: str) -> Row:
         """Set fields (None clears); a write that changes nothing still stamps the record."""
         with self._lock:
+            self._remember(row)
             now = self.clock()
             changed = {n: v for n, v in fields.items() if row.fields.get(n) != v}
             row.history.extend(Change(n, row.fields.get(n), v, now, by) for n, v in changed.items())
@@ -155,6 +184,7 @@ class RecordStore:
     def delete(self, row: Row, by: str, *, merged_into: str | None = None) -> None:
         """Put a record in the bin, as deleted or as the loser of a merge."""
         with self._lock:
+            self._remember(row)
             now = self.clock()
             row.deleted, row.deleted_at, row.merged_into = True, now, merged_into
             self._stamp(row, now, by)
@@ -164,6 +194,7 @@ class RecordStore:
     def restore(self, row: Row, by: str) -> None:
         """Take a record out of the bin."""
         with self._lock:
+            self._remember(row)
             now = self.clock()
             row.deleted, row.deleted_at, row.merged_into = False, None, None
             self._stamp(row, now, by)
@@ -189,14 +220,27 @@ class RecordStore:
         self._version += 1
         row.modified_at, row.modified_by, row.version = now, by, self._version
 
+    def _remember(self, row: Row) -> None:
+        if self._undo is not None:
+            before = replace(row, fields=dict(row.fields), history=list(row.history))
+            self._undo.append((row, before))
+
     def _commit(self, row: Row, event: Event) -> None:
-        body = json.dumps(asdict(row), default=datetime.isoformat)
+        if self._undo is None:
+            self._write([(row, event)])
+        else:
+            self._pending.append((row, event))
+
+    def _write(self, done: list[tuple[Row, Event]]) -> None:
         with self._file:
-            self._file.execute(
-                "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", (row.object, row.id, body)
-            )
-        for listener in self._listeners:
-            listener(event)
+            for row, _ in done:
+                body = json.dumps(asdict(row), default=datetime.isoformat)
+                self._file.execute(
+                    "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", (row.object, row.id, body)
+                )
+        for _, event in done:
+            for listener in self._listeners:
+                listener(event)
 
     def _load(self) -> None:
         loaded = [_row(json.loads(body)) for (body,) in self._file.execute("SELECT body FROM rows")]

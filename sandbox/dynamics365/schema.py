@@ -1,0 +1,360 @@
+"""The tables of the stand-in environment as data: columns, choices, lookups, alternate keys.
+
+Standard columns follow the table references of Dynamics 365 Sales and Dataverse; the `dr_` columns
+and the `dr_dealregistration` table are the customisation that `docs/dynamics365.md` asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+
+class Kind(StrEnum):
+    """What a column holds; the value is its `AttributeType` in the metadata."""
+
+    GUID = "Uniqueidentifier"
+    TEXT = "String"
+    MEMO = "Memo"
+    INTEGER = "Integer"
+    BIGINT = "BigInt"
+    MONEY = "Money"
+    BOOLEAN = "Boolean"
+    DATE = "DateTime:DateOnly"
+    DATETIME = "DateTime"
+    PICKLIST = "Picklist"
+    STATE = "State"
+    STATUS = "Status"
+    LOOKUP = "Lookup"
+    OWNER = "Owner"
+    CUSTOMER = "Customer"
+
+
+CHOICES = frozenset({Kind.PICKLIST, Kind.STATE, Kind.STATUS})
+LOOKUPS = frozenset({Kind.LOOKUP, Kind.OWNER, Kind.CUSTOMER})
+
+
+@dataclass(frozen=True)
+class Option:
+    """One value of a choice; a status belongs to a state."""
+
+    value: int
+    label: str
+    state: int | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column; `schema_name` is the cased name that navigation properties follow."""
+
+    name: str
+    kind: Kind
+    label: str
+    schema_name: str
+    length: int | None = None
+    options: tuple[Option, ...] = ()
+    targets: tuple[str, ...] = ()
+    writable: bool = True
+    required: bool = False
+
+    @property
+    def wire_name(self) -> str:
+        """The property name in JSON and in queries."""
+        return f"_{self.name}_value" if self.kind in LOOKUPS else self.name
+
+    @property
+    def stored_names(self) -> tuple[str, ...]:
+        """Names of the stored fields: one, or one per target where the target matters."""
+        if self.kind is Kind.CUSTOMER:
+            return tuple(f"{self.name}_{target}" for target in self.targets)
+        return (self.name,)
+
+    def navigation(self, target: str) -> str:
+        """The single-valued navigation property to a table, in its exact case."""
+        return f"{self.name}_{target}" if self.kind is Kind.CUSTOMER else self.schema_name
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: names, columns, alternate keys (schema name to columns)."""
+
+    name: str
+    set_name: str
+    label: str
+    primary_id: str
+    primary_name: str
+    columns: tuple[Column, ...]
+    keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: State the row is in -> status reason it gets when none is named.
+    default_status: Mapping[int, int] = field(default_factory=dict)
+    change_tracking: bool = False
+    schema_name: str = ""
+
+    @cached_property
+    def by_name(self) -> dict[str, Column]:
+        """Columns by logical name."""
+        return {column.name: column for column in self.columns}
+
+    @cached_property
+    def by_wire_name(self) -> dict[str, Column]:
+        """Columns by the name they have in JSON and queries."""
+        return {column.wire_name: column for column in self.columns}
+
+    @cached_property
+    def by_stored_name(self) -> dict[str, Column]:
+        """Columns by the name of the stored field."""
+        return {name: column for column in self.columns for name in column.stored_names}
+
+    @cached_property
+    def by_navigation(self) -> dict[str, tuple[Column, str]]:
+        """Lookup column and target table by navigation property."""
+        return {
+            column.navigation(target): (column, target)
+            for column in self.columns
+            for target in column.targets
+        }
+
+
+def _column(name: str, kind: Kind, label: str, *, schema_name: str = "", **rest: Any) -> Column:
+    return Column(name, kind, label, schema_name or name, **rest)
+
+
+def _text(name: str, label: str, length: int, **rest: Any) -> Column:
+    return _column(name, Kind.TEXT, label, length=length, **rest)
+
+
+def _lookup(name: str, label: str, *targets: str, **rest: Any) -> Column:
+    return _column(name, Kind.LOOKUP, label, targets=targets, **rest)
+
+
+def _choice(name: str, kind: Kind, label: str, *options: Option) -> Column:
+    return _column(name, kind, label, options=options)
+
+
+def _system(primary_id: str, label: str) -> tuple[Column, ...]:
+    return (
+        _column(primary_id, Kind.GUID, label, writable=False),
+        _column("createdon", Kind.DATETIME, "Created On", writable=False),
+        _column("modifiedon", Kind.DATETIME, "Modified On", writable=False),
+        _column("versionnumber", Kind.BIGINT, "Version Number", writable=False),
+        _column("createdby", Kind.LOOKUP, "Created By", targets=("systemuser",), writable=False),
+        _column("modifiedby", Kind.LOOKUP, "Modified By", targets=("systemuser",), writable=False),
+    )
+
+
+def _owner() -> Column:
+    return _column("ownerid", Kind.OWNER, "Owner", targets=("systemuser", "team"))
+
+
+def _currency() -> Column:
+    return _lookup("transactioncurrencyid", "Currency", "transactioncurrency")
+
+
+def _active_states() -> tuple[Column, Column]:
+    return (
+        _choice("statecode", Kind.STATE, "Status", Option(0, "Active"), Option(1, "Inactive")),
+        _choice(
+            "statuscode",
+            Kind.STATUS,
+            "Status Reason",
+            Option(1, "Active", 0),
+            Option(2, "Inactive", 1),
+        ),
+    )
+
+
+def _dealreg_columns() -> tuple[Column, ...]:
+    return (
+        _text("dr_dealregid", "Deal Registration ID", 36, schema_name="dr_DealregId"),
+        _text("dr_number", "Registration Number", 40, schema_name="dr_Number"),
+        _text("dr_state", "Registration State", 40, schema_name="dr_State"),
+        _text("dr_protection", "Protection State", 40, schema_name="dr_Protection"),
+        _column("dr_protectedfrom", Kind.DATE, "Protected From", schema_name="dr_ProtectedFrom"),
+        _column("dr_protecteduntil", Kind.DATE, "Protected Until", schema_name="dr_ProtectedUntil"),
+        _text("dr_partner", "Partner", 160, schema_name="dr_Partner"),
+        _text("dr_reason", "Reason", 500, schema_name="dr_Reason"),
+    )
+
+
+_CUSTOMER_TYPES = (
+    "Competitor",
+    "Consultant",
+    "Customer",
+    "Investor",
+    "Partner",
+    "Influencer",
+    "Press",
+    "Prospect",
+    "Reseller",
+    "Supplier",
+    "Vendor",
+    "Other",
+)
+
+ACCOUNT = Table(
+    "account",
+    "accounts",
+    "Account",
+    "accountid",
+    "name",
+    (
+        *_system("accountid", "Account"),
+        _text("name", "Account Name", 160, required=True),
+        _text("accountnumber", "Account Number", 20),
+        _text("websiteurl", "Website", 200),
+        _text("telephone1", "Main Phone", 50),
+        _text("address1_city", "City", 80),
+        _text("address1_postalcode", "ZIP/Postal Code", 20),
+        _text("address1_country", "Country/Region", 80),
+        _text("dr_taxid", "Tax ID", 40, schema_name="dr_TaxId"),
+        _text("dr_duns", "D-U-N-S Number", 9, schema_name="dr_Duns"),
+        _choice(
+            "customertypecode",
+            Kind.PICKLIST,
+            "Relationship Type",
+            *(Option(n, label) for n, label in enumerate(_CUSTOMER_TYPES, start=1)),
+        ),
+        _column("dr_houseaccount", Kind.BOOLEAN, "House Account", schema_name="dr_HouseAccount"),
+        _column("dr_donotcall", Kind.BOOLEAN, "Do Not Call", schema_name="dr_DoNotCall"),
+        _lookup("parentaccountid", "Parent Account", "account"),
+        _column("merged", Kind.BOOLEAN, "Merged", writable=False),
+        _lookup("masterid", "Master ID", "account", writable=False),
+        _owner(),
+        _currency(),
+        *_active_states(),
+    ),
+    keys={},
+    default_status={0: 1, 1: 2},
+    change_tracking=True,
+    schema_name="Account",
+)
+
+OPPORTUNITY = Table(
+    "opportunity",
+    "opportunities",
+    "Opportunity",
+    "opportunityid",
+    "name",
+    (
+        *_system("opportunityid", "Opportunity"),
+        _text("name", "Topic", 300, required=True),
+        _column("description", Kind.MEMO, "Description", length=2000),
+        _column("customerid", Kind.CUSTOMER, "Potential Customer", targets=("account", "contact")),
+        _lookup("parentaccountid", "Account", "account"),
+        _column("estimatedvalue", Kind.MONEY, "Est. Revenue"),
+        _column("actualvalue", Kind.MONEY, "Actual Revenue"),
+        _column("estimatedclosedate", Kind.DATE, "Est. Close Date"),
+        _column("actualclosedate", Kind.DATE, "Actual Close Date"),
+        _column("closeprobability", Kind.INTEGER, "Probability"),
+        _choice(
+            "salesstage",
+            Kind.PICKLIST,
+            "Sales Stage",
+            *(Option(n, s) for n, s in enumerate(("Qualify", "Develop", "Propose", "Close"))),
+        ),
+        _owner(),
+        _currency(),
+        _choice(
+            "statecode",
+            Kind.STATE,
+            "Status",
+            Option(0, "Open"),
+            Option(1, "Won"),
+            Option(2, "Lost"),
+        ),
+        _choice(
+            "statuscode",
+            Kind.STATUS,
+            "Status Reason",
+            Option(1, "In Progress", 0),
+            Option(2, "On Hold", 0),
+            Option(3, "Won", 1),
+            Option(4, "Canceled", 2),
+            Option(5, "Out-Sold", 2),
+        ),
+        *_dealreg_columns(),
+    ),
+    keys={"dr_DealregKey": ("dr_dealregid",)},
+    default_status={0: 1, 1: 3, 2: 4},
+    change_tracking=True,
+    schema_name="Opportunity",
+)
+
+DEAL_REGISTRATION = Table(
+    "dr_dealregistration",
+    "dr_dealregistrations",
+    "Deal Registration",
+    "dr_dealregistrationid",
+    "dr_name",
+    (
+        *_system("dr_dealregistrationid", "Deal Registration"),
+        _text("dr_name", "Name", 100, required=True, schema_name="dr_Name"),
+        _lookup("dr_account", "Account", "account", schema_name="dr_Account"),
+        _text("dr_dealname", "Deal Name", 300, schema_name="dr_DealName"),
+        _text("dr_stage", "Stage", 40, schema_name="dr_Stage"),
+        _column("dr_amount", Kind.MONEY, "Amount", schema_name="dr_Amount"),
+        _column("dr_closedate", Kind.DATE, "Close Date", schema_name="dr_CloseDate"),
+        _column("dr_actualclose", Kind.DATE, "Actual Close", schema_name="dr_ActualClose"),
+        _column("dr_wonamount", Kind.MONEY, "Won Amount", schema_name="dr_WonAmount"),
+        _owner(),
+        _currency(),
+        *_active_states(),
+        *_dealreg_columns(),
+    ),
+    keys={"dr_DealregKey": ("dr_dealregid",)},
+    default_status={0: 1, 1: 2},
+    change_tracking=True,
+    schema_name="dr_DealRegistration",
+)
+
+CURRENCY = Table(
+    "transactioncurrency",
+    "transactioncurrencies",
+    "Currency",
+    "transactioncurrencyid",
+    "currencyname",
+    (
+        *_system("transactioncurrencyid", "Currency"),
+        _text("isocurrencycode", "Currency Code", 5),
+        _text("currencyname", "Currency Name", 100),
+        _column("currencyprecision", Kind.INTEGER, "Currency Precision"),
+    ),
+    schema_name="TransactionCurrency",
+)
+
+USER = Table(
+    "systemuser",
+    "systemusers",
+    "User",
+    "systemuserid",
+    "fullname",
+    (
+        *_system("systemuserid", "User"),
+        _text("fullname", "Full Name", 200),
+        _text("domainname", "User Name", 1024),
+        _column("applicationid", Kind.GUID, "Application ID"),
+        _column("isdisabled", Kind.BOOLEAN, "Status"),
+    ),
+    schema_name="SystemUser",
+)
+
+TABLES: Mapping[str, Table] = {
+    table.name: table for table in (ACCOUNT, OPPORTUNITY, DEAL_REGISTRATION, CURRENCY, USER)
+}
+BY_SET: Mapping[str, Table] = {table.set_name: table for table in TABLES.values()}
+
+CURRENCIES: Mapping[str, str] = {
+    "USD": "US Dollar",
+    "EUR": "Euro",
+    "GBP": "Pound Sterling",
+    "NOK": "Norwegian Krone",
+    "CHF": "Swiss Franc",
+    "SEK": "Swedish Krona",
+    "DKK": "Danish Krone",
+    "CAD": "Canadian Dollar",
+    "JPY": "Japanese Yen",
+    "AUD": "Australian Dollar",
+}
