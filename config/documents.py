@@ -6,13 +6,15 @@ anywhere. Models are pydantic; `validate` turns every error of a file into one l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError
 
 from registration_core.errors import ConfigurationError, Problem
@@ -58,37 +60,83 @@ def parse(text: str, name: str) -> Document:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}" if mark else name
-        problem = Problem(where, error.problem or "not valid YAML", "correct the YAML")
-        raise ConfigurationError(f"{name} cannot be read.", [problem]) from error
+        raise ConfigurationError(f"{name} cannot be read.", [_syntax(error, where)]) from None
     if not isinstance(data, CommentedMap):
         raise ConfigurationError(f"{name} must hold a mapping at its top level.")
     return Document(name, data)
 
 
-def validate(document: Document, model: type[Model]) -> Model:
-    """Check a document against a model; `ConfigurationError` lists every problem with its line."""
+def read(path: Path, name: str) -> Document:
+    """Parse a YAML file; `ConfigurationError` if it is missing, unreadable or not YAML."""
     try:
-        return model.model_validate(document.data)
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        problem = Problem(
+            name, f"cannot read {path}: {why}", "create it, or set DEALREG_CONFIG_DIR"
+        )
+        raise ConfigurationError(f"{name} cannot be read.", [problem]) from error
+    return parse(text, name)
+
+
+def validate(
+    document: Document, model: type[Model], context: Mapping[str, Any] | None = None
+) -> Model:
+    """Check a document against a model; `ConfigurationError` lists every problem with its line.
+
+    Args:
+        document: The parsed file.
+        model: Its schema.
+        context: What the model's validators look names up in.
+    """
+    try:
+        return model.model_validate(document.data, context=context)
     except ValidationError as error:
-        problems = [
-            document.problem(
-                e["loc"],
-                f"{'.'.join(str(step) for step in e['loc'])}: {_said(e)}",
-                _remedy(e["type"]),
-            )
-            for e in error.errors()
-        ]
+        problems = problems_of(error, document)
         raise ConfigurationError(f"{document.name} cannot be used.", problems) from error
 
 
-def _said(error: Any) -> str:
+def problems_of(
+    error: ValidationError, document: Document, path: Sequence[str | int] = ()
+) -> list[Problem]:
+    """Word every error of a model that was checked against the node at `path`.
+
+    Values are never repeated: the node may hold a secret in the wrong place.
+    """
+    problems = []
+    for e in error.errors():
+        steps = [*path, *(step for step in e["loc"] if step != "[key]")]
+        what, remedy = _said(e)
+        if steps:
+            what = f"{'.'.join(str(step) for step in steps)}: {what}"
+        problems.append(document.problem(steps, what, remedy))
+    return problems
+
+
+class Unfit(ValueError):
+    """A value that a model's validator refuses, with the remedy."""
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.remedy = remedy
+
+
+def _syntax(error: MarkedYAMLError, where: str) -> Problem:
+    if isinstance(error, DuplicateKeyError):
+        # The library's own wording repeats both values, which may be secrets.
+        key = (error.problem or "").partition('"')[2].partition('"')[0]
+        return Problem(where, f"{key!r} stands here a second time", "keep one of the two")
+    return Problem(where, error.problem or "not valid YAML", "correct the YAML")
+
+
+def _said(error: Any) -> tuple[str, str]:
+    """Return what is wrong and the remedy."""
+    refused = error.get("ctx", {}).get("error")
+    if isinstance(refused, Unfit):
+        return refused.what, refused.remedy
     if error["type"] == "extra_forbidden":
-        return "unknown field"
-    return str(error["msg"]).removeprefix("Value error, ")
-
-
-def _remedy(kind: str) -> str:
-    return {
-        "extra_forbidden": "remove it, or correct its spelling",
-        "missing": "add it",
-    }.get(kind, "")
+        return "unknown field", "remove it, or correct its spelling"
+    if error["type"] == "missing":
+        return "it is missing", "add it"
+    return str(error["msg"]).removeprefix("Value error, "), ""
