@@ -1,0 +1,111 @@
+"""What every test may ask for: both stores, a Redis-protocol server, and no surprises.
+
+Tests see none of the caller's `DEALREG_*` settings and no proxy, and reach this machine only.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import HealthCheck, settings
+from sqlalchemy import URL
+
+from tests import servers
+
+#: Where the caller's own servers are, kept from the settings that tests do not see.
+SERVICES: Mapping[str, str] = {
+    name: os.environ[name]
+    for name in (servers.POSTGRES_VARIABLE, servers.REDIS_VARIABLE)
+    if name in os.environ
+}
+LOCAL_HOSTS = frozenset(
+    {"", "localhost", *(urlsplit(address).hostname or "" for address in SERVICES.values())}
+)
+PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
+
+# A shared machine can be slow for reasons that no test should fail for.
+settings.register_profile(
+    "dealreg", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+
+
+def pytest_configure() -> None:
+    forget_callers_settings()
+    settings.load_profile("dealreg")
+    sys.addaudithook(_refuse_network)
+
+
+def forget_callers_settings() -> None:
+    """Remove from the environment, for this process and its children, what would change a test."""
+    for name in list(os.environ):
+        if name.startswith("DEALREG_") or name.lower() in PROXY_VARIABLES:
+            del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[URL]:
+    """The address of a PostgreSQL server on which databases may be created."""
+    with servers.postgres_server(SERVICES) as address:
+        yield address
+
+
+@pytest.fixture
+def postgres_url(postgres_server: URL) -> Iterator[str]:
+    """The address of an empty PostgreSQL database of this test's own."""
+    with servers.postgres_database(postgres_server, f"dealreg_test_{uuid.uuid4().hex}") as address:
+        yield address
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The address of an SQLite file of this test's own, not yet made."""
+    return f"sqlite:///{tmp_path / 'dealreg.sqlite3'}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The address of an empty database of this test's own; runs the test once for each store."""
+    address = request.getfixturevalue(f"{request.param}_url")
+    assert isinstance(address, str)
+    return address
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """The address of a server that speaks the Redis protocol."""
+    with servers.redis_server(SERVICES) as address:
+        yield address
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> Iterator[str]:
+    """The address of an empty Redis database."""
+    servers.empty_redis(redis_server)
+    yield redis_server
+    servers.empty_redis(redis_server)
+
+
+def _refuse_network(event: str, arguments: tuple[object, ...]) -> None:
+    """Fail the test that looks up or connects to a host other than this one."""
+    if event == "socket.getaddrinfo":
+        host = arguments[0]
+    elif event == "socket.connect" and isinstance(arguments[1], tuple):
+        host = arguments[1][0]
+    else:
+        return
+    name = host.decode() if isinstance(host, bytes) else str(host or "")
+    if name in LOCAL_HOSTS:
+        return
+    try:
+        if ipaddress.ip_address(name).is_loopback:
+            return
+    except ValueError:
+        pass  # a name, not an address
+    pytest.fail(f"A test tried to reach {name}; tests talk to this machine only.")
