@@ -105,7 +105,10 @@ class AccountList:
 
 @dataclass(frozen=True)
 class LowRiskRule:
-    """What may be approved without a person: complete fresh check, no finding, and this."""
+    """What may be approved without a person: complete fresh check, no finding, and this.
+
+    Amounts are never converted: a deal in another currency than the rule's does not fit.
+    """
 
     amount_at_most: Decimal
     currency: str
@@ -134,7 +137,7 @@ class CustomField:
 
 @dataclass(frozen=True)
 class Program:
-    """The rules of one program, at one version (a digest of the file's content)."""
+    """The rules of one program, at one version (a digest of the rules, defaults included)."""
 
     name: str
     version: str
@@ -147,11 +150,12 @@ class Program:
     freshness_seconds: Mapping[ConnectionName, int]
     product_lines: Mapping[str, ProductLine]
     lists: tuple[AccountList, ...]
-    #: Who decides on registrations for accounts on a list, by list (operating-system user).
+    #: Who decides on registrations for accounts on a list, by list (operating-system user); any
+    #: approver where a list is missing here.
     list_owners: Mapping[ListKind, str]
     protection_days: int
     currencies: frozenset[str]
-    #: No registration above or below; in any of `currencies`, compared as numbers.
+    #: Smallest deal that may be registered, in whichever of `currencies` it is, unconverted.
     amount_at_least: Decimal
     low_risk: LowRiskRule | None
     authority: Mapping[FieldGroup, Mapping[Phase, Authority]]
