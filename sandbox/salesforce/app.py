@@ -1,0 +1,251 @@
+"""The Salesforce REST API of the stand-in, as a Starlette app over the record engine.
+
+Routes exist because the connector or simple-salesforce sends them: the token endpoint, the
+versions root, limits, describe, query and queryAll with their cursors, and sObject Collections
+(create, update, retrieve). Everything else answers 501. `Date` is the engine's clock, so serve
+it without the server's own Date header.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sandbox.salesforce.collections import create_records, update_records
+from sandbox.salesforce.describe import describe_object
+from sandbox.salesforce.engine import SalesforceOrg
+from sandbox.salesforce.errors import SalesforceError, Unsupported
+from sandbox.salesforce.reading import PAGE_SIZE_MAX, Page
+from sandbox.salesforce.schema import SalesforceObject
+from sandbox.salesforce.sessions import OAuthError
+
+BODY_MAX = 8 * 1024 * 1024
+VERSION_OLDEST, VERSION_NEWEST = 31, 68
+_BATCH_SIZE = re.compile(r"batchSize=(\d+)")
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that was admitted, with its body."""
+
+    request: Request
+    body: bytes
+
+
+def build_app(org: SalesforceOrg) -> Starlette:
+    """Serve one org."""
+    api = _Api(org)
+    data = "/services/data/v{version}"
+
+    def route(path: str, handler: Callable[[Call], object], *methods: str) -> list[Route]:
+        guarded = api.guard(handler)
+        return [Route(path + tail, guarded, methods=list(methods)) for tail in ("", "/")]
+
+    return Starlette(
+        routes=[
+            Route("/services/oauth2/token", api.token, methods=["POST"]),
+            Route("/services/data", api.versions, methods=["GET"]),
+            Route("/services/data/", api.versions, methods=["GET"]),
+            *route(f"{data}/limits", api.limits, "GET"),
+            *route(f"{data}/sobjects/{{object}}/describe", api.describe, "GET"),
+            *route(f"{data}/query", api.query, "GET"),
+            *route(f"{data}/queryAll", api.query_all, "GET"),
+            *route(f"{data}/query/{{cursor}}", api.query_more, "GET"),
+            *route(f"{data}/composite/sobjects", api.collections, "POST", "PATCH"),
+            *route(f"{data}/composite/sobjects/{{object}}", api.retrieve, "POST"),
+            Route("/{rest:path}", api.not_played, methods=_METHODS),
+        ]
+    )
+
+
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+
+
+class _Api:
+    def __init__(self, org: SalesforceOrg) -> None:
+        self._org = org
+
+    def guard(self, handler: Callable[[Call], object]) -> Handler:
+        """Check token, version and quota, run the handler off the event loop, word refusals."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                self._admit(request)
+                used = self._org.count_call()
+                body = await _body(request)
+                result = await run_in_threadpool(handler, Call(request, body))
+            except SalesforceError as refusal:
+                return self._refused(refusal)
+            except Unsupported as missing:
+                return self._answer([_error("NOT_IMPLEMENTED", str(missing))], 501)
+            response = self._answer(result, 200)
+            response.headers["Sforce-Limit-Info"] = f"api-usage={used}/{self._org.calls_max}"
+            return response
+
+        return answer
+
+    async def token(self, request: Request) -> Response:
+        """OAuth 2.0 client credentials flow."""
+        try:
+            form = dict(parse_qsl((await _body(request)).decode("utf-8", "replace")))
+            grant = self._org.sessions.sign_in(form, self._org.store.clock())
+        except SalesforceError as refusal:
+            return self._refused(refusal)
+        except OAuthError as no:
+            return self._answer({"error": no.error, "error_description": no.description}, 400)
+        origin = f"{request.url.scheme}://{request.headers.get('host', request.url.netloc)}"
+        return self._answer(
+            {
+                "access_token": grant.access_token,
+                "signature": grant.signature,
+                "scope": "api",
+                "instance_url": origin,
+                "id": f"{origin}/id/{self._org.org_id}/{self._org.integration_user_id}",
+                "token_type": "Bearer",
+                "issued_at": str(int(grant.issued_at.timestamp() * 1000)),
+            },
+            200,
+        )
+
+    async def versions(self, _request: Request) -> Response:
+        """List API versions; no sign-in, not counted."""
+        listed = [
+            {"label": f"v{n}", "url": f"/services/data/v{n}.0", "version": f"{n}.0"}
+            for n in range(VERSION_OLDEST, VERSION_NEWEST + 1)
+        ]
+        return self._answer(listed, 200)
+
+    async def not_played(self, request: Request) -> Response:
+        """Say that this part of the API is not here."""
+        where = f"{request.method} {request.url.path}"
+        message = f"The Salesforce stand-in does not play {where}"
+        return self._answer([_error("NOT_IMPLEMENTED", message)], 501)
+
+    def limits(self, _call: Call) -> object:
+        """Answer the daily quota."""
+        allowed = self._org.calls_max
+        used = self._org.calls_today
+        return {"DailyApiRequests": {"Max": allowed, "Remaining": allowed - used}}
+
+    def describe(self, call: Call) -> object:
+        """Describe an object."""
+        return describe_object(self._object(call), call.request.path_params["version"])
+
+    def query(self, call: Call) -> object:
+        """Run a query without deleted records."""
+        return self._query(call, deleted=False)
+
+    def query_all(self, call: Call) -> object:
+        """Run a query with deleted and merged-away records."""
+        return self._query(call, deleted=True)
+
+    def query_more(self, call: Call) -> object:
+        """Answer the next page of a query."""
+        page = self._org.reader.more(call.request.path_params["cursor"])
+        return _page_json(page, call.request.path_params["version"])
+
+    def collections(self, call: Call) -> object:
+        """Create (POST) or update (PATCH) up to 200 records."""
+        write = create_records if call.request.method == "POST" else update_records
+        return write(self._org, _json(call.body), self._org.integration_user_id)
+
+    def retrieve(self, call: Call) -> object:
+        """Read up to 2,000 records by id."""
+        asked = _json(call.body)
+        if not isinstance(asked, dict) or not isinstance(asked.get("ids"), list):
+            raise SalesforceError("JSON_PARSER_ERROR", "The request body has no list of ids")
+        ids = [str(record_id) for record_id in asked["ids"]]
+        names = [str(name) for name in asked.get("fields", [])]
+        version = call.request.path_params["version"]
+        return self._org.reader.retrieve(self._object(call), ids, names, version)
+
+    def _query(self, call: Call, *, deleted: bool) -> object:
+        soql = call.request.query_params.get("q")
+        if soql is None:
+            raise Unsupported("only ?q= is played on the query resource")
+        hint = _BATCH_SIZE.search(call.request.headers.get("sforce-query-options", ""))
+        version = call.request.path_params["version"]
+        page = self._org.reader.query(
+            soql,
+            deleted=deleted,
+            page_size=int(hint[1]) if hint else PAGE_SIZE_MAX,
+            version=version,
+        )
+        return _page_json(page, version)
+
+    def _object(self, call: Call) -> SalesforceObject:
+        thing = self._org.object_named(call.request.path_params["object"])
+        if thing is None:
+            raise SalesforceError("NOT_FOUND", "The requested resource does not exist", status=404)
+        return thing
+
+    def _admit(self, request: Request) -> None:
+        self._org.sessions.check(request.headers.get("authorization", ""))
+        whole, _, part = request.path_params["version"].partition(".")
+        if not whole.isdigit() or part != "0" or int(whole) > VERSION_NEWEST:
+            raise SalesforceError("NOT_FOUND", "The requested resource does not exist", status=404)
+        if int(whole) < VERSION_OLDEST:
+            raise SalesforceError(
+                "UNSUPPORTED_API_VERSION", "The requested API version is retired", status=410
+            )
+
+    def _refused(self, refusal: SalesforceError) -> Response:
+        return self._answer([_error(refusal.code, refusal.text, *refusal.fields)], refusal.status)
+
+    def _answer(self, content: object, status: int) -> Response:
+        now = self._org.store.clock().astimezone(UTC)
+        return Response(
+            json.dumps(content),
+            status,
+            {"Date": _http_date(now)},
+            media_type="application/json;charset=UTF-8",
+        )
+
+
+def _page_json(page: Page, version: str) -> dict[str, Any]:
+    done: dict[str, Any] = {"totalSize": page.total, "done": page.cursor is None}
+    if page.cursor is not None:
+        done["nextRecordsUrl"] = f"/services/data/v{version}/query/{page.cursor}"
+    return {**done, "records": list(page.records)}
+
+
+def _error(code: str, message: str, *fields: str) -> dict[str, Any]:
+    error: dict[str, Any] = {"message": message, "errorCode": code}
+    return {**error, "fields": list(fields)} if fields else error
+
+
+def _http_date(moment: datetime) -> str:
+    return format_datetime(moment.replace(microsecond=0), usegmt=True)
+
+
+def _json(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except ValueError as wrong:
+        raise SalesforceError(
+            "JSON_PARSER_ERROR", f"The request body is not JSON: {wrong}"
+        ) from wrong
+
+
+async def _body(request: Request) -> bytes:
+    parts = bytearray()
+    async for chunk in request.stream():
+        parts += chunk
+        if len(parts) > BODY_MAX:
+            raise SalesforceError(
+                "REQUEST_ENTITY_TOO_LARGE", f"The request body exceeds {BODY_MAX} bytes", status=413
+            )
+    return bytes(parts)

@@ -1,0 +1,340 @@
+"""The record engine of the Salesforce stand-in: schema, writes, sign-in, and people's edits.
+
+HTTP-free and clock-injected, so that both the HTTP app and a simulation drive the same rules.
+Order of checks: field exists, field is writable, type and length, picklist, lookups, required,
+unique. Each refusal carries the vendor's own code.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from sandbox.org import Delivery, SandboxError
+from sandbox.records import Clock, Event, Json, RecordStore, Row
+from sandbox.salesforce.errors import SalesforceError
+from sandbox.salesforce.ids import is_id, make_id, pod, to_18
+from sandbox.salesforce.objects import DEFAULT_CURRENCY, OBJECTS, STAGES
+from sandbox.salesforce.outbound import outbound_messages
+from sandbox.salesforce.reading import Reader
+from sandbox.salesforce.schema import SalesforceObject
+from sandbox.salesforce.seed import INTEGRATION_USER, seed_org
+from sandbox.salesforce.sessions import Sessions
+from sandbox.salesforce.unique import UniqueIndex
+from sandbox.salesforce.values import to_store
+
+_STAGES = {stage.name: stage for stage in STAGES}
+#: What only a person (here: adding products to a deal) can set.
+_PERSON_FIELDS = frozenset({"HasOpportunityLineItem"})
+#: Lookups that follow the winner when accounts are merged.
+_CHILD_LOOKUPS = (
+    ("Opportunity", "AccountId"),
+    ("Deal_Registration__c", "Account__c"),
+    ("Account", "ParentId"),
+)
+
+
+class SalesforceOrg:
+    """One Salesforce org; satisfies `sandbox.org.Org`."""
+
+    crm = "salesforce"
+
+    def __init__(
+        self, clock: Clock, credentials: Mapping[str, str], path: Path | None = None, seed: int = 0
+    ) -> None:
+        self.credentials = dict(credentials)
+        self._pod = pod(seed)
+        self.org_id = make_id("00D", self._pod, 1)
+        self.store = RecordStore(clock, self._new_id, path)
+        self.sessions = Sessions(self.org_id, self.credentials)
+        self._hidden: set[tuple[str, str]] = set()
+        self._locks: Counter[str] = Counter()
+        self._unique = UniqueIndex(self.store)
+        self.reader = Reader(self.store, self.object_named, self._pod)
+        #: Calls allowed in a day, and calls counted, for `Sforce-Limit-Info`.
+        self.calls_max = 100_000
+        self._calls: Counter[str] = Counter()
+
+    # The schema as the integration user sees it
+
+    def object_named(self, name: str) -> SalesforceObject | None:
+        """Find an object by its name in any case, without the fields hidden from our user."""
+        thing = OBJECTS.get(name) or next(
+            (o for n, o in OBJECTS.items() if n.lower() == name.lower()), None
+        )
+        if thing is None or not any(thing.name == hidden for hidden, _ in self._hidden):
+            return thing
+        visible = {n: f for n, f in thing.fields.items() if (thing.name, n) not in self._hidden}
+        return replace(thing, fields=visible)
+
+    def hide_field(self, object_name: str, field: str) -> None:
+        """Take a field from the integration user, as field-level security does."""
+        self._hidden.add((object_name, field))
+
+    # Sign-in, quota, locks
+
+    @property
+    def integration_user_id(self) -> str:
+        """The user that the API writes as."""
+        return self.user_named(INTEGRATION_USER)
+
+    def expire_tokens(self) -> None:
+        """Make every token invalid from now on."""
+        self.sessions.expire_all()
+
+    def count_call(self) -> int:
+        """Count one API call against today's quota; REQUEST_LIMIT_EXCEEDED beyond it."""
+        with self.store.exclusive():
+            if self.calls_today >= self.calls_max:
+                raise SalesforceError(
+                    "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", status=403
+                )
+            self._calls[self.store.clock().date().isoformat()] += 1
+            return self.calls_today
+
+    @property
+    def calls_today(self) -> int:
+        """API calls counted today."""
+        return self._calls[self.store.clock().date().isoformat()]
+
+    def lock_row(self, record_id: str, times: int = 1) -> None:
+        """Refuse the next writes to a record with UNABLE_TO_LOCK_ROW."""
+        self._locks[record_id] = times
+
+    # API writes
+
+    def insert(self, object_name: str, fields: Mapping[str, Json], by: str) -> Row:
+        """Create a record; `SalesforceError` if refused."""
+        thing = self._writable(object_name)
+        with self.store.exclusive():
+            values = self._clean(thing, fields, creating=True)
+            for name in ("OwnerId", "CurrencyIsoCode"):
+                if name in thing.fields and values.get(name) is None:
+                    values[name] = by if name == "OwnerId" else DEFAULT_CURRENCY
+            values |= _stage_effects(thing, values)
+            self._check_lookups(thing, values)
+            self._check_required(thing, values, creating=True)
+            self._unique.check(thing, values, record_id=None)
+            row = self.store.insert(thing.name, values, by)
+            self._unique.learn(thing, row)
+            return row
+
+    def patch(
+        self,
+        object_name: str,
+        record_id: str,
+        fields: Mapping[str, Json],
+        by: str,
+        *,
+        person: bool = False,
+    ) -> Row:
+        """Change fields of a record; `SalesforceError` if refused."""
+        thing = self._writable(object_name)
+        with self.store.exclusive():
+            row = self._live(thing, record_id)
+            if self._locks[row.id] > 0:
+                self._locks[row.id] -= 1
+                raise SalesforceError(
+                    "UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access to this record"
+                )
+            values = self._clean(thing, fields, creating=False, person=person)
+            if row.fields.get("HasOpportunityLineItem"):
+                values.pop("Amount", None)
+            values |= _stage_effects(thing, values)
+            self._check_lookups(thing, values)
+            self._check_required(thing, values, creating=False)
+            self._unique.check(thing, values, record_id=row.id)
+            self._unique.forget(thing, row)
+            row = self.store.update(row, values, by)
+            self._unique.learn(thing, row)
+            return row
+
+    def check_shape(self, object_name: str, fields: Mapping[str, Json]) -> None:
+        """Refuse what makes Salesforce reject a whole request: unknown fields, unreadable values."""
+        self._clean(self._writable(object_name), fields, creating=False, shape_only=True)
+
+    # The control door: what a person does in the screens
+
+    def add(self, object_name: str, fields: Mapping[str, Json], user: str) -> Row:
+        """Create a record as a person would."""
+        return self.insert(object_name, fields, self.user_named(user))
+
+    def edit(self, object_name: str, record_id: str, fields: Mapping[str, Json], user: str) -> Row:
+        """Change a record as a person would."""
+        by = self.user_named(user)
+        return self.patch(object_name, record_id, fields, by, person=True)
+
+    def remove(self, object_name: str, record_id: str, user: str) -> None:
+        """Put a record in the recycle bin."""
+        thing = self._writable(object_name)
+        with self.store.exclusive():
+            row = self._live(thing, record_id)
+            self._unique.forget(thing, row)
+            self.store.delete(row, self.user_named(user))
+
+    def merge(self, object_name: str, loser_id: str, winner_id: str, user: str) -> None:
+        """Merge two accounts: the loser goes to the bin, its children move to the winner."""
+        thing = self._writable(object_name)
+        if not thing.mergeable:
+            raise SalesforceError("INVALID_TYPE", f"entity type cannot be merged: {thing.name}")
+        by = self.user_named(user)
+        with self.store.exclusive():
+            loser, winner = self._live(thing, loser_id), self._live(thing, winner_id)
+            if loser.id == winner.id:
+                raise SalesforceError("INVALID_FIELD", "cannot merge a record with itself")
+            for child_object, lookup in _CHILD_LOOKUPS:
+                for child in self.store.rows(child_object):
+                    if child.fields.get(lookup) == loser.id and child.id != winner.id:
+                        self.store.update(child, {lookup: winner.id}, by)
+            if winner.fields.get("ParentId") == loser.id:
+                self.store.update(winner, {"ParentId": None}, by)
+            self._unique.forget(thing, loser)
+            self.store.delete(loser, by, merged_into=winner.id)
+
+    @contextmanager
+    def committing_late(self, started_at: datetime) -> Iterator[None]:
+        """Stamp the writes inside with an earlier time: a long transaction that commits only now."""
+        with self.store.exclusive():
+            clock = self.store.clock
+            self.store.clock = lambda: started_at
+            try:
+                yield
+            finally:
+                self.store.clock = clock
+
+    def seed(self) -> None:
+        """Fill a new org with users, stages, currencies and the shared accounts; idempotent."""
+        seed_org(self)
+
+    def deliveries(self, events: list[Event], webhook_base: str) -> list[Delivery]:
+        """Word these events as Outbound Messages."""
+        secret = self.credentials["webhook_secret"]
+        url = f"{webhook_base.rstrip('/')}/webhooks/salesforce/{secret}"
+        return outbound_messages(self.store, self.org_id, self._pod, events, url)
+
+    def user_named(self, name: str) -> str:
+        """Find a user's id by id, name, username or alias; `SandboxError` lists who there is."""
+        users = self.store.rows("User")
+        for row in users:
+            known = {row.id, *(row.fields.get(f) for f in ("Name", "Username", "Alias"))}
+            if name in known:
+                return row.id
+        names = ", ".join(sorted(str(row.fields["Name"]) for row in users)) or "nobody: seed first"
+        raise SandboxError(f"no user {name!r} in the Salesforce org; there is {names}")
+
+    # Rules
+
+    def _new_id(self, object_name: str) -> str:
+        number = len(self.store.rows(object_name, deleted=True)) + 1
+        return make_id(OBJECTS[object_name].prefix, self._pod, number)
+
+    def _writable(self, object_name: str) -> SalesforceObject:
+        thing = self.object_named(object_name)
+        if thing is None:
+            raise SalesforceError(
+                "INVALID_TYPE", f"sObject type '{object_name}' is not supported.", status=404
+            )
+        if not thing.writable:
+            raise SalesforceError(
+                "INVALID_TYPE_FOR_OPERATION", f"entity type {thing.name} does not support this"
+            )
+        return thing
+
+    def _live(self, thing: SalesforceObject, record_id: str) -> Row:
+        if not is_id(record_id):
+            raise SalesforceError("MALFORMED_ID", f"malformed id {record_id}", ("Id",))
+        row = self.store.get(thing.name, to_18(record_id), deleted=True)
+        if row is None:
+            raise SalesforceError("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
+        if row.deleted:
+            raise SalesforceError("ENTITY_IS_DELETED", "entity is deleted", status=404)
+        return row
+
+    def _clean(
+        self,
+        thing: SalesforceObject,
+        fields: Mapping[str, Json],
+        *,
+        creating: bool,
+        person: bool = False,
+        shape_only: bool = False,
+    ) -> dict[str, Json]:
+        by_name = {name.lower(): field for name, field in thing.fields.items()}
+        values: dict[str, Json] = {}
+        for name, value in fields.items():
+            field = by_name.get(name.lower())
+            if field is None:
+                raise SalesforceError(
+                    "INVALID_FIELD", f"No such column '{name}' on sobject of type {thing.name}"
+                )
+            allowed = field.createable if creating else field.updateable
+            if not allowed and not shape_only and not (person and field.name in _PERSON_FIELDS):
+                raise SalesforceError(
+                    "INVALID_FIELD_FOR_INSERT_UPDATE",
+                    f"Unable to create/update fields: {field.name}. Please check the security "
+                    "settings of this field and verify that it is read/write for your profile or "
+                    "permission set.",
+                    (field.name,),
+                )
+            try:
+                values[field.name] = to_store(field, value)
+            except SalesforceError as refusal:
+                if not shape_only or refusal.code == "JSON_PARSER_ERROR":
+                    raise
+        return values
+
+    def _check_lookups(self, thing: SalesforceObject, values: Mapping[str, Json]) -> None:
+        for name, value in values.items():
+            field = thing.fields[name]
+            if field.type != "reference" or value is None:
+                continue
+            found = [self.store.get(to, str(value), deleted=True) for to in field.reference_to]
+            row = next((r for r in found if r is not None), None)
+            if row is None:
+                raise SalesforceError(
+                    "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", (name,)
+                )
+            if row.deleted:
+                raise SalesforceError("ENTITY_IS_DELETED", "entity is deleted", (name,))
+            if row.object == "User" and not row.fields.get("IsActive"):
+                raise SalesforceError(
+                    "INACTIVE_OWNER_OR_USER",
+                    f"operation performed with inactive user [{row.id}] as owner",
+                    (name,),
+                )
+
+    def _check_required(
+        self, thing: SalesforceObject, values: Mapping[str, Json], *, creating: bool
+    ) -> None:
+        missing = [
+            f.name
+            for f in thing.fields.values()
+            if f.createable
+            and not f.nillable
+            and (not f.defaulted or f.name in values)
+            and (creating or f.name in values)
+            and values.get(f.name) is None
+        ]
+        if missing:
+            raise SalesforceError(
+                "REQUIRED_FIELD_MISSING",
+                f"Required fields are missing: [{', '.join(missing)}]",
+                tuple(missing),
+            )
+
+
+def _stage_effects(thing: SalesforceObject, values: Mapping[str, Json]) -> dict[str, Json]:
+    """A new stage brings its own closed and won flags, probability and forecast category."""
+    stage = _STAGES.get(str(values.get("StageName"))) if thing.name == "Opportunity" else None
+    if stage is None:
+        return {}
+    return {
+        "IsClosed": stage.closed,
+        "IsWon": stage.won,
+        "Probability": values.get("Probability", float(stage.probability)),
+        "ForecastCategoryName": values.get("ForecastCategoryName", stage.forecast_category),
+    }
