@@ -55,7 +55,11 @@ def to_store(mapping: ObjectMapping, theirs: Fields) -> Translation:
     """
 
     def read(row: Row, values: Sequence[Value]) -> Fields:
-        return {row.ours.name: row.transform.read(values)}
+        value = row.transform.read(values)
+        options = row.ours.options
+        if options is not None and value is not None and value not in options:
+            raise Untranslatable(f"is none of our options ({', '.join(options)})")
+        return {row.ours.name: value}
 
     return _translate(mapping, theirs, _merged, lambda row: row.theirs, read)
 
