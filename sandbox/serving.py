@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 import sandbox.dynamics365.app
@@ -154,7 +156,8 @@ def _serve_crm(
 ) -> StandIn:
     plan, journal = FaultPlan(), Journal()
     words = getattr(org, "throttle_answer", plain_throttle)
-    guarded = JournalMiddleware(FaultMiddleware(app, plan, words), journal, org.store.clock)
+    clock = org.store.clock
+    guarded = JournalMiddleware(_Dated(FaultMiddleware(app, plan, words), clock), journal, clock)
     sender = undo.enter_context(contextlib.closing(WebhookSender(org, webhook_base)))
     _serve(guarded, listener, files, undo)
     return StandIn(org.crm, _url("https", listener), org, credentials, plan, journal, sender)
@@ -181,6 +184,22 @@ def _listen(base_port: int, undo: contextlib.ExitStack) -> list[socket.socket]:
 
 def _url(scheme: str, listener: socket.socket) -> str:
     return f"{scheme}://{HOST}:{listener.getsockname()[1]}"
+
+
+class _Dated:
+    """ASGI: dates answers that their app did not date, by the org's clock and not the machine's."""
+
+    def __init__(self, app: ASGIApp, clock: Clock) -> None:
+        self._app, self._clock = app, clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("date", format_datetime(self._clock(), usegmt=True))
+            await send(message)
+
+        await self._app(scope, receive, dated)
 
 
 class _CuttableProtocol(H11Protocol):
@@ -211,6 +230,7 @@ def _serve(
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        date_header=files is None,
         timeout_graceful_shutdown=1,
         ssl_certfile=files.server_file if files else None,
     )
