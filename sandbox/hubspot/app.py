@@ -1,0 +1,376 @@
+"""The portal's HTTP paths: v3 and v4 and the dated versions side by side, on one engine.
+
+A route is here because our connector or the vendor's client library calls it; everything else
+answers 501. Sources: HubSpot developer documentation, "API versioning", "Using object APIs".
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Awaitable, Callable
+from email.utils import format_datetime
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sandbox.hubspot import batch, shapes
+from sandbox.hubspot.engine import INTEGRATION_USER_ID, HubSpotOrg
+from sandbox.hubspot.schema import COMPANY_CURRENCY, CURRENCIES, ObjectType
+from sandbox.hubspot.search import BODY_LENGTH_MAX, search
+from sandbox.hubspot.values import HubSpotError
+from sandbox.records import Row
+
+#: Largest request body taken, in bytes: 100 rows with several properties of the longest text.
+REQUEST_BODY_MAX = 16 * 1024 * 1024
+_PAGE_MAX = 100
+
+_Json = dict[str, Any]
+_Handler = Callable[["_Call"], tuple[int, _Json | None]]
+
+
+class _Call:
+    """One authenticated request with its body read."""
+
+    def __init__(self, org: HubSpotOrg, request: Request, raw: bytes) -> None:
+        self.org = org
+        self.params = request.path_params
+        self.query = request.query_params
+        self.dated = "/crm/v" not in request.url.path
+        self.raw = raw
+
+    def kind(self, name: str = "type") -> ObjectType:
+        return self.org.kind(self.params[name])
+
+    def body(self) -> _Json:
+        try:
+            body = json.loads(self.raw or b"{}")
+        except ValueError as error:
+            raise HubSpotError(
+                400, f"Invalid input JSON on line 1: {error}", "VALIDATION_ERROR"
+            ) from None
+        if not isinstance(body, dict):
+            raise HubSpotError(
+                400, "Invalid input JSON: an object was expected", "VALIDATION_ERROR"
+            )
+        return body
+
+    def names(self, parameter: str) -> list[str]:
+        """A list of names, repeated or joined by commas."""
+        return [n for text in self.query.getlist(parameter) for n in text.split(",") if n]
+
+    def flag(self, parameter: str) -> bool:
+        return self.query.get(parameter, "false").lower() == "true"
+
+    def scope(self, kind: ObjectType, verb: str) -> None:
+        self.org.access.require(f"crm.objects.{kind.name}.{verb}")
+
+
+def build_app(org: HubSpotOrg) -> Starlette:
+    """Serve one portal."""
+    routes = [
+        Route(path, _endpoint(org, handler), methods=[method])
+        for method, paths, handler in _ROUTES
+        for path in paths
+    ]
+    app = Starlette(routes=routes, exception_handlers={404: _not_built, 405: _not_built})
+    app.router.redirect_slashes = False
+    app.add_middleware(_WithoutTrailingSlash)
+    return app
+
+
+def _endpoint(org: HubSpotOrg, handler: _Handler) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        correlation_id = str(uuid.uuid4())
+        searching = handler is _search
+        try:
+            org.access.authenticate(request.headers.get("authorization", ""))
+            org.limits.take(search=searching)
+            status, body = handler(_Call(org, request, await _read_body(request)))
+        except HubSpotError as error:
+            status, body = error.status, error.body(correlation_id)
+        except (KeyError, TypeError, ValueError) as error:
+            fault = HubSpotError(400, f"Invalid input JSON: {error!r}", "VALIDATION_ERROR")
+            status, body = fault.status, fault.body(correlation_id)
+        headers = {
+            "Date": format_datetime(org.clock(), usegmt=True),
+            "x-hubspot-correlation-id": correlation_id,
+            **({} if searching else org.limits.headers()),
+        }
+        if body is None:
+            return Response(status_code=status, headers=headers)
+        return _Answer(body, status, headers, media_type="application/json;charset=utf-8")
+
+    return endpoint
+
+
+class _Answer(JSONResponse):
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=False).encode()
+
+
+async def _read_body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > REQUEST_BODY_MAX:
+            raise HubSpotError(413, "The request body is too large")
+    return bytes(body)
+
+
+async def _not_built(request: Request, _: Exception) -> Response:
+    message = f"The HubSpot stand-in does not offer {request.method} {request.url.path}."
+    return JSONResponse({"status": "error", "message": message}, status_code=501)
+
+
+class _WithoutTrailingSlash:
+    """The vendor's client calls `/crm/v3/owners/`; both forms are one path."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] != "/":
+            scope = {**scope, "path": scope["path"].rstrip("/")}
+        await self._app(scope, receive, send)
+
+
+# --- records
+
+
+def _list(call: _Call) -> tuple[int, _Json]:
+    kind = call.kind()
+    call.scope(kind, "read")
+    limit, after = int(call.query.get("limit", "10")), int(call.query.get("after", "0"))
+    if not 0 < limit <= _PAGE_MAX:
+        raise HubSpotError(400, f"limit must be between 1 and {_PAGE_MAX}", "VALIDATION_ERROR")
+    archived = call.flag("archived")
+    rows = [
+        row
+        for row in call.org.store.rows(kind.name, deleted=True)
+        if row.deleted is archived and not row.merged_into and int(row.id) > after
+    ]
+    rows.sort(key=lambda row: int(row.id))
+    body: _Json = {"results": [_record(call, kind, row) for row in rows[:limit]]}
+    if len(rows) > limit:
+        body["paging"] = {"next": {"after": rows[limit - 1].id, "link": ""}}
+    return 200, body
+
+
+def _get(call: _Call) -> tuple[int, _Json]:
+    kind, asked = call.kind(), call.params["id"]
+    call.scope(kind, "read")
+    row: Row | None
+    if id_property := call.query.get("idProperty"):
+        row = call.org.by_unique(kind, id_property, asked)
+    elif call.flag("archived"):
+        row = call.org.store.get(kind.name, asked, deleted=True)
+        row = row if row is not None and row.deleted and not row.merged_into else None
+    else:
+        row = call.org.resolve(kind, asked)
+    if row is None:
+        raise _missing(asked)
+    return 200, _record(call, kind, row)
+
+
+def _create(call: _Call) -> tuple[int, _Json]:
+    kind, body = call.kind(), call.body()
+    call.scope(kind, "write")
+    targets = body.get("associations") or ()
+    row = call.org.create(kind, body.get("properties") or {}, targets, call.org.app_user)
+    return 201, shapes.record(call.org, kind, row, [*kind.defaults, *body.get("properties", ())])
+
+
+def _patch(call: _Call) -> tuple[int, _Json]:
+    kind, asked = call.kind(), call.params["id"]
+    call.scope(kind, "write")
+    properties = call.body().get("properties") or {}
+    id_property = call.query.get("idProperty")
+    if id_property:
+        row = call.org.by_unique(kind, id_property, asked)
+    else:
+        row = call.org.resolve(kind, asked)
+    if row is None:
+        raise _missing(asked)
+    call.org.update(kind, row, properties, call.org.app_user)
+    return 200, shapes.record(call.org, kind, row, [*kind.defaults, *properties])
+
+
+def _delete(call: _Call) -> tuple[int, None]:
+    kind = call.kind()
+    call.scope(kind, "write")
+    if not call.org.archive(kind, call.params["id"], call.org.app_user):
+        known = call.org.store.get(kind.name, call.params["id"], deleted=True)
+        if known is None:
+            raise _missing(call.params["id"])
+    return 204, None
+
+
+def _merge(call: _Call) -> tuple[int, _Json]:
+    kind, body = call.kind(), call.body()
+    call.scope(kind, "write")
+    row = call.org.merge_records(
+        kind, str(body["primaryObjectId"]), str(body["objectIdToMerge"]), call.org.app_user
+    )
+    return 200, shapes.record(call.org, kind, row)
+
+
+def _search(call: _Call) -> tuple[int, _Json]:
+    kind = call.kind()
+    call.scope(kind, "read")
+    if len(call.raw.decode()) > BODY_LENGTH_MAX:
+        words = f"The request body is longer than {BODY_LENGTH_MAX} characters"
+        raise HubSpotError(400, words, "VALIDATION_ERROR")
+    return 200, search(call.org, kind, call.body())
+
+
+def _batch_read(call: _Call) -> tuple[int, _Json]:
+    kind = call.kind()
+    call.scope(kind, "read")
+    return batch.read(call.org, kind, call.body(), archived=call.flag("archived"))
+
+
+def _batch_create(call: _Call) -> tuple[int, _Json]:
+    kind = call.kind()
+    call.scope(kind, "write")
+    return batch.create(call.org, kind, call.body(), call.org.app_user)
+
+
+def _batch_update(call: _Call) -> tuple[int, _Json]:
+    kind = call.kind()
+    call.scope(kind, "write")
+    return batch.update(call.org, kind, call.body(), call.org.app_user)
+
+
+# --- associations
+
+
+def _pair(call: _Call, verb: str) -> tuple[ObjectType, ObjectType]:
+    pair = call.kind("from"), call.kind("to")
+    for kind in pair:
+        call.scope(kind, verb)
+    return pair
+
+
+def _associations_read(call: _Call) -> tuple[int, _Json]:
+    return batch.associations_read(call.org, *_pair(call, "read"), call.body())
+
+
+def _associations_create(call: _Call) -> tuple[int, _Json]:
+    success = 200 if call.dated else 201
+    pair = _pair(call, "write")
+    return batch.associations_create(
+        call.org, *pair, call.body(), call.org.app_user, success=success
+    )
+
+
+def _associations_archive(call: _Call) -> tuple[int, _Json | None]:
+    pair, started = _pair(call, "write"), call.org.clock()
+    batch.associations_archive(call.org, *pair, call.body(), call.org.app_user)
+    if call.dated:
+        return 200, shapes.batch(started, call.org.clock(), [])
+    return 204, None
+
+
+# --- definitions, owners, account
+
+
+def _properties(call: _Call) -> tuple[int, _Json]:
+    kind = call.kind()
+    call.org.access.require(f"crm.schemas.{kind.name}.read")
+    definitions = [shapes.definition(prop) for prop in kind.properties.values()]
+    return 200, {"results": definitions}
+
+
+def _pipelines(call: _Call) -> tuple[int, _Json]:
+    kind = call.kind()
+    call.org.access.require(f"crm.schemas.{kind.name}.read")
+    return 200, {"results": shapes.pipelines() if kind.name == "deals" else []}
+
+
+def _owners(call: _Call) -> tuple[int, _Json]:
+    call.org.access.require("crm.objects.owners.read")
+    archived, email = call.flag("archived"), call.query.get("email")
+    rows = [r for r in call.org.store.rows("owners", deleted=True) if r.deleted is archived]
+    return 200, {"results": [shapes.owner(r) for r in rows if email in (None, r.fields["email"])]}
+
+
+def _account(call: _Call) -> tuple[int, _Json]:
+    return 200, {
+        "portalId": int(call.org.org_id),
+        "accountType": "STANDARD",
+        "timeZone": "US/Eastern",
+        "companyCurrency": COMPANY_CURRENCY,
+        "additionalCurrencies": [c for c in CURRENCIES if c != COMPANY_CURRENCY],
+        "utcOffset": "-05:00",
+        "utcOffsetMilliseconds": -18_000_000,
+        "uiDomain": "app.hubspot.com",
+        "dataHostingLocation": "na1",
+    }
+
+
+def _token_info(call: _Call) -> tuple[int, _Json]:
+    return 200, {
+        "userId": INTEGRATION_USER_ID,
+        "hubId": int(call.org.org_id),
+        "appId": int(call.org.app_user.partition(":")[2]),
+        "scopes": sorted(call.org.access.scopes),
+    }
+
+
+def _record(call: _Call, kind: ObjectType, row: Row) -> _Json:
+    return shapes.record(
+        call.org,
+        kind,
+        row,
+        call.names("properties"),
+        call.names("propertiesWithHistory"),
+        [call.org.kind(name).name for name in call.names("associations")],
+    )
+
+
+def _missing(record_id: str) -> HubSpotError:
+    if record_id.isdigit():
+        return HubSpotError(404, "resource not found")
+    words = f"Object not found.  objectId are usually numeric. {record_id}"
+    return HubSpotError(404, words, "OBJECT_NOT_FOUND")
+
+
+def _objects(rest: str) -> tuple[str, str]:
+    return f"/crm/v3/objects/{{type}}{rest}", f"/crm/objects/{{version}}/{{type}}{rest}"
+
+
+def _associations(rest: str) -> tuple[str, str]:
+    tail = f"{{from}}/{{to}}/batch/{rest}"
+    return f"/crm/v4/associations/{tail}", f"/crm/associations/{{version}}/{tail}"
+
+
+def _definitions(noun: str, rest: str = "/{type}") -> tuple[str, str]:
+    return f"/crm/v3/{noun}{rest}", f"/crm/{noun}/{{version}}{rest}"
+
+
+#: Method, paths, handler; the fixed segments of a path stand before `{id}`.
+_ROUTES: tuple[tuple[str, tuple[str, ...], _Handler], ...] = (
+    ("POST", _objects("/search"), _search),
+    ("POST", _objects("/merge"), _merge),
+    ("POST", _objects("/batch/read"), _batch_read),
+    ("POST", _objects("/batch/create"), _batch_create),
+    ("POST", _objects("/batch/update"), _batch_update),
+    ("GET", _objects(""), _list),
+    ("POST", _objects(""), _create),
+    ("GET", _objects("/{id}"), _get),
+    ("PATCH", _objects("/{id}"), _patch),
+    ("DELETE", _objects("/{id}"), _delete),
+    ("POST", _associations("read"), _associations_read),
+    ("POST", _associations("create"), _associations_create),
+    ("POST", _associations("archive"), _associations_archive),
+    ("GET", _definitions("properties"), _properties),
+    ("GET", _definitions("pipelines"), _pipelines),
+    ("GET", _definitions("owners", ""), _owners),
+    ("GET", ("/account-info/v3/details",), _account),
+    ("POST", ("/oauth/v2/private-apps/get/access-token-info",), _token_info),
+)

@@ -1,0 +1,162 @@
+"""Webhook deliveries of the portal's app: events in HubSpot's words, signed as v3 and v1.
+
+Sources: HubSpot developer documentation, "Webhooks API" and "Validating requests".
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import zlib
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sandbox.hubspot.links import LINKS
+from sandbox.hubspot.schema import OBJECT_TYPES, ObjectType
+from sandbox.hubspot.values import epoch_millis
+from sandbox.org import Delivery
+from sandbox.records import Event, Row
+
+if TYPE_CHECKING:
+    from sandbox.hubspot.engine import HubSpotOrg
+
+EVENTS_MAX = 100
+
+#: In the signed URI these are decoded, and nothing else is (HubSpot, "Validating requests").
+_DECODED = {
+    "%3A": ":",
+    "%2F": "/",
+    "%3F": "?",
+    "%40": "@",
+    "%21": "!",
+    "%24": "$",
+    "%27": "'",
+    "%28": "(",
+    "%29": ")",
+    "%2A": "*",
+    "%2C": ",",
+    "%3B": ";",
+}
+
+
+def signature_v3(secret: str, method: str, url: str, body: bytes, timestamp: str) -> str:
+    """Sign a delivery: base64 HMAC-SHA-256 over method, URI, body and timestamp."""
+    for code, character in _DECODED.items():
+        url = url.replace(code, character)
+    signed = f"{method}{url}".encode() + body + timestamp.encode()
+    return base64.b64encode(hmac.digest(secret.encode(), signed, "sha256")).decode()
+
+
+def deliveries(org: HubSpotOrg, events: list[Event], webhook_base: str) -> list[Delivery]:
+    """Word events, at most 100 to a delivery, all of them signed at the org's present time."""
+    secret, worded = org.webhook_secret, [worded for e in events for worded in _worded(org, e)]
+    url, now = f"{webhook_base}/webhooks/hubspot", org.clock()
+    found = []
+    for start in range(0, len(worded), EVENTS_MAX):
+        body = json.dumps(worded[start : start + EVENTS_MAX], separators=(",", ":")).encode()
+        found.append(Delivery(url, _headers(secret, url, body, now), body))
+    return found
+
+
+def _headers(secret: str, url: str, body: bytes, now: datetime) -> dict[str, str]:
+    timestamp = str(epoch_millis(now))
+    return {
+        "Content-Type": "application/json",
+        "X-HubSpot-Signature": hashlib.sha256(secret.encode() + body).hexdigest(),
+        "X-HubSpot-Signature-Version": "v1",
+        "X-HubSpot-Request-Timestamp": timestamp,
+        "X-HubSpot-Signature-v3": signature_v3(secret, "POST", url, body, timestamp),
+        "User-Agent": "HubSpot Connect 2.0 (sandbox)",
+    }
+
+
+def _worded(org: HubSpotOrg, event: Event) -> Iterator[dict[str, Any]]:
+    if event.object == LINKS:
+        yield from _association(org, event)
+        return
+    kind = OBJECT_TYPES.get(event.object)
+    if kind is None:
+        return
+    if event.kind == "created":
+        yield _event(org, event, f"{kind.singular}.creation", objectId=int(event.record_id))
+    if event.kind in ("created", "updated"):
+        for name, value in event.changed.items():
+            yield _event(
+                org,
+                event,
+                f"{kind.singular}.propertyChange",
+                objectId=int(event.record_id),
+                propertyName=name,
+                propertyValue="" if value is None else str(value),
+            )
+    elif event.kind in ("deleted", "restored"):
+        type_ = "deletion" if event.kind == "deleted" else "restore"
+        yield _event(org, event, f"{kind.singular}.{type_}", objectId=int(event.record_id))
+    elif event.kind == "merged":
+        yield from _merge(org, kind, event)
+
+
+def _merge(org: HubSpotOrg, kind: ObjectType, event: Event) -> Iterator[dict[str, Any]]:
+    """One event for the two records that a merge takes away, told when the primary goes."""
+    old = org.store.get(kind.name, event.record_id, deleted=True)
+    survivor = _row(org, kind.name, old.merged_into if old else None)
+    if survivor is None:
+        return
+    primary, loser = str(survivor.fields["hs_merged_object_ids"]).split(";")[-2:]
+    if event.record_id == primary:
+        yield _event(
+            org,
+            event,
+            f"{kind.singular}.merge",
+            primaryObjectId=int(primary),
+            mergedObjectIds=[int(primary), int(loser)],
+            newObjectId=int(survivor.id),
+            numberOfPropertiesMoved=len(survivor.fields),
+        )
+
+
+def _association(org: HubSpotOrg, event: Event) -> Iterator[dict[str, Any]]:
+    row = _row(org, LINKS, event.record_id)
+    if row is None or (row.fields["from_type"], row.fields["to_type"]) != ("deals", "companies"):
+        return
+    deal, company = int(str(row.fields["from_id"])), int(str(row.fields["to_id"]))
+    primary = "5" in str(row.fields["types"]).split(";")
+    for type_, name, near, far in (
+        ("deal.associationChange", "DEAL_TO_COMPANY", deal, company),
+        ("company.associationChange", "COMPANY_TO_DEAL", company, deal),
+    ):
+        yield _event(
+            org,
+            event,
+            type_,
+            associationType=name,
+            fromObjectId=near,
+            toObjectId=far,
+            associationRemoved=event.kind == "deleted",
+            isPrimaryAssociation=primary,
+        )
+
+
+def _event(org: HubSpotOrg, event: Event, type_: str, **rest: Any) -> dict[str, Any]:
+    who, _, number = event.by.partition(":")
+    app = who == "app"
+    subscription = 2_000_000 + zlib.crc32(f"{type_}{rest.get('propertyName')}".encode()) % 900_000
+    return {
+        "eventId": zlib.crc32(f"{event.version}/{type_}/{rest.get('propertyName')}".encode()),
+        "subscriptionId": subscription,
+        "portalId": int(org.org_id),
+        "appId": int(org.app_user.partition(":")[2]),
+        "occurredAt": epoch_millis(event.at),
+        "subscriptionType": type_,
+        "attemptNumber": 0,
+        "changeSource": "INTEGRATION" if app else "CRM_UI" if who == "user" else "IMPORT",
+        "sourceId": number if app else f"userId:{number}",
+        **rest,
+    }
+
+
+def _row(org: HubSpotOrg, object_name: str, record_id: str | None) -> Row | None:
+    return org.store.get(object_name, record_id, deleted=True) if record_id else None
