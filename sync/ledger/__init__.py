@@ -1,0 +1,1 @@
+"""What sync remembers: links, bases, intents, inbox, cursors, runs, conflicts, dead letters."""

@@ -1,0 +1,247 @@
+"""Sync's tables; they share the core's metadata, so that one commit can hold both."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from registration_core.contracts import Fields
+from registration_core.store.tables import Base
+
+
+class LinkRow(Base):
+    """A registration and the CRM record that mirrors it, with the base both sides agreed on.
+
+    `version` rises with every change of the row; a write that planned on an older version is
+    thrown away, so that a stolen lease costs work and never data.
+    """
+
+    __tablename__ = "link"
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    registration_id: Mapped[str] = mapped_column(ForeignKey("registration.id"))
+    connection: Mapped[str] = mapped_column(String(64))
+    object: Mapped[str] = mapped_column(String(64))
+    record_id: Mapped[str] = mapped_column(String(64))
+    #: `primary`, `attach` or `influence`.
+    role: Mapped[str] = mapped_column(String(16))
+    #: `active`, or `orphaned` when the CRM lost the record; it is never made again by itself.
+    state: Mapped[str] = mapped_column(String(16))
+    #: Values both sides last agreed on, in our own terms; empty right after linking by hand.
+    base: Mapped[Fields]
+    mapping_version: Mapped[str] = mapped_column(String(64))
+    remote_version: Mapped[str | None] = mapped_column(String(255))
+    #: Values to write back once, because a resolution was undone.
+    restore: Mapped[Fields | None]
+    version: Mapped[int]
+    created_at: Mapped[datetime]
+    changed_at: Mapped[datetime]
+    reason: Mapped[str] = mapped_column(Text)
+    __table_args__ = (
+        UniqueConstraint("connection", "object", "record_id"),
+        Index(
+            "uq_link_primary",
+            "registration_id",
+            "connection",
+            "object",
+            unique=True,
+            sqlite_where=text("role = 'primary'"),
+            postgresql_where=text("role = 'primary'"),
+        ),
+    )
+
+
+class LinkProposalRow(Base):
+    """An existing CRM record that may be the registration's, for a person to accept or reject."""
+
+    __tablename__ = "link_proposal"
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    registration_id: Mapped[str] = mapped_column(ForeignKey("registration.id"), index=True)
+    connection: Mapped[str] = mapped_column(String(64))
+    object: Mapped[str] = mapped_column(String(64))
+    record_id: Mapped[str] = mapped_column(String(64))
+    evidence: Mapped[dict[str, Any]]
+    #: `proposed`, `accepted`, `rejected`.
+    state: Mapped[str] = mapped_column(String(16))
+    proposed_at: Mapped[datetime]
+    decided_at: Mapped[datetime | None]
+    decided_by: Mapped[str] = mapped_column(String(255))
+    __table_args__ = (UniqueConstraint("registration_id", "connection", "object", "record_id"),)
+
+
+class IntentRow(Base):
+    """A write that was decided, with its payload and before-image, committed before the call.
+
+    A `pending` intent whose answer was lost is looked up before anything else touches the
+    record; it is never simply sent again.
+    """
+
+    __tablename__ = "intent"
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    registration_id: Mapped[str] = mapped_column(ForeignKey("registration.id"), index=True)
+    connection: Mapped[str] = mapped_column(String(64))
+    object: Mapped[str] = mapped_column(String(64))
+    #: `create` or `update`.
+    operation: Mapped[str] = mapped_column(String(16))
+    record_id: Mapped[str | None] = mapped_column(String(64))
+    #: In the CRM's own names.
+    payload: Mapped[Fields]
+    before: Mapped[Fields]
+    #: The link's base once the write is confirmed.
+    base: Mapped[Fields]
+    registration_version: Mapped[int]
+    link_version: Mapped[int]
+    #: `pending`, `done`, `not_done`, or `observed` (would have been written, mode observe).
+    state: Mapped[str] = mapped_column(String(16))
+    outcome: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    settled_at: Mapped[datetime | None]
+    __table_args__ = (Index("ix_intent_open", "connection", "state"),)
+
+
+class InboxRow(Base):
+    """A rumour that a CRM record changed, kept until the record was read.
+
+    One row per record: a new notice raises `noticed`; a drain raises `read` to what it saw
+    before it read. Due while `read < noticed`.
+    """
+
+    __tablename__ = "inbox"
+    connection: Mapped[str] = mapped_column(String(64), primary_key=True)
+    object: Mapped[str] = mapped_column(String(64), primary_key=True)
+    record_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    noticed: Mapped[int]
+    read: Mapped[int]
+    #: `webhook`, `poll` or `command`: where the newest notice came from.
+    source: Mapped[str] = mapped_column(String(16))
+    noticed_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+    attempts: Mapped[int]
+    __table_args__ = (Index("ix_inbox_due", "connection", "due_at"),)
+
+
+class QuarantineRow(Base):
+    """An authentic webhook from an org that the connection is not pinned to."""
+
+    __tablename__ = "quarantine"
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    connection: Mapped[str] = mapped_column(String(64))
+    org_id: Mapped[str] = mapped_column(String(64))
+    body: Mapped[str] = mapped_column(Text)
+    received_at: Mapped[datetime]
+
+
+class CursorRow(Base):
+    """How far a connection's change feed of one object was read; moves by compare-and-set."""
+
+    __tablename__ = "cursor"
+    connection: Mapped[str] = mapped_column(String(64), primary_key=True)
+    object: Mapped[str] = mapped_column(String(64), primary_key=True)
+    cursor: Mapped[str] = mapped_column(Text)
+    #: The CRM's clock up to which everything was handed out.
+    as_of: Mapped[datetime]
+    version: Mapped[int]
+
+
+class SyncRunRow(Base):
+    """One poll of one connection, for people to look at."""
+
+    __tablename__ = "sync_run"
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    connection: Mapped[str] = mapped_column(String(64))
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    #: `running`, `done`, `failed`.
+    state: Mapped[str] = mapped_column(String(16))
+    records: Mapped[int]
+    notices: Mapped[int]
+    message: Mapped[str] = mapped_column(Text)
+    __table_args__ = (Index("ix_sync_run_started", "connection", "started_at"),)
+
+
+class SyncConflictRow(Base):
+    """Two sides wanted different values of one field group; at most one is open per link and group."""
+
+    __tablename__ = "sync_conflict"
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    link_id: Mapped[str] = mapped_column(ForeignKey("link.id"))
+    registration_id: Mapped[str] = mapped_column(ForeignKey("registration.id"), index=True)
+    connection: Mapped[str] = mapped_column(String(64))
+    field_group: Mapped[str] = mapped_column(String(32))
+    #: `open`, `auto_settled` or `resolved`.
+    state: Mapped[str] = mapped_column(String(16))
+    base: Mapped[Fields | None]
+    store: Mapped[Fields]
+    remote: Mapped[Fields]
+    #: `store` or `remote`: who won by rule; None while open or after a person decided.
+    settled: Mapped[str | None] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(Text)
+    opened_at: Mapped[datetime]
+    resolved_at: Mapped[datetime | None]
+    resolved_by: Mapped[str] = mapped_column(String(255))
+    #: The values a person chose, and the link's base before that, for undo.
+    chosen: Mapped[Fields | None]
+    base_before: Mapped[Fields | None]
+    __table_args__ = (
+        Index(
+            "uq_sync_conflict_open",
+            "link_id",
+            "field_group",
+            unique=True,
+            sqlite_where=text("state = 'open'"),
+            postgresql_where=text("state = 'open'"),
+        ),
+    )
+
+
+class DeadLetterRow(Base):
+    """Something that will not work however often it is tried: payload, reason, next command."""
+
+    __tablename__ = "dead_letter"
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    #: `push`, `pull` or `mapping`.
+    kind: Mapped[str] = mapped_column(String(16))
+    connection: Mapped[str] = mapped_column(String(64))
+    registration_id: Mapped[str | None] = mapped_column(ForeignKey("registration.id"))
+    object: Mapped[str] = mapped_column(String(64))
+    record_id: Mapped[str | None] = mapped_column(String(64))
+    payload: Mapped[Fields]
+    code: Mapped[str] = mapped_column(String(128))
+    reason: Mapped[str] = mapped_column(Text)
+    hint: Mapped[str] = mapped_column(Text)
+    #: `open`, `retried` or `discarded`.
+    state: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime]
+    settled_at: Mapped[datetime | None]
+
+
+class LeaseRow(Base):
+    """Who drains a lane of a connection; `fence` rises with every new holder."""
+
+    __tablename__ = "lease"
+    name: Mapped[str] = mapped_column(String(96), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(96))
+    fence: Mapped[int]
+    expires_at: Mapped[datetime]
+
+
+class ScheduleRow(Base):
+    """When a repeated job is next due; claimed by compare-and-set, so two clocks fire once."""
+
+    __tablename__ = "schedule"
+    name: Mapped[str] = mapped_column(String(96), primary_key=True)
+    next_at: Mapped[datetime]
+
+
+class ConnectionStateRow(Base):
+    """What all workers share of a connection: its pinned org, its pause, its failures."""
+
+    __tablename__ = "connection_state"
+    connection: Mapped[str] = mapped_column(String(64), primary_key=True)
+    org_id: Mapped[str | None] = mapped_column(String(64))
+    paused_until: Mapped[datetime | None]
+    failures: Mapped[int]
+    reason: Mapped[str] = mapped_column(Text)
+    seen_at: Mapped[datetime | None]
