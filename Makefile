@@ -31,6 +31,7 @@ format: $(READY) ## Format the code and fix what can be fixed safely
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --fix .
 
 setup: $(READY) ## Make .venv (done by itself when needed)
+	@echo ".venv is ready."
 
 # The first Python that is new enough; an unfinished or outdated .venv is made again.
 $(READY): pyproject.toml constraints.txt
@@ -77,4 +78,4 @@ check-spelling:
 
 check-docs:
 	@echo "docs: links, commands and house limits"; \
-	found=$$($(BIN)/python -m pytest -q --no-header tests/test_tooling.py) || { echo "$$found"; exit 1; }
+	found=$$($(BIN)/python -m pytest -q --no-header --tb=short tests/test_tooling.py) || { echo "$$found"; exit 1; }

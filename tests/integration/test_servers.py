@@ -125,7 +125,7 @@ def test_a_server_is_gone_with_its_files_after_its_block(server: str) -> None:
     assert not _answers(address)
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
 @pytest.mark.parametrize("server", ["postgres_server", "redis_server"])
 def test_a_server_does_not_outlive_the_run_that_started_it(
     server: str, end: signal.Signals
