@@ -73,6 +73,7 @@ class _Parser:
     def __init__(self, source: str) -> None:
         self.source = source
         self.rest = _tokens(source)
+        self.names: set[str] = set()
 
     def whole(self) -> Predicate:
         predicate = self._either()
@@ -124,12 +125,14 @@ class _Parser:
         operator = self._take("name")
         if operator not in _COMPARE:
             raise query_error(f"The operator '{operator}' is not supported.")
+        self.names.add(name)
         compare, literal = _COMPARE[operator], _folded(self._literal())
         return lambda read: compare(_folded(read(name)), literal)
 
     def _text_function(self, function: str) -> Predicate:
         self._take("mark", "(")
         name = self._take("name")
+        self.names.add(name)
         self._take("mark", ",")
         part = str(self._literal()).casefold()
         self._take("mark", ")")
@@ -141,6 +144,7 @@ class _Parser:
         self._take("name", "PropertyName")
         self._take("mark", "=")
         name = str(self._literal())
+        self.names.add(name)
         self._take("mark", ",")
         self._take("name", "PropertyValues")
         self._take("mark", "=")
@@ -163,9 +167,10 @@ class _Parser:
         raise query_error(f"'{token.text}' is not a literal in '{self.source}'.")
 
 
-def parse_filter(source: str) -> Predicate:
-    """Turn a `$filter` into a predicate; `WebApiError` 400 where the Web API refuses it."""
-    return _Parser(source).whole()
+def parse_filter(source: str) -> tuple[Predicate, set[str]]:
+    """Turn a `$filter` into a predicate and the names it reads; 400 where it cannot be understood."""
+    parser = _Parser(source)
+    return parser.whole(), parser.names
 
 
 def parse_orderby(source: str) -> list[tuple[str, bool]]:

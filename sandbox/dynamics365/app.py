@@ -1,0 +1,190 @@
+"""The HTTP door of the Dynamics 365 stand-in: sign-in, Web API, service protection limits."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from urllib.parse import parse_qsl
+from uuid import NAMESPACE_URL, uuid5
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from sandbox.dynamics365.calls import API, Answer, Call
+from sandbox.dynamics365.engine import TOKEN_LIFE, DynamicsOrg
+from sandbox.dynamics365.errors import TokenRefusedError, WebApiError
+from sandbox.dynamics365.service import WebApi, refusal
+from sandbox.records import Clock
+
+_BODY_MAX = 8 * 1024 * 1024
+#: Dataverse developer guide, "Service protection API limits": requests a user in five minutes.
+REQUESTS_MAX = 6000
+_WINDOW_SECONDS = 300
+
+
+class Protection:
+    """Counts the requests of the last five minutes."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen: deque[datetime] = deque()
+
+    def take(self) -> int:
+        """Count one request and return how many are left; 429 when there was none left."""
+        now = self._clock()
+        while self._seen and (now - self._seen[0]).total_seconds() >= _WINDOW_SECONDS:
+            self._seen.popleft()
+        if len(self._seen) >= REQUESTS_MAX:
+            raise WebApiError(
+                429,
+                "0x80072322",
+                f"Number of requests exceeded the limit of {REQUESTS_MAX} over time window of "
+                f"{_WINDOW_SECONDS} seconds.",
+            )
+        self._seen.append(now)
+        return REQUESTS_MAX - len(self._seen)
+
+    def retry_after_seconds(self) -> int:
+        """How long until a request fits again."""
+        age = (self._clock() - self._seen[0]).total_seconds() if self._seen else _WINDOW_SECONDS
+        return max(1, math.ceil(_WINDOW_SECONDS - age))
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _BODY_MAX:
+            raise HTTPException(413, "The request is too large.")
+    return bytes(body)
+
+
+def _response(answer: Answer) -> Response:
+    headers = {"OData-Version": "4.0", "Cache-Control": "no-cache", **answer.headers}
+    if isinstance(answer.body, str):
+        headers.setdefault("Content-Type", "text/plain")
+    elif answer.body is not None:
+        headers.setdefault("Content-Type", "application/json; odata.metadata=minimal")
+    return Response(answer.encoded(), answer.status, headers)
+
+
+def _token_answer(org: DynamicsOrg, tenant: str, form: dict[str, str]) -> Response:
+    try:
+        if form.get("grant_type") != "client_credentials":
+            raise TokenRefusedError(
+                400,
+                "unsupported_grant_type",
+                70003,
+                "AADSTS70003: The app requested an unsupported grant type.",
+            )
+        token = org.issue_token(
+            tenant,
+            form.get("client_id", ""),
+            form.get("client_secret", ""),
+            form.get("scope", ""),
+        )
+    except TokenRefusedError as refused:
+        trace = str(uuid5(NAMESPACE_URL, f"{org.clock().isoformat()}:{refused.number}"))
+        body = {
+            "error": refused.error,
+            "error_description": f"{refused.message} Trace ID: {trace}",
+            "error_codes": [refused.number],
+            "timestamp": org.clock().strftime("%Y-%m-%d %H:%M:%SZ"),
+            "trace_id": trace,
+            "correlation_id": trace,
+        }
+        return JSONResponse(body, refused.status)
+    life = int(TOKEN_LIFE.total_seconds())
+    return JSONResponse(
+        {
+            "token_type": "Bearer",
+            "expires_in": life,
+            "ext_expires_in": life,
+            "access_token": token,
+        }
+    )
+
+
+def _discovery(base: str, tenant: str) -> dict[str, object]:
+    root = f"{base}/{tenant}"
+    return {
+        "token_endpoint": f"{root}/oauth2/v2.0/token",
+        "token_endpoint_auth_methods_supported": ["client_secret_post"],
+        "authorization_endpoint": f"{root}/oauth2/v2.0/authorize",
+        "issuer": f"{root}/v2.0",
+        "jwks_uri": f"{root}/discovery/v2.0/keys",
+        "response_types_supported": ["code"],
+        "subject_types_supported": ["pairwise"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+    }
+
+
+def build_app(org: DynamicsOrg) -> Starlette:
+    """Build the app: identity provider and Web API on one address. Bodies up to 8 MB."""
+    api, protection = WebApi(org), Protection(org.clock)
+
+    def base(request: Request) -> str:
+        return f"{request.url.scheme}://{request.url.netloc}"
+
+    async def discovery(request: Request) -> Response:
+        return JSONResponse(_discovery(base(request), request.path_params["tenant"]))
+
+    async def token(request: Request) -> Response:
+        form = dict(parse_qsl((await _body(request)).decode(), keep_blank_values=True))
+        return _token_answer(org, request.path_params["tenant"], form)
+
+    def answer(request: Request, body: bytes) -> Response:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        try:
+            scheme, _, given = headers.get("authorization", "").partition(" ")
+            if scheme.lower() != "bearer":
+                raise WebApiError(401, "", "Authentication is required.")
+            user_id = org.caller(given)
+            left = protection.take()
+        except WebApiError as error:
+            refused = _response(refusal(error))
+            if error.status == 401:
+                authority = f"{base(request)}/{org.credentials['tenant_id']}/oauth2/authorize"
+                refused.headers["WWW-Authenticate"] = (
+                    f"Bearer authorization_uri={authority}, resource_id={base(request)}/"
+                )
+            if error.status == 429:
+                refused.headers["Retry-After"] = str(protection.retry_after_seconds())
+            return refused
+        call = Call(
+            method=request.method,
+            path=request.path_params["path"],
+            query=dict(request.query_params),
+            headers=headers,
+            body=body,
+            user_id=user_id,
+            root=f"{base(request)}{API}",
+        )
+        response = _response(api.handle(call))
+        response.headers["x-ms-ratelimit-burst-remaining-xrm-requests"] = str(left)
+        response.headers["x-ms-service-request-id"] = str(
+            uuid5(NAMESPACE_URL, f"{org.org_id}:{left}:{org.clock().isoformat()}")
+        )
+        return response
+
+    async def web_api(request: Request) -> Response:
+        return await run_in_threadpool(answer, request, await _body(request))
+
+    async def elsewhere(request: Request) -> Response:
+        message = f"The stand-in does not implement {request.method} {request.url.path}."
+        return _response(refusal(WebApiError(501, "0x80040315", message)))
+
+    verbs = ["GET", "POST", "PATCH", "PUT", "DELETE"]
+    routes: list[tuple[str, Callable[[Request], Awaitable[Response]], list[str]]] = [
+        ("/{tenant}/v2.0/.well-known/openid-configuration", discovery, ["GET"]),
+        ("/{tenant}/oauth2/v2.0/token", token, ["POST"]),
+        (API + "{path:path}", web_api, verbs),
+        ("/{path:path}", elsewhere, verbs),
+    ]
+    return Starlette(routes=[Route(path, end, methods=how) for path, end, how in routes])

@@ -1,0 +1,63 @@
+"""What a new environment starts with: users, currencies, and the accounts all stand-ins share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from uuid import UUID, uuid5
+
+from sandbox.dynamics365.schema import CURRENCIES
+from sandbox.records import Json, RecordStore
+
+_ACCOUNTS = Path(__file__).resolve().parent.parent / "data" / "accounts.json"
+#: Names of the sales people; the first owns what has no other owner.
+SALES_PEOPLE = ("Sales Rep East", "Sales Rep West")
+_CUSTOMER, _PROSPECT = 3, 8
+
+
+def seed(store: RecordStore, names: UUID, application_id: str) -> None:
+    """Fill an empty store; ids follow from `names`, so that every run has the same ones."""
+    integration = str(uuid5(names, "systemuser:integration"))
+    people = {"systemuser:integration": ("Deal Registration Integration", application_id)}
+    people |= {f"systemuser:{name}": (name, "") for name in SALES_PEOPLE}
+    for key, (name, application) in people.items():
+        user: dict[str, Json] = {"fullname": name, "isdisabled": False}
+        if application:
+            user["applicationid"] = application
+        store.insert("systemuser", user, integration, str(uuid5(names, key)))
+    for code, name in CURRENCIES.items():
+        currency: dict[str, Json] = {
+            "isocurrencycode": code,
+            "currencyname": name,
+            "currencyprecision": 0 if code == "JPY" else 2,
+        }
+        record_id = str(uuid5(names, f"transactioncurrency:{code}"))
+        store.insert("transactioncurrency", currency, integration, record_id)
+    _seed_accounts(store, names)
+
+
+def _seed_accounts(store: RecordStore, names: UUID) -> None:
+    rows = json.loads(_ACCOUNTS.read_text(encoding="utf-8"))
+    here = [row for row in rows if "dynamics365" in row["crms"]]
+    ids = {row["key"]: str(uuid5(names, f"account:{row['key']}")) for row in here}
+    owners = [str(uuid5(names, f"systemuser:{name}")) for name in SALES_PEOPLE]
+    for place, row in enumerate(here):
+        owner = owners[place % len(owners)]
+        account: dict[str, Json] = {
+            "name": row["name"],
+            "websiteurl": f"https://www.{row['domain']}" if row["domain"] else None,
+            "address1_country": row["country"],
+            "address1_city": row["city"],
+            "address1_postalcode": row["postcode"],
+            "telephone1": row["phone"],
+            "dr_taxid": row["tax_id"],
+            "dr_duns": row["duns"],
+            "customertypecode": _CUSTOMER if row["class"] == "direct" else _PROSPECT,
+            "dr_houseaccount": row["class"] == "house",
+            "dr_donotcall": row["class"] == "do_not_call",
+            "parentaccountid": ids.get(row.get("parent") or ""),
+            "ownerid": owner,
+            "statecode": 0,
+            "statuscode": 1,
+        }
+        store.insert("account", account, owner, ids[row["key"]])
