@@ -7,7 +7,6 @@ asks it before each request. The first fault that fits a request applies, and on
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -68,15 +67,8 @@ class ThrottleAnswer:
     body: bytes
 
 
-#: An org may offer `throttle_answer(retry_after_seconds)`, its vendor's own words.
+#: Words the answer for a number of seconds to wait (`sandbox/throttling.py`).
 ThrottleWords = Callable[[float], ThrottleAnswer]
-
-
-def plain_throttle(retry_after_seconds: float) -> ThrottleAnswer:
-    """Word a refusal as RFC 6585 and RFC 9110 do: 429 with `Retry-After`, in whole seconds."""
-    wait = str(max(0, round(retry_after_seconds)))
-    headers = {"Retry-After": wait, "Content-Type": "application/json"}
-    return ThrottleAnswer(429, headers, json.dumps({"error": "too many requests"}).encode())
 
 
 class FaultPlan:
@@ -120,9 +112,7 @@ class FaultPlan:
 class FaultMiddleware:
     """ASGI: lets a request through, or makes it fail as the plan says."""
 
-    def __init__(
-        self, app: ASGIApp, plan: FaultPlan, throttle_words: ThrottleWords = plain_throttle
-    ) -> None:
+    def __init__(self, app: ASGIApp, plan: FaultPlan, throttle_words: ThrottleWords) -> None:
         self._app, self._plan, self._throttle_words = app, plan, throttle_words
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

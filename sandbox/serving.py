@@ -25,13 +25,14 @@ import sandbox.hubspot.app
 import sandbox.salesforce.app
 from sandbox import control, tls
 from sandbox.dynamics365.engine import DynamicsOrg
-from sandbox.faults import CUT, FaultMiddleware, FaultPlan, plain_throttle
+from sandbox.faults import CUT, FaultMiddleware, FaultPlan
 from sandbox.hubspot.engine import HubSpotOrg
 from sandbox.journal import Journal, JournalMiddleware
 from sandbox.org import Org
 from sandbox.records import Clock
 from sandbox.salesforce.engine import SalesforceOrg
 from sandbox.state import StateFolder
+from sandbox.throttling import THROTTLED
 from sandbox.webhooks import WebhookSender
 
 HOST = "127.0.0.1"
@@ -155,7 +156,7 @@ def _serve_crm(
     undo: contextlib.ExitStack,
 ) -> StandIn:
     plan, journal = FaultPlan(), Journal()
-    words = getattr(org, "throttle_answer", plain_throttle)
+    words = THROTTLED[org.crm]
     clock = org.store.clock
     guarded = JournalMiddleware(_Dated(FaultMiddleware(app, plan, words), clock), journal, clock)
     sender = undo.enter_context(contextlib.closing(WebhookSender(org, webhook_base)))
