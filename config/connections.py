@@ -176,7 +176,7 @@ def _connection(
     problems += _kind_problems(document, path, entry, data)
     ca_file = str((config_dir / entry.ca_file).absolute()) if entry.ca_file else ""
     if ca_file and not Path(ca_file).is_file():
-        what, remedy = f"{key}: ca_file: there is no file {ca_file}", "correct the path"
+        what, remedy = f"connections.{key}.ca_file: there is no file {ca_file}", "correct the path"
         problems.append(document.problem([*path, "ca_file"], what, remedy))
     if problems:
         return _in_order(problems)

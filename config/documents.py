@@ -139,4 +139,5 @@ def _said(error: Any) -> tuple[str, str]:
         return "unknown field", "remove it, or correct its spelling"
     if error["type"] == "missing":
         return "it is missing", "add it"
-    return str(error["msg"]).removeprefix("Value error, "), ""
+    remedy = "add one" if error["type"] == "too_short" else ""
+    return str(error["msg"]).removeprefix("Value error, "), remedy

@@ -90,6 +90,13 @@ def _custom_name(text: str) -> str:
     return _code(text)
 
 
+def _distinct(values: list[str]) -> list[str]:
+    for number, value in enumerate(values):
+        if value in values[:number]:
+            raise Unfit(f"{value} stands here twice", "remove one")
+    return values
+
+
 def _quoted(value: Any) -> Any:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         raise Unfit(f"{value} is a number, not a text", f'write "{value}"')
@@ -110,6 +117,8 @@ Code = Annotated[str, AfterValidator(_code)]
 CustomName = Annotated[str, AfterValidator(_custom_name)]
 Writer = Annotated[str, AfterValidator(_writer)]
 Winner = Annotated[str, AfterValidator(_winner)]
+Connections = Annotated[list[ConnectionRef], AfterValidator(_distinct)]
+Currencies = Annotated[list[Currency], Field(min_length=1), AfterValidator(_distinct)]
 OpenGroup = Annotated[FieldGroup, AfterValidator(_open_group)]
 Amount = Annotated[Decimal, BeforeValidator(_exact), Field(ge=0, max_digits=15, decimal_places=2)]
 Seconds = Annotated[StrictInt, Field(ge=60, le=604_800)]
@@ -130,16 +139,16 @@ class RolesEntry(_Strict):
     """Which part each connection plays."""
 
     homes: Annotated[list[HomeEntry], Field(min_length=1)]
-    mirrors: list[ConnectionRef] = []
+    mirrors: Connections = []
     #: None: every connection that is neither a home nor a mirror.
-    check_only: list[ConnectionRef] | None = None
+    check_only: Connections | None = None
 
 
 class ChecksEntry(_Strict):
     """What a conflict check must have read."""
 
     #: None: every connection of the program.
-    required: list[ConnectionRef] | None = None
+    required: Connections | None = None
     freshness_seconds: dict[ConnectionRef, Seconds] = {}
     list_shrink_limit_percent: Annotated[StrictInt, Field(ge=50, le=100)] = 80
 
@@ -207,7 +216,7 @@ class ProgramFile(_Strict):
     product_lines: Annotated[dict[Code, ProductLineEntry], Field(min_length=1)]
     lists: dict[ListKind, ListEntry]
     protection_days: Annotated[StrictInt, Field(ge=1, le=1095)]
-    currencies: Annotated[list[Currency], Field(min_length=1)]
+    currencies: Currencies
     amount_at_least: Amount = Decimal(0)
     low_risk: LowRiskEntry | None = None
     authority: dict[OpenGroup, dict[Phase, AuthorityEntry]] = {}

@@ -167,14 +167,17 @@ class _Checker:
         self._document = document
         self._entry = entry
         roles = entry.connections
-        written = {home.connection for home in roles.homes} | set(roles.mirrors)
-        #: Read for checks only: as the file says, or whatever has no other part.
+        homes = {home.connection for home in roles.homes}
+        # The only home is home everywhere; one of several needs a part where it is not.
+        parted = set(roles.mirrors) | (homes if len(homes) == 1 else set())
+        #: Read for checks only where not home: as the file says, or whatever has no other part.
         self.check_only = (
-            tuple(sorted(name for name in connections if name not in written))
+            tuple(sorted(name for name in connections if name not in parted))
             if roles.check_only is None
             else _names(roles.check_only)
         )
-        self._connections = sorted(written | set(self.check_only))
+        self._homes_without_part = sorted(homes - parted - set(self.check_only))
+        self._connections = sorted(homes | parted | set(self.check_only))
         required = entry.checks.required
         self.required = _names(self._connections if required is None else required)
         self.problems: list[Problem] = []
@@ -210,6 +213,9 @@ class _Checker:
                     what = f"{country} has a home already: {seen[country]}"
                     self.say([*at, "countries"], what, "keep one of the two")
                 seen.setdefault(country, home.connection)
+        for name in self._homes_without_part:
+            what = f"connections: {name} has no part where another connection is home"
+            self.say(["connections"], what, "add it to mirrors or check_only")
         for name in roles.check_only or ():
             if name in roles.mirrors:
                 what = f"{name} is a mirror and check_only at once"
