@@ -139,8 +139,8 @@ class _Merge:
         names = sorted(store.keys() & remote.keys())
         self.old_base = base
         self.base = dict(base or {})
-        self.store = {n: store[n] for n in names}
-        self.remote = {n: remote[n] for n in names}
+        self.store = {n: None if is_empty(store[n]) else store[n] for n in names}
+        self.remote = {n: None if is_empty(remote[n]) else remote[n] for n in names}
         self.rule = rule
         self.differing = [n for n in names if not same(store[n], remote[n])]
         self.by_store = self._changed(self.store)
