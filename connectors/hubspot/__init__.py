@@ -1,0 +1,1 @@
+"""Connector to one HubSpot account through its CRM API."""

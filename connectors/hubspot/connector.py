@@ -1,0 +1,224 @@
+"""`HubSpotConnector`: one HubSpot account behind `connectors.port.CrmConnector`.
+
+Objects are HubSpot's plural names (`deals`, `companies`). The primary company of a deal is
+presented as the field `associations.companies`. HubSpot has no preconditions on writes: what was
+overwritten is found afterwards in the history that it keeps of every property.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from connectors.errors import CallRejected, NotPermitted
+from connectors.hubspot import check as checking
+from connectors.hubspot import wire
+from connectors.hubspot.gateway import Gateway
+from connectors.hubspot.reading import Reader
+from connectors.hubspot.webhook import read_delivery
+from connectors.hubspot.writing import Writer
+from connectors.port import (
+    ApiBudget,
+    Capabilities,
+    ChangePage,
+    CheckItem,
+    ConnectionSettings,
+    CreateItem,
+    FeedKind,
+    FieldChange,
+    Gone,
+    ObjectNeed,
+    OrgIdentity,
+    Outcome,
+    RemoteRecord,
+    Selection,
+    UpdateItem,
+    WebhookDelivery,
+    WebhookRequest,
+)
+from registration_core.contracts import Condition, ConnectionName, ObjectSchema
+
+#: How long definitions are believed before they are read again.
+_SCHEMA_AGE_MAX = timedelta(minutes=10)
+
+_CAPABILITIES = Capabilities(
+    write_batch=100,
+    read_batch=100,
+    precondition=False,
+    history=True,
+    feed=FeedKind.SEARCH,
+    feed_tells_deletes=False,
+)
+
+
+class HubSpotConnector:
+    """A connection to one HubSpot account with a static token (service key, project app).
+
+    Settings: `credentials.access_token`; `webhook.secret` (client secret of the app) and
+    `webhook.app_id` (tells our own changes from those of others); `api_version` a dated version
+    such as `2026-09` (the default) or `v3`.
+    """
+
+    def __init__(self, settings: ConnectionSettings, clock: Callable[[], datetime]) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._app_id = settings.webhook.get("app_id", "")
+        self._gateway = Gateway(settings)
+        self._reader = Reader(
+            self._gateway, str(settings.name), clock, self._schema_with, self._app_id
+        )
+        self._writer = Writer(self._gateway, self._reader, self.describe)
+        self._lock = threading.Lock()
+        self._schemas: dict[str, tuple[datetime, ObjectSchema]] = {}
+        self._identity: OrgIdentity | None = None
+
+    @property
+    def name(self) -> ConnectionName:
+        """The connection's name."""
+        return self._settings.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What HubSpot can do."""
+        return _CAPABILITIES
+
+    def identity(self) -> OrgIdentity:
+        """Say which account this is, and as which app we are there."""
+        if self._identity is None:
+            account = self._gateway.get("read account", "/account-info/v3/details").body
+            app_id = self._app_id or self._app().app_id
+            self._identity = OrgIdentity(
+                org_id=str(account["portalId"]),
+                user_id=app_id or "unknown app",
+                user_name=f"app {app_id}" if app_id else "",
+            )
+        return self._identity
+
+    def check(self, needs: Sequence[ObjectNeed]) -> tuple[CheckItem, ...]:
+        """Prove token, app, scopes, properties, reads and quota; never raises."""
+        return tuple(
+            checking.check(
+                needs,
+                identity=self.identity,
+                app=self._app,
+                describe=self.describe,
+                sample=lambda need: self.select(need.object, (), (), 1),
+                budget=self.api_budget,
+                configured_app_id=self._app_id,
+            )
+        )
+
+    def api_budget(self) -> ApiBudget | None:
+        """Tell the daily quota as HubSpot last did."""
+        return self._gateway.budget
+
+    def describe(self, object_name: str) -> ObjectSchema:
+        """Describe an object from its property definitions and, for deals, its pipelines."""
+        with self._lock:
+            kept = self._schemas.get(object_name)
+        if kept is not None and self._clock() - kept[0] < _SCHEMA_AGE_MAX:
+            return kept[1]
+        schema = self._fetch_schema(object_name)
+        with self._lock:
+            self._schemas[object_name] = (self._clock(), schema)
+        return schema
+
+    def read(
+        self, object_name: str, record_ids: Sequence[str], fields: Sequence[str]
+    ) -> Mapping[str, RemoteRecord | Gone]:
+        """Read by id; an id that was merged away tells its survivor."""
+        return self._reader.read(object_name, record_ids, fields)
+
+    def find(
+        self, object_name: str, key_field: str, keys: Sequence[str], fields: Sequence[str]
+    ) -> Mapping[str, RemoteRecord]:
+        """Look up by a property that demands unique values."""
+        return self._reader.find(object_name, key_field, keys, fields)
+
+    def select(
+        self, object_name: str, where: Sequence[Condition], fields: Sequence[str], limit: int
+    ) -> Selection:
+        """Search; text compares without regard to case, and the index lags up to a minute."""
+        return self._reader.select(object_name, where, fields, limit)
+
+    def count(self, object_name: str, where: Sequence[Condition]) -> int:
+        """Count by search."""
+        return self._reader.count(object_name, where)
+
+    def changes(self, object_name: str, fields: Sequence[str], cursor: str | None) -> ChangePage:
+        """Hand out changes; association changes alone and deletions are not among them."""
+        return self._reader.changes(object_name, fields, cursor)
+
+    def create(
+        self, object_name: str, key_field: str, items: Sequence[CreateItem]
+    ) -> tuple[Outcome, ...]:
+        """Create rows, create-only by a property that demands unique values."""
+        return self._writer.create(object_name, key_field, items)
+
+    def update(self, object_name: str, items: Sequence[UpdateItem]) -> tuple[Outcome, ...]:
+        """Patch rows by id; `expected_version` is ignored, HubSpot has no preconditions."""
+        return self._writer.update(object_name, items)
+
+    def history(
+        self, object_name: str, record_ids: Sequence[str], fields: Sequence[str], since: datetime
+    ) -> tuple[FieldChange, ...]:
+        """Read past values of properties."""
+        return self._reader.history(object_name, record_ids, fields, since)
+
+    def webhook(self, request: WebhookRequest) -> WebhookDelivery:
+        """Verify the v3 signature and read the events."""
+        return read_delivery(request, self._settings.webhook.get("secret", ""))
+
+    # --- within
+
+    def _schema_with(self, object_name: str, fields: Iterable[str]) -> ObjectSchema:
+        """Describe an object and vouch that it has these fields, looking again if it has not."""
+        schema = self.describe(object_name)
+        missing = [name for name in fields if name not in schema.fields]
+        if missing:
+            with self._lock:
+                self._schemas.pop(object_name, None)
+            schema = self.describe(object_name)
+            missing = [name for name in missing if name not in schema.fields]
+        if missing:
+            raise CallRejected(
+                f"HubSpot's {object_name} have no property {', '.join(missing)}.",
+                connection=str(self.name),
+                operation=f"describe {object_name}",
+                hint="Create it in HubSpot, or take it out of the mapping.",
+            )
+        return schema
+
+    def _fetch_schema(self, object_name: str) -> ObjectSchema:
+        crm, operation = self._gateway.client.crm, f"describe {object_name}"
+        try:
+            answer = self._gateway.read(operation, crm.properties.core_api.get_all, object_name)
+        except CallRejected as error:
+            raise CallRejected(
+                f"HubSpot has no object {object_name}: {error.message}",
+                connection=str(self.name),
+                operation=operation,
+                request_id=error.request_id,
+            ) from error
+        pipelines: Sequence[object] = ()
+        if object_name == wire.DEALS:
+            api = crm.pipelines.pipelines_api
+            pipelines = self._gateway.read(operation, api.get_all, object_name).body["results"]
+        return wire.object_schema(object_name, answer.body["results"], pipelines)
+
+    def _app(self) -> checking.AppFacts:
+        """Ask whose token this is; only legacy private apps are certain to be told."""
+        try:
+            body = self._gateway.post_to_read(
+                "read token",
+                "/oauth/v2/private-apps/get/access-token-info",
+                {"tokenKey": self._settings.credentials.get("access_token", "")},
+            ).body
+        except (CallRejected, NotPermitted):
+            return checking.AppFacts()
+        return checking.AppFacts(
+            app_id=str(body.get("appId") or ""),
+            user_id=str(body.get("userId") or ""),
+            scopes=frozenset(map(str, body.get("scopes") or ())),
+        )

@@ -1,0 +1,164 @@
+"""HubSpot's answers that are not a success, turned into our errors and outcomes.
+
+Bodies are read from `errors[]`, never from the message, which embeds JSON text. Source: HubSpot
+developer documentation, "Error handling" and "Usage guidelines and limits".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from connectors.errors import (
+    AuthenticationFailed,
+    CallRejected,
+    ConnectorError,
+    CrmUnavailable,
+    NotPermitted,
+    RateLimited,
+)
+from connectors.port import Deferred, Refused
+
+#: Longest text of HubSpot's that we pass on, in characters.
+_MESSAGE_MAX = 300
+_UNIQUE_CONFLICT = "CONFLICTING_UNIQUE_VALUE"
+#: Seconds to wait where HubSpot names a policy and no time.
+_POLICY_PAUSE = {"SECONDLY": 1.0, "TEN_SECONDLY_ROLLING": 10.0, "DAILY": 3600.0}
+_PAUSE_DEFAULT = 10.0
+#: Records are locked by bulk work: come back after at least two seconds (status 423).
+_LOCK_PAUSE = 2.0
+#: The account is moving between data centres: HubSpot says how long in `Retry-After` (477).
+_MOVE_PAUSE = 600.0
+#: Row categories that pass.
+_PASSING = ("RATE_LIMITS", "INTERNAL_ERROR", "LOCKED", "SERVICE_UNAVAILABLE")
+
+
+class CallRefused(CallRejected):
+    """4xx: nothing was written; `body` is what HubSpot said, shaped as an entry of `errors`."""
+
+    def __init__(self, message: str, *, body: Mapping[str, Any], **about: str) -> None:
+        super().__init__(message, **about)
+        self.body = body
+
+
+class RecordMissing(CallRefused):
+    """404: no such record, or no such path."""
+
+
+def failure(
+    status: int,
+    headers: Mapping[str, str],
+    raw: bytes,
+    *,
+    write: bool,
+    connection: str,
+    operation: str,
+) -> ConnectorError:
+    """Tell what a status and body mean for the caller; header names are lower case."""
+    body = _body(raw)
+    about = {
+        "connection": connection,
+        "operation": operation,
+        "request_id": str(
+            headers.get("x-hubspot-correlation-id") or body.get("correlationId") or ""
+        ),
+    }
+    words = describe(body) or f"status {status}"
+    if status == 401:
+        return AuthenticationFailed(
+            f"HubSpot refused the access token: {words}",
+            hint="Issue a new token in HubSpot and set it as the connection's access_token.",
+            **about,
+        )
+    if status == 403:
+        return NotPermitted(
+            f"HubSpot does not permit {operation}: {words}",
+            hint=f"Grant the app these scopes in HubSpot: {_scopes(body) or 'see the message'}.",
+            **about,
+        )
+    if status in (423, 429, 477):
+        return RateLimited(
+            f"HubSpot asks to wait: {words}",
+            retry_after_seconds=_pause(status, headers, body),
+            **about,
+        )
+    if status == 404:
+        return RecordMissing(
+            f"HubSpot knows nothing of that for {operation}: {words}", body=body, **about
+        )
+    if status == 408 or status >= 500 or status < 400:
+        return CrmUnavailable(
+            f"HubSpot cannot answer right now: {words}", may_have_happened=write, **about
+        )
+    return CallRefused(f"HubSpot refused {operation}: {words}", body=body, **about)
+
+
+def describe(body: Mapping[str, Any]) -> str:
+    """Word an error body in one line: its inner errors where it has any, else its message."""
+    inner = [
+        " ".join(str(part) for part in (error.get("code"), error.get("message")) if part)
+        for error in _inner(body)
+    ]
+    words = "; ".join(inner) or str(body.get("message") or body.get("category") or "")
+    return words[:_MESSAGE_MAX]
+
+
+def is_unique_conflict(error: Mapping[str, Any]) -> bool:
+    """True where a row was refused because a unique value is taken."""
+    return any(inner.get("code") == _UNIQUE_CONFLICT for inner in _inner(error))
+
+
+def is_missing(error: Mapping[str, Any]) -> bool:
+    """True where a row was refused because its record is not there."""
+    return error.get("category") == "OBJECT_NOT_FOUND"
+
+
+def row_outcome(error: Mapping[str, Any]) -> Refused | Deferred:
+    """Tell what one entry of a batch's `errors` means for its row."""
+    if error.get("category") in _PASSING:
+        return Deferred(describe(error), retry_after_seconds=_LOCK_PAUSE)
+    inner = _inner(error)
+    first = inner[0] if inner else {}
+    code = first.get("code") or error.get("subCategory") or error.get("category") or "REFUSED"
+    names = _context(first).get("propertyName") or []
+    return Refused(str(code), describe(error), str(names[0]) if names else None)
+
+
+def _pause(status: int, headers: Mapping[str, str], body: Mapping[str, Any]) -> float:
+    told = headers.get("retry-after", "")
+    if told.isdigit():
+        return float(told)
+    if status == 423:
+        return _LOCK_PAUSE
+    if status == 477:
+        return _MOVE_PAUSE
+    return _POLICY_PAUSE.get(str(body.get("policyName")), _PAUSE_DEFAULT)
+
+
+def _scopes(body: Mapping[str, Any]) -> str:
+    scopes = [
+        str(scope)
+        for error in _inner(body)
+        for scope in _context(error).get("requiredGranularScopes") or ()
+    ]
+    return ", ".join(scopes)
+
+
+def _inner(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    errors = body.get("errors")
+    return [e for e in errors if isinstance(e, dict)] if isinstance(errors, list) else []
+
+
+def _context(error: Mapping[str, Any]) -> Mapping[str, Any]:
+    context = error.get("context")
+    return context if isinstance(context, dict) else {}
+
+
+def _body(raw: bytes) -> Mapping[str, Any]:
+    """Read an error body; a proxy's HTML says nothing."""
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
