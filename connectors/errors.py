@@ -24,7 +24,13 @@ class ConnectorError(DealregError):
     code = "crm"
 
     def __init__(
-        self, message: str, *, connection: str, operation: str = "", request_id: str = "", hint: str = ""
+        self,
+        message: str,
+        *,
+        connection: str,
+        operation: str = "",
+        request_id: str = "",
+        hint: str = "",
     ) -> None:
         super().__init__(message, hint=hint)
         self.connection = connection
@@ -37,8 +43,19 @@ class CrmUnavailable(ConnectorError):
 
     code = "crm_unavailable"
 
-    def __init__(self, message: str, *, may_have_happened: bool = False, **rest: str) -> None:
-        super().__init__(message, **rest)  # type: ignore[arg-type]
+    def __init__(
+        self,
+        message: str,
+        *,
+        may_have_happened: bool = False,
+        connection: str,
+        operation: str = "",
+        request_id: str = "",
+        hint: str = "",
+    ) -> None:
+        super().__init__(
+            message, connection=connection, operation=operation, request_id=request_id, hint=hint
+        )
         #: True when a write was sent and its answer is unknown.
         self.may_have_happened = may_have_happened
 
@@ -48,8 +65,19 @@ class RateLimited(ConnectorError):
 
     code = "crm_rate_limited"
 
-    def __init__(self, message: str, *, retry_after_seconds: float, **rest: str) -> None:
-        super().__init__(message, **rest)  # type: ignore[arg-type]
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_seconds: float,
+        connection: str,
+        operation: str = "",
+        request_id: str = "",
+        hint: str = "",
+    ) -> None:
+        super().__init__(
+            message, connection=connection, operation=operation, request_id=request_id, hint=hint
+        )
         self.retry_after_seconds = retry_after_seconds
 
 

@@ -13,18 +13,14 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import func, select
-
-from registration_core import protection
 from registration_core.contracts import ConnectionName, Fields
 from registration_core.errors import AlreadyProtected, DomainRefusal, InvalidInput
 from registration_core.fields import FieldGroup, SalesStage
 from registration_core.lifecycle import Move, advance
 from registration_core.model import DisputeState, ProtectionState, Registration, RegistrationState
 from registration_core.program import Program, Role
-from registration_core.store import audit, repository, work
+from registration_core.store import attribution, audit, protection, repository, work
 from registration_core.store.database import UnitOfWork
-from registration_core.store.tables import AttributionRow
 from registration_core.use_cases import subject_of
 
 
@@ -174,13 +170,13 @@ def _stage(
         after = replace(
             after, won_amount=after.won_amount if after.won_amount is not None else after.amount
         )
-        _attribute(unit, after)
+        attribution.record(unit, after)
     return protection.release(unit, after, ProtectionState.RELEASED)
 
 
 def _reopen(unit: UnitOfWork, closed: Registration, program: Program) -> Registration:
     state = advance(closed.state, Move.REOPEN, closed.number)
-    _reverse_attribution(unit, closed.id)
+    attribution.reverse(unit, closed.id)
     reopened = replace(closed, state=state, actual_close_on=None, won_amount=None, loss_reason=None)
     try:
         return protection.claim(unit, reopened, program, starts_on=unit.now.date())
@@ -192,40 +188,3 @@ def _reopen(unit: UnitOfWork, closed: Registration, program: Program) -> Registr
             {"because": f"reopened, but {refusal.message}"},
         )
         return replace(reopened, dispute_state=DisputeState.OPEN)
-
-
-def _attribute(unit: UnitOfWork, won: Registration) -> None:
-    """Record the provisional credit of this win; a second call for the same win adds nothing."""
-    open_credit = select(AttributionRow).where(
-        AttributionRow.registration_id == won.id, AttributionRow.reversed_at.is_(None)
-    )
-    if unit.session.scalars(open_credit).first() is not None:
-        return
-    wins = unit.session.scalar(
-        select(func.count())
-        .select_from(AttributionRow)
-        .where(AttributionRow.registration_id == won.id)
-    )
-    unit.session.add(
-        AttributionRow(
-            id=unit.ids.new(), registration_id=won.id, win=(wins or 0) + 1, partner_id=won.partner_id,
-            kind="provisional", amount=won.won_amount, currency=won.currency, recorded_at=unit.now,
-            reversed_at=None,
-        )
-    )  # fmt: skip
-    audit.record(
-        unit, subject_of(won), "record attribution", {"amount": won.won_amount, "currency": won.currency},
-        partner={"credited": str(won.won_amount), "currency": won.currency},
-    )  # fmt: skip
-
-
-def _reverse_attribution(unit: UnitOfWork, registration_id: str) -> None:
-    open_credit = select(AttributionRow).where(
-        AttributionRow.registration_id == registration_id, AttributionRow.reversed_at.is_(None)
-    )
-    for row in unit.session.scalars(open_credit):
-        row.reversed_at = unit.now
-        audit.record(
-            unit, f"registration:{registration_id}", "reverse attribution", {"win": row.win},
-            partner={"message": "The credit was taken back because the deal was reopened."},
-        )  # fmt: skip

@@ -170,6 +170,6 @@ class Program:
     def roles_for(self, country: str) -> dict[ConnectionName, Role]:
         """Return the role of every connection of the program for a customer's country."""
         home = self.home_for(country)
-        roles = {name: Role.CHECK_ONLY for name in self.check_only}
-        roles |= {name: Role.MIRROR for name in self.mirrors}
+        roles = dict.fromkeys(self.check_only, Role.CHECK_ONLY)
+        roles |= dict.fromkeys(self.mirrors, Role.MIRROR)
         return roles | {home: Role.HOME}

@@ -9,14 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
-from decimal import Decimal
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select
-
-from registration_core import customers, protection
 from registration_core.conflict_check import deciders, require_usable
 from registration_core.contracts import ConnectionName, Value
 from registration_core.errors import InvalidInput, NotAllowed, StaleVersion
@@ -26,7 +22,6 @@ from registration_core.matching import account_keys, customer_keys
 from registration_core.model import (
     SYSTEM,
     ConflictCheck,
-    Customer,
     DisputeState,
     Partner,
     ProtectionState,
@@ -36,32 +31,9 @@ from registration_core.model import (
 )
 from registration_core.partner_view import reason_text
 from registration_core.program import Program
-from registration_core.store import audit, repository, work
+from registration_core.store import audit, customers, protection, repository, work
 from registration_core.store.database import UnitOfWork
-from registration_core.store.tables import PartnerRow, RegistrationRow
-
-#: Longest texts that are taken, in characters.
-NAME_MAX, DESCRIPTION_MAX = 120, 4000
-_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+")
-
-
-@dataclass(frozen=True)
-class Submission:
-    """A deal as a partner registers it."""
-
-    partner_code: str
-    customer: Customer
-    deal_name: str
-    product_line: str
-    amount: Decimal
-    currency: str
-    expected_close_on: date
-    #: Repeating a submit with the same token gives the same registration.
-    token: str
-    description: str = ""
-    contact_name: str = ""
-    contact_email: str = ""
-    custom: Mapping[str, Value] = field(default_factory=dict)
+from registration_core.submission import NAME_MAX, Submission, is_email, require_valid
 
 
 def subject_of(registration: Registration) -> str:
@@ -78,24 +50,14 @@ def add_partner(unit: UnitOfWork, *, code: str, name: str, tier: str, email: str
         )
     if not name.strip():
         raise InvalidInput("A partner needs a name.", field="name")
-    if email and not _EMAIL.fullmatch(email):
+    if email and not is_email(email):
         raise InvalidInput(f"{email!r} is not an e-mail address.", field="email")
-    if unit.session.scalars(select(PartnerRow).where(PartnerRow.code == code)).first():
+    if any(known.code == code for known in repository.partners(unit.session)):
         raise InvalidInput(
             f"There is a partner {code} already.", field="code", hint="Choose another code."
         )
     made = Partner(unit.ids.new(), code, name.strip(), tier, email, True, unit.now)
-    unit.session.add(
-        PartnerRow(
-            id=made.id,
-            code=code,
-            name=made.name,
-            tier=tier,
-            email=email,
-            active=True,
-            created_at=unit.now,
-        )
-    )
+    repository.add_partner(unit.session, made)
     audit.record(
         unit, f"partner:{made.id}", "add partner", {"code": code, "name": made.name, "tier": tier}
     )
@@ -112,7 +74,7 @@ def submit(unit: UnitOfWork, submission: Submission, program: Program) -> tuple[
     known = repository.registration_by_token(unit.session, partner.id, submission.token)
     if known is not None:
         return known, False
-    _require_valid(submission, program, partner, unit.now.date())
+    require_valid(submission, program, partner, unit.now.date())
     roles = program.roles_for(submission.customer.country)
     made = Registration(
         id=unit.ids.new(),
@@ -164,98 +126,6 @@ def submit(unit: UnitOfWork, submission: Submission, program: Program) -> tuple[
     )
     work.request_check(unit, made.id, "submitted")
     return made, True
-
-
-def _require_valid(submission: Submission, program: Program, partner: Partner, today: date) -> None:
-    s, customer = submission, submission.customer
-    lines, currencies = ", ".join(program.product_lines), ", ".join(sorted(program.currencies))
-    rules = (
-        (partner.active, "partner", f"{partner.code} is not active", "ask your channel manager"),
-        (bool(customer.name.strip()), "customer", "the customer has no name", "name the customer"),
-        (
-            len(customer.name) <= NAME_MAX,
-            "customer",
-            f"longer than {NAME_MAX} characters",
-            "shorten it",
-        ),
-        (
-            bool(re.fullmatch("[A-Z]{2}", customer.country)),
-            "country",
-            f"{customer.country!r} is not a country code",
-            "use two capital letters, for example DE",
-        ),
-        (
-            0 < len(s.deal_name.strip()) <= NAME_MAX,
-            "deal_name",
-            f"a deal name has 1 to {NAME_MAX} characters",
-            "name the deal",
-        ),
-        (
-            s.product_line in program.product_lines,
-            "product_line",
-            f"there is no product line {s.product_line!r}",
-            f"one of: {lines}",
-        ),
-        (
-            s.currency in program.currencies,
-            "currency",
-            f"{s.currency!r} is not a currency of {program.name}",
-            f"one of: {currencies}",
-        ),
-        (
-            s.amount.is_finite() and s.amount == s.amount.quantize(Decimal("0.01"))
-            if s.amount.is_finite() and abs(s.amount) < Decimal("1e12")
-            else False,
-            "amount",
-            f"{s.amount} is not an amount of money",
-            "use at most two decimals, below 10^12",
-        ),
-        (
-            not s.amount.is_finite() or s.amount >= program.amount_at_least,
-            "amount",
-            f"below the program's minimum of {program.amount_at_least}",
-            "register larger deals only",
-        ),
-        (
-            today <= s.expected_close_on <= today + timedelta(days=5 * 366),
-            "expected_close_on",
-            f"{s.expected_close_on} is not between today and five years ahead",
-            "correct the date",
-        ),
-        (
-            len(s.description) <= DESCRIPTION_MAX,
-            "description",
-            f"longer than {DESCRIPTION_MAX} characters",
-            "shorten it",
-        ),
-        (
-            not s.contact_email or bool(_EMAIL.fullmatch(s.contact_email)),
-            "contact_email",
-            f"{s.contact_email!r} is not an e-mail address",
-            "correct it",
-        ),
-        (
-            bool(s.token) and len(s.token) <= 128,
-            "token",
-            "a token has 1 to 128 characters",
-            "choose one",
-        ),
-    )
-    for holds, name, what, remedy in rules:
-        if not holds:
-            raise InvalidInput(
-                f"{name}: {what}.", field=name, hint=f"{remedy[0].upper()}{remedy[1:]}."
-            )
-    for custom in program.custom_fields.values():
-        if custom.required and s.custom.get(custom.name) is None:
-            raise InvalidInput(
-                f"{custom.name}: missing.", field=custom.name, hint=f"Give {custom.label}."
-            )
-    unknown = set(s.custom) - set(program.custom_fields)
-    if unknown:
-        raise InvalidInput(
-            f"{program.name} has no field {', '.join(sorted(unknown))}.", field="custom"
-        )
 
 
 def update(
@@ -393,10 +263,7 @@ def extend(unit: UnitOfWork, number: str, days: int, reason: str) -> Registratio
 def expire_due(unit: UnitOfWork, warn_days: int = 14) -> list[Registration]:
     """Expire protections that ended before today and flag those that end within `warn_days`."""
     today, changed = unit.now.date(), []
-    standing = RegistrationRow.protection_state.in_(["active", "expiring"])
-    due = RegistrationRow.protection_ends_on <= today + timedelta(days=warn_days)
-    approved = RegistrationRow.state == RegistrationState.APPROVED.value
-    for found in repository.registrations(unit.session, standing, due, approved):
+    for found in repository.protections_ending(unit.session, today + timedelta(days=warn_days)):
         before = _locked(unit, found.id, None)
         if before.protection_ends_on is not None and before.protection_ends_on < today:
             after = replace(before, state=advance(before.state, Move.EXPIRE, before.number))

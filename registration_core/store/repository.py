@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, and_, delete, or_, select, tuple_
@@ -80,6 +80,12 @@ def partners(session: Session) -> list[Partner]:
     ]
 
 
+def add_partner(session: Session, made: Partner) -> None:
+    """Insert a new partner."""
+    session.add(PartnerRow(**asdict(made)))
+    session.flush()
+
+
 # --- registrations ----------------------------------------------------------------------------
 
 
@@ -142,6 +148,17 @@ def registrations(
     """Return registrations, newest receipt first."""
     query = select(RegistrationRow).where(*where).order_by(RegistrationRow.receipt_seq.desc())
     return [_registration(row) for row in session.scalars(query.limit(limit))]
+
+
+def protections_ending(session: Session, until: date) -> list[Registration]:
+    """Return approved registrations whose protection stands and ends no later than `until`."""
+    standing = (ProtectionState.ACTIVE.value, ProtectionState.EXPIRING.value)
+    return registrations(
+        session,
+        RegistrationRow.state == RegistrationState.APPROVED.value,
+        RegistrationRow.protection_state.in_(standing),
+        RegistrationRow.protection_ends_on <= until,
+    )
 
 
 def save(session: Session, changed: Registration, now: datetime) -> Registration:
@@ -262,7 +279,7 @@ def account(session: Session, connection: str, record_id: str) -> Account | None
     return _account(row) if row else None
 
 
-def _any_key(table: type[AccountKeyRow] | type[CustomerKeyRow], keys: Iterable[MatchKey]) -> Any:
+def _any_key(table: type[AccountKeyRow | CustomerKeyRow], keys: Iterable[MatchKey]) -> Any:
     pairs = [(key.kind, key.value) for key in keys][:_IN_MAX]
     return tuple_(table.kind, table.value).in_(pairs)
 

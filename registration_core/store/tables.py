@@ -266,10 +266,11 @@ class AuditCheckpointRow(Base):
 
 
 class OutboxRow(Base):
-    """The intent to bring one registration to one connection, up to `wanted` version.
+    """The intent to bring one registration to one connection.
 
-    One row per registration and connection: newer changes raise `wanted`, a confirmed write
-    raises `done`. Due while `done < wanted`.
+    One row per registration and connection: every change raises `wanted`; a push that read
+    `wanted` before it read the registration raises `done` to that number once the CRM has
+    confirmed. Due while `done < wanted`, so that no change can slip in between unseen.
     """
 
     __tablename__ = "outbox"

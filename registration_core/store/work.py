@@ -18,9 +18,9 @@ from registration_core.store.tables import CheckRequestRow, OutboxRow
 def request_push(
     unit: UnitOfWork, registration: Registration, *, only: ConnectionName | None = None
 ) -> None:
-    """Ask that every home and mirror of an approved registration is brought up to its version.
+    """Ask that every home and mirror of an approved registration is brought up to date.
 
-    Idempotent per version. A registration that was never approved is pushed nowhere.
+    Safe to repeat: requests coalesce. A registration that was never approved is pushed nowhere.
     """
     if registration.protection_state is ProtectionState.NONE:
         return
@@ -41,7 +41,7 @@ def request_push(
                 changed_at=unit.now,
             )
             unit.session.add(row)
-        row.wanted = max(row.wanted, registration.version, row.done + 1)
+        row.wanted += 1
         row.due_at, row.changed_at = unit.now, unit.now
         if row.state == "dead":  # what changed may be the very thing that was refused
             row.state, row.attempts, row.reason = "open", 0, ""

@@ -91,8 +91,8 @@ class IntentRow(Base):
     before: Mapped[Fields]
     #: The link's base once the write is confirmed.
     base: Mapped[Fields]
-    registration_version: Mapped[int]
-    link_version: Mapped[int]
+    #: The outbox row's `wanted` that this write answers.
+    wanted: Mapped[int]
     #: `pending`, `done`, `not_done`, or `observed` (would have been written, mode observe).
     state: Mapped[str] = mapped_column(String(16))
     outcome: Mapped[str] = mapped_column(Text)

@@ -12,12 +12,11 @@ from datetime import date, timedelta
 
 from sqlalchemy import select
 
-from registration_core import customers
 from registration_core.errors import AlreadyProtected
 from registration_core.matching import customer_keys
 from registration_core.model import ClaimState, ProtectionState, Registration
 from registration_core.program import Exclusivity, Program
-from registration_core.store import repository
+from registration_core.store import customers, repository
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import ClaimRow, StoreLockRow
 
@@ -26,13 +25,12 @@ _LOCK = "protection"
 
 def hold_lock(unit: UnitOfWork) -> StoreLockRow:
     """Take the store-wide protection lock until the commit, and return its row."""
-    row = unit.session.scalars(
+    return unit.session.scalars(
         select(StoreLockRow)
         .where(StoreLockRow.name == _LOCK)
         .with_for_update()
         .execution_options(populate_existing=True)
     ).one()
-    return row
 
 
 def next_receipt(unit: UnitOfWork) -> int:

@@ -1,0 +1,37 @@
+"""Alembic's entry: every table of the program hangs on one metadata."""
+
+from __future__ import annotations
+
+from alembic import context
+from sqlalchemy import create_engine
+
+import sync.ledger.tables  # noqa: F401 - adds sync's tables to the metadata
+from registration_core.store.tables import Base
+
+
+def run() -> None:
+    """Run migrations on the connection that the caller passes, or on `sqlalchemy.url`."""
+    given = context.config.attributes.get("connection")
+    if given is not None:
+        _migrate(given)
+        return
+    url = context.config.get_main_option("sqlalchemy.url")
+    if not url:
+        raise SystemExit("Type: dealreg db upgrade (it passes the database).")
+    with create_engine(url).begin() as connection:
+        _migrate(connection)
+
+
+def _migrate(connection: object) -> None:
+    context.configure(
+        connection=connection,  # type: ignore[arg-type]
+        target_metadata=Base.metadata,
+        render_as_batch=True,
+        compare_type=True,
+        transactional_ddl=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+run()

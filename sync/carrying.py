@@ -1,0 +1,201 @@
+"""Carry the store's half of a plan out, in the caller's transaction: takes, conflicts, base.
+
+Shared by push and pull, so that a change of a CRM is taken in one way only. The CRM's half
+(`Plan.write`) is push's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from mapping.translate import ValueProblem
+from reconciler.merge import SyncConflict, Verdict
+from registration_core import crm_changes
+from registration_core.contracts import ConnectionName, Fields, Value
+from registration_core.errors import SyncError
+from registration_core.fields import FieldGroup
+from registration_core.model import Registration
+from registration_core.program import Program
+from registration_core.store import audit, repository
+from registration_core.store.database import UnitOfWork
+from sync.ledger.tables import DeadLetterRow, LinkRow, SyncConflictRow
+from sync.planning import Plan
+
+
+class Outdated(SyncError):
+    """The registration or the link moved since the plan was made; it is planned again."""
+
+    code = "outdated"
+
+
+@dataclass(frozen=True)
+class Carried:
+    """The store after its half of a plan."""
+
+    registration: Registration
+    link: LinkRow
+    #: What to add to the link's base once `Plan.write` is confirmed.
+    base_after: Fields
+
+
+def carry_out(
+    unit: UnitOfWork,
+    planned: Plan,
+    program: Program,
+    *,
+    registration_id: str,
+    registration_version: int,
+    link_id: str,
+    link_version: int,
+    writing: bool,
+) -> Carried:
+    """Apply takes, keep conflicts, and move the base of every group that needs no write.
+
+    `Outdated` if anything moved since the plan was made. With `writing`, conflicts that a write
+    settles are kept too; without, they are left to the push that will settle them.
+    """
+    registration = repository.registration(unit.session, registration_id, lock=True)
+    link = unit.session.get_one(LinkRow, link_id, with_for_update=True, populate_existing=True)
+    if registration.version != registration_version or link.version != link_version:
+        raise Outdated(f"{registration.number} moved since it was read.")
+    connection = ConnectionName(link.connection)
+    applied = crm_changes.apply(unit, registration, connection, planned.takes, program)
+    now: dict[str, Value] = dict(link.base)
+    after: dict[str, Value] = {}
+    for group in planned.groups:
+        merge, conflict = group.merge, group.merge.conflict
+        if group.group in applied.refused:
+            reason = applied.refused[group.group]
+            conflict = SyncConflict(link.base, _mine(planned, group.group, registration, connection),
+                                    merge.store_changes, None, reason)  # fmt: skip
+        elif merge.verdict in (Verdict.PUSH, Verdict.RESTORE):
+            after |= merge.base
+            if not writing:
+                continue
+        else:
+            now |= merge.base
+        keep_conflict(unit, link, group.group, conflict)
+    link.base = now
+    for problem in planned.problems:
+        keep_problem(unit, link, problem)
+    unit.session.flush()
+    return Carried(applied.registration, link, after)
+
+
+def _mine(
+    planned: Plan, group: FieldGroup, registration: Registration, connection: ConnectionName
+) -> Fields:
+    ours = crm_changes.canonical(registration, connection, "")
+    names = next(g.merge.store_changes for g in planned.groups if g.group is group)
+    return {name: ours.get(name) for name in names}
+
+
+def keep_conflict(
+    unit: UnitOfWork, link: LinkRow, group: FieldGroup, conflict: SyncConflict | None
+) -> None:
+    """Keep a conflict, refresh the open one of the same link and group, or close it if agreed."""
+    open_row = unit.session.scalars(
+        select(SyncConflictRow).where(
+            SyncConflictRow.link_id == link.id,
+            SyncConflictRow.field_group == group.value,
+            SyncConflictRow.state == "open",
+        )
+    ).first()
+    if conflict is None:
+        if open_row is not None:
+            open_row.state, open_row.resolved_at = "resolved", unit.now
+            open_row.resolved_by = "both sides came to agree"
+        return
+    if open_row is not None and conflict.settled is None:
+        open_row.store, open_row.remote = conflict.store, conflict.remote
+        open_row.reason = conflict.reason
+        return
+    if open_row is not None:
+        open_row.state, open_row.resolved_at = "resolved", unit.now
+        open_row.resolved_by = conflict.reason
+    state = "open" if conflict.settled is None else "auto_settled"
+    row = SyncConflictRow(
+        id=unit.ids.new(),
+        link_id=link.id,
+        registration_id=link.registration_id,
+        connection=link.connection,
+        field_group=group.value,
+        state=state,
+        base=conflict.base,
+        store=conflict.store,
+        remote=conflict.remote,
+        settled=conflict.settled,
+        reason=conflict.reason,
+        opened_at=unit.now,
+        resolved_at=unit.now if conflict.settled else None,
+        resolved_by="the program's rule" if conflict.settled else "",
+        chosen=None,
+        base_before=None,
+    )
+    unit.session.add(row)
+    audit.record(
+        unit,
+        f"registration:{link.registration_id}",
+        f"sync conflict {state.replace('_', ' ')}",
+        {
+            "conflict": row.id,
+            "connection": link.connection,
+            "group": group.value,
+            "store": {n: str(v) for n, v in conflict.store.items()},
+            "crm": {n: str(v) for n, v in conflict.remote.items()},
+            "reason": conflict.reason,
+        },
+    )
+
+
+def keep_problem(unit: UnitOfWork, link: LinkRow, problem: ValueProblem) -> None:
+    """Keep a value that could not be translated as a dead letter, once while it is open."""
+    reason = str(problem)
+    known = unit.session.scalars(
+        select(DeadLetterRow.id).where(
+            DeadLetterRow.registration_id == link.registration_id,
+            DeadLetterRow.connection == link.connection,
+            DeadLetterRow.state == "open",
+            DeadLetterRow.reason == reason,
+        )
+    ).first()
+    if known is None:
+        unit.session.add(
+            dead_letter(
+                unit, "mapping", link.connection, link.registration_id, link.object, link.record_id,
+                payload={problem.ours: problem.value}, code="untranslatable", reason=reason,
+            )
+        )  # fmt: skip
+
+
+def dead_letter(
+    unit: UnitOfWork,
+    kind: str,
+    connection: str,
+    registration_id: str | None,
+    object_name: str,
+    record_id: str | None,
+    *,
+    payload: Fields,
+    code: str,
+    reason: str,
+) -> DeadLetterRow:
+    """Word a dead letter: what was tried, why it will not work, what to type next."""
+    row_id = unit.ids.new()
+    return DeadLetterRow(
+        id=row_id,
+        kind=kind,
+        connection=connection,
+        registration_id=registration_id,
+        object=object_name,
+        record_id=record_id,
+        payload=payload,
+        code=code,
+        reason=reason,
+        hint=f"Mend the cause, then type: dealreg deadletter retry {row_id}",
+        state="open",
+        created_at=unit.now,
+        settled_at=None,
+    )

@@ -1,0 +1,253 @@
+"""Every call to a CRM goes through here: never inside a transaction, pinned to its org, and
+with its failures known to all workers.
+
+A failure pauses the connection for everybody (`connection_state`): as long as the CRM asks
+when it throttles, five minutes when credentials are refused, and from one second doubling to
+half a minute when it is away. The first success lifts the pause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from connectors.errors import AuthenticationFailed, ConnectorError, NotPermitted, RateLimited
+from connectors.port import (
+    ApiBudget,
+    Capabilities,
+    ChangePage,
+    CheckItem,
+    CreateItem,
+    CrmConnector,
+    FieldChange,
+    Gone,
+    ObjectNeed,
+    OrgIdentity,
+    Outcome,
+    RemoteRecord,
+    Selection,
+    UpdateItem,
+    WebhookDelivery,
+    WebhookRequest,
+)
+from registration_core.contracts import Condition, ConnectionName, ObjectSchema
+from registration_core.errors import SyncError
+from registration_core.store.database import Database
+from sync.ledger.tables import ConnectionStateRow
+
+T = TypeVar("T")
+
+#: Longest pause after a CRM that is away, in seconds.
+AWAY_PAUSE_SECONDS_MAX = 30
+#: Pause after refused credentials or a missing permission, in seconds.
+REFUSED_PAUSE_SECONDS = 300
+
+
+class OrgMismatch(SyncError):
+    """The org that answered is not the one this connection is pinned to; nothing was read."""
+
+    code = "org_mismatch"
+
+
+class ConnectionPaused(ConnectorError):
+    """The connection is paused after a failure; it goes on by itself."""
+
+    code = "connection_paused"
+
+
+class CallMetrics:
+    """Counts and times of calls to CRMs."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = ("connection", "operation")
+        self.calls = Counter("dealreg_crm_calls", "Calls to a CRM", labels, registry=registry)
+        self.failures = Counter(
+            "dealreg_crm_failures", "Failed calls to a CRM", (*labels, "code"), registry=registry
+        )
+        self.seconds = Histogram(
+            "dealreg_crm_seconds", "Seconds a call to a CRM took", labels, registry=registry
+        )
+
+
+class GuardedConnector:
+    """A connector with the guard around each call; satisfies `CrmConnector` itself."""
+
+    def __init__(
+        self,
+        inner: CrmConnector,
+        database: Database,
+        metrics: CallMetrics,
+        pinned_org: str | None = None,
+    ) -> None:
+        self._inner = inner
+        self._database = database
+        self._metrics = metrics
+        self._configured_org = pinned_org
+        self._pinned = False
+
+    @property
+    def name(self) -> ConnectionName:
+        """The connection's name."""
+        return self._inner.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the CRM can do."""
+        return self._inner.capabilities
+
+    def identity(self) -> OrgIdentity:
+        """Say which org this is, and refuse if it is not the pinned one."""
+        identity = self._guarded("identity", self._inner.identity)
+        self._pin(identity)
+        return identity
+
+    def check(self, needs: Sequence[ObjectNeed]) -> tuple[CheckItem, ...]:
+        """Prove the set-up; not stopped by a pause, because it explains one."""
+        self._database.require_no_transaction(f"check of {self.name}")
+        return self._inner.check(needs)
+
+    def api_budget(self) -> ApiBudget | None:
+        """Tell the quota as last said; no call."""
+        return self._inner.api_budget()
+
+    def webhook(self, request: WebhookRequest) -> WebhookDelivery:
+        """Verify a delivery; no call."""
+        return self._inner.webhook(request)
+
+    def describe(self, object_name: str) -> ObjectSchema:
+        """Describe an object."""
+        return self._call("describe", lambda: self._inner.describe(object_name))
+
+    def read(
+        self, object_name: str, record_ids: Sequence[str], fields: Sequence[str]
+    ) -> Mapping[str, RemoteRecord | Gone]:
+        """Read records by id; none asked, none called."""
+        if not record_ids:
+            return {}
+        return self._call("read", lambda: self._inner.read(object_name, record_ids, fields))
+
+    def find(
+        self, object_name: str, key_field: str, keys: Sequence[str], fields: Sequence[str]
+    ) -> Mapping[str, RemoteRecord]:
+        """Look records up by key; none asked, none called."""
+        if not keys:
+            return {}
+        return self._call("find", lambda: self._inner.find(object_name, key_field, keys, fields))
+
+    def select(
+        self, object_name: str, where: Sequence[Condition], fields: Sequence[str], limit: int
+    ) -> Selection:
+        """Read records by conditions."""
+        return self._call("select", lambda: self._inner.select(object_name, where, fields, limit))
+
+    def count(self, object_name: str, where: Sequence[Condition]) -> int:
+        """Count records by conditions."""
+        return self._call("count", lambda: self._inner.count(object_name, where))
+
+    def changes(self, object_name: str, fields: Sequence[str], cursor: str | None) -> ChangePage:
+        """Read one page of the change feed."""
+        return self._call("changes", lambda: self._inner.changes(object_name, fields, cursor))
+
+    def create(
+        self, object_name: str, key_field: str, items: Sequence[CreateItem]
+    ) -> tuple[Outcome, ...]:
+        """Create records."""
+        return self._call("create", lambda: self._inner.create(object_name, key_field, items))
+
+    def update(self, object_name: str, items: Sequence[UpdateItem]) -> tuple[Outcome, ...]:
+        """Patch records."""
+        return self._call("update", lambda: self._inner.update(object_name, items))
+
+    def history(
+        self, object_name: str, record_ids: Sequence[str], fields: Sequence[str], since: datetime
+    ) -> tuple[FieldChange, ...]:
+        """Read past changes."""
+        return self._call(
+            "history", lambda: self._inner.history(object_name, record_ids, fields, since)
+        )
+
+    def _call(self, operation: str, call: Callable[[], T]) -> T:
+        if not self._pinned:
+            self.identity()
+        return self._guarded(operation, call)
+
+    def _guarded(self, operation: str, call: Callable[[], T]) -> T:
+        self._database.require_no_transaction(f"{operation} of {self.name}")
+        require_running(self._database, self.name)
+        self._metrics.calls.labels(self.name, operation).inc()
+        try:
+            with self._metrics.seconds.labels(self.name, operation).time():
+                answer = call()
+        except ConnectorError as error:
+            self._metrics.failures.labels(self.name, operation, error.code).inc()
+            _note_failure(self._database, self.name, error)
+            raise
+        _note_success(self._database, self.name)
+        return answer
+
+    def _pin(self, identity: OrgIdentity) -> None:
+        with self._database.begin() as unit:
+            row = _state(unit.session.get(ConnectionStateRow, self.name), self.name)
+            expected = self._configured_org or row.org_id
+            if expected is None:
+                row.org_id = identity.org_id
+            unit.session.add(row)
+        if expected is not None and expected != identity.org_id:
+            raise OrgMismatch(
+                f"{self.name} is pinned to the org {expected}, but {identity.org_id} answered.",
+                hint=f"Check base_url and org_id of {self.name} in connections.yaml.",
+            )
+        self._pinned = True
+
+
+def require_running(database: Database, connection: ConnectionName) -> None:
+    """Raise `ConnectionPaused` while a failure keeps the connection paused."""
+    with database.read() as session:
+        row = session.get(ConnectionStateRow, connection)
+        if row is not None and row.paused_until is not None and row.paused_until > database.clock():
+            raise ConnectionPaused(
+                f"{connection} is paused until {row.paused_until:%H:%M:%S} UTC: {row.reason}",
+                connection=connection,
+            )
+
+
+def _note_failure(database: Database, connection: ConnectionName, error: ConnectorError) -> None:
+    with database.begin() as unit:
+        row = _state(unit.session.get(ConnectionStateRow, connection), connection)
+        row.failures += 1
+        pause = _pause_seconds(error, row.failures)
+        if pause:
+            row.paused_until = unit.now + timedelta(seconds=pause)
+        row.reason = error.message
+        unit.session.add(row)
+
+
+def _note_success(database: Database, connection: ConnectionName) -> None:
+    with database.read() as session:
+        row = session.get(ConnectionStateRow, connection)
+        if row is not None and not row.failures and row.seen_at is not None:
+            return
+    with database.begin() as unit:
+        row = _state(unit.session.get(ConnectionStateRow, connection), connection)
+        row.failures, row.paused_until, row.reason, row.seen_at = 0, None, "", unit.now
+        unit.session.add(row)
+        unit.nudges |= {"check", f"push:{connection}", f"pull:{connection}"}
+
+
+def _pause_seconds(error: ConnectorError, failures: int) -> float:
+    if isinstance(error, RateLimited):
+        return error.retry_after_seconds
+    if isinstance(error, AuthenticationFailed | NotPermitted):
+        return REFUSED_PAUSE_SECONDS
+    if error.code == "crm_unavailable":
+        return float(min(2 ** (failures - 1), AWAY_PAUSE_SECONDS_MAX))
+    return 0.0
+
+
+def _state(row: ConnectionStateRow | None, connection: ConnectionName) -> ConnectionStateRow:
+    return row or ConnectionStateRow(
+        connection=connection, org_id=None, paused_until=None, failures=0, reason="", seen_at=None
+    )

@@ -1,0 +1,81 @@
+"""One registration on one connection, read together with what a plan needs of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from connectors.port import RemoteRecord
+from mapping.schema import ObjectMapping
+from registration_core.contracts import ConnectionName
+from registration_core.crm_changes import canonical
+from registration_core.model import Registration
+from registration_core.program import Role
+from registration_core.store import repository
+from sync.ledger.tables import LinkRow
+from sync.planning import Plan, Situation, plan
+from sync.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Job:
+    """One registration of one connection, as it was read."""
+
+    registration: Registration
+    partner_name: str
+    connection: ConnectionName
+    mapping: ObjectMapping
+    role: Role
+    link: LinkRow | None
+    #: The outbox row's `wanted`, read before the registration.
+    wanted: int
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job with the CRM's record and what to do about both."""
+
+    job: Job
+    record: RemoteRecord | None
+    plan: Plan
+
+
+def job_of(
+    runtime: Runtime, session: Session, key: str, connection: ConnectionName, wanted: int = 0
+) -> Job | None:
+    """Read a registration by id or number; None where the connection is not written to."""
+    registration = repository.registration(session, key)
+    mapping = runtime.mapping_of(registration, connection)
+    if mapping is None:
+        return None
+    link = session.scalars(
+        select(LinkRow).where(
+            LinkRow.registration_id == registration.id,
+            LinkRow.connection == connection,
+            LinkRow.object == mapping.object,
+            LinkRow.role == "primary",
+        )
+    ).first()
+    partner = repository.partner_by_id(session, registration.partner_id)
+    role = registration.roles[connection]
+    return Job(registration, partner.name, connection, mapping, role, link, wanted)
+
+
+def plan_job(runtime: Runtime, job: Job, record: RemoteRecord | None) -> Plan:
+    """Plan a job against the CRM's record, or its create where there is none."""
+    link = job.link
+    return plan(
+        Situation(
+            mapping=job.mapping,
+            program=runtime.program(job.registration.program),
+            connection=job.connection,
+            role=job.role,
+            phase=job.registration.phase,
+            store=canonical(job.registration, job.connection, job.partner_name),
+            base=(link.base or None) if link else None,
+            remote=None if record is None else record.fields,
+            restore=(link.restore or {}) if link else {},
+        )
+    )

@@ -1,0 +1,163 @@
+"""One pure `plan()` for push, pull, preview, resolve and explain; everything else carries it out.
+
+In: what the store holds, what the CRM holds, what both last agreed on, and the rules. Out: a
+value that says for every field group what happens to it and why. No I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mapping.schema import ObjectMapping
+from mapping.translate import ValueProblem, canonical, to_crm, to_store
+from reconciler.merge import GroupMerge, Rule, SyncConflict, Verdict, merge_group, same
+from registration_core.contracts import ConnectionName, Fields, Value
+from registration_core.fields import FieldGroup, SalesStage
+from registration_core.program import Authority, Phase, Program, Role
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Everything a plan is made from."""
+
+    mapping: ObjectMapping
+    program: Program
+    connection: ConnectionName
+    role: Role
+    phase: Phase
+    #: Our fields as this connection should hold them.
+    store: Fields
+    #: What both sides last agreed on, in our terms; None before anything was linked.
+    base: Fields | None
+    #: The CRM's record in its own names; None where there is none to merge with.
+    remote: Fields | None
+    #: Values to write back once, because a resolution was undone.
+    restore: Fields = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GroupPlan:
+    """What happens to one field group."""
+
+    group: FieldGroup
+    merge: GroupMerge
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a drain would do to the store and to one CRM record."""
+
+    groups: tuple[GroupPlan, ...]
+    #: Fields to write, in the CRM's own names; minimal.
+    write: Fields
+    #: What the CRM holds in those fields now.
+    before: Fields
+    #: Base once everything in `write` is confirmed and every take is applied.
+    base: Fields
+    #: A user of the home CRM has moved the stage on: the deal is theirs from now.
+    converts: bool
+    problems: tuple[ValueProblem, ...]
+
+    @property
+    def takes(self) -> dict[FieldGroup, Fields]:
+        """Changes to apply to the store, by group."""
+        return {g.group: g.merge.store_changes for g in self.groups if g.merge.store_changes}
+
+    @property
+    def conflicts(self) -> dict[FieldGroup, SyncConflict]:
+        """Conflicts to keep, open and settled, by group."""
+        return {g.group: g.merge.conflict for g in self.groups if g.merge.conflict}
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing to write, nothing to take, nothing to tell: both sides agree."""
+        return not (self.write or self.takes or self.conflicts or self.problems)
+
+
+def plan(situation: Situation) -> Plan:
+    """Decide what one link needs; create where there is no remote record."""
+    if situation.remote is None:
+        return _create(situation)
+    ours = canonical(situation.mapping, situation.store)
+    theirs = to_store(situation.mapping, situation.remote)
+    base = None if situation.base is None else canonical(situation.mapping, situation.base).fields
+    problems = (*ours.problems, *theirs.problems)
+    unreadable = {problem.group for problem in problems}
+    converts = _converts(situation, base, ours.fields, theirs.fields)
+    phase = Phase.CONVERTED if converts else situation.phase
+    groups = tuple(
+        GroupPlan(group, _merge(situation, group, phase, base, ours.fields, theirs.fields))
+        for group in map(FieldGroup, situation.mapping.groups)
+        if group.value not in unreadable
+    )
+    wanted = {n: v for g in groups for n, v in g.merge.remote_changes.items()}
+    written = to_crm(situation.mapping, wanted, creating=False)
+    merged = {n: v for g in groups for n, v in g.merge.base.items()}
+    return Plan(
+        groups=groups,
+        write=written.fields,
+        before={name: situation.remote.get(name) for name in written.fields},
+        base={**(situation.base or {}), **merged},
+        converts=converts,
+        problems=(*problems, *written.problems),
+    )
+
+
+def _create(situation: Situation) -> Plan:
+    written = to_crm(situation.mapping, situation.store, creating=True)
+    return Plan(
+        groups=(),
+        write=written.fields,
+        before={},
+        base=to_store(situation.mapping, written.fields).fields,
+        converts=False,
+        problems=written.problems,
+    )
+
+
+def _merge(
+    situation: Situation,
+    group: FieldGroup,
+    phase: Phase,
+    base: Fields | None,
+    store: Fields,
+    remote: Fields,
+) -> GroupMerge:
+    names = tuple(row.ours.name for row in situation.mapping.groups[group.value].rows)
+    mine, theirs = _only(store, names), _only(remote, names)
+    undo = _only(situation.restore, names)
+    if undo:
+        # The undone resolution had written these; put them back, and let the next plan find
+        # the conflict again on the base from before.
+        changes = {n: v for n, v in undo.items() if n in theirs and not same(theirs[n], v)}
+        return GroupMerge(Verdict.RESTORE, base=_only(base or {}, names), remote_changes=changes)
+    rule = rule_for(situation, group, phase)
+    return merge_group(None if base is None else _only(base, names), mine, theirs, rule)
+
+
+def rule_for(situation: Situation, group: FieldGroup, phase: Phase) -> Rule:
+    """Turn the program's authority and the mapping's directions into the merge's rule."""
+    authority: Authority = situation.program.authority[group][phase]
+    mapped = situation.mapping.groups[group.value]
+    return Rule(
+        remote_may_write=authority.may_write(situation.connection, situation.role),
+        remote_wins=authority.wins_against_store(situation.connection, situation.role),
+        pushes=mapped.pushes,
+        pulls=mapped.pulls,
+        clears=mapped.clears,
+    )
+
+
+def _converts(situation: Situation, base: Fields | None, store: Fields, remote: Fields) -> bool:
+    """Whether the home CRM's user moved the stage, which takes the deal over."""
+    if situation.role is not Role.HOME or situation.phase is Phase.CONVERTED or base is None:
+        return False
+    theirs = remote.get("sales_stage")
+    if theirs is None or "sales_stage" not in base or same(theirs, base["sales_stage"]):
+        return False
+    return not same(theirs, store.get("sales_stage", SalesStage.QUALIFYING.value))
+
+
+def _only(fields: Fields, names: tuple[str, ...]) -> Mapping[str, Value]:
+    return {name: fields[name] for name in names if name in fields}

@@ -1,0 +1,239 @@
+"""Store → CRM, in batches per connection: the transaction boundaries T2 to T4 of a push.
+
+T2 reads due outbox rows and the CRM's records and plans. T3 commits what the store takes, the
+conflicts, and an intent for every write, payload and before-image included. Then the call, with
+no transaction open. T4 commits each record's own outcome. A crash anywhere leaves intents that
+the next drain looks up before it touches the record; nothing is ever sent twice blindly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import structlog
+from sqlalchemy import select
+
+from connectors.errors import CallRejected, ConnectorError
+from connectors.port import (
+    CreateItem,
+    CrmConnector,
+    Gone,
+    Outcome,
+    Refused,
+    UpdateItem,
+)
+from registration_core.contracts import ConnectionName, Fields
+from registration_core.errors import SyncError
+from registration_core.store.tables import OutboxRow
+from sync import auditing, leases, linking, settling
+from sync.carrying import Outdated, carry_out
+from sync.jobs import Job, Planned, job_of, plan_job
+from sync.ledger.tables import IntentRow
+from sync.modes import Mode
+from sync.runtime import Runtime
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+#: Most rounds of one drain; what is left is due at once and the next nudge goes on.
+ROUNDS_MAX = 50
+
+
+def drain(runtime: Runtime, connection: str) -> int:
+    """Bring due registrations to one connection; returns how many rows were worked on.
+
+    Safe to run any number of times, anywhere: a lease keeps drains of one connection apart, and
+    compare-and-set keeps them right when it fails to.
+    """
+    name = ConnectionName(connection)
+    if runtime.modes.get(name, Mode.OFF) is Mode.OFF or name not in runtime.connectors:
+        return 0
+    worked = 0
+    while True:
+        with leases.held(runtime.database, f"push:{name}") as lease:
+            if lease is None:
+                return worked
+            for _ in range(ROUNDS_MAX):
+                done = _round(runtime, name)
+                worked += done
+                if not done or not leases.renew(runtime.database, lease):
+                    break
+        # Work committed while the lease was held was nudged in vain: look once more.
+        if not _due(runtime, name, 1):
+            return worked
+
+
+def _round(runtime: Runtime, connection: ConnectionName) -> int:
+    crm = runtime.connector(connection)
+    try:
+        settling.settle_pending(runtime, connection)
+        jobs = _due(runtime, connection, crm.capabilities.write_batch)
+        if not jobs:
+            return 0
+        planned = _plan_all(runtime, crm, jobs)
+        if runtime.modes[connection] is Mode.OBSERVE:
+            settling.observe(runtime, connection, planned)
+        else:
+            _write_all(runtime, crm, planned)
+    except ConnectorError as error:
+        settling.note_failed_drain(runtime, connection, error)
+        return 0
+    except SyncError as error:
+        log.warning("push stopped", connection=connection, code=error.code, reason=error.message)
+        return 0
+    return len(jobs)
+
+
+def _due(runtime: Runtime, connection: ConnectionName, limit: int) -> list[Job]:
+    now = runtime.database.clock()
+    with runtime.database.read() as session:
+        rows = session.scalars(
+            select(OutboxRow)
+            .where(
+                OutboxRow.connection == connection,
+                OutboxRow.state == "open",
+                OutboxRow.done < OutboxRow.wanted,
+                OutboxRow.due_at <= now,
+            )
+            .order_by(OutboxRow.due_at, OutboxRow.registration_id)
+            .limit(limit)
+        )
+        found = [
+            job_of(runtime, session, row.registration_id, connection, row.wanted) for row in rows
+        ]
+    return [job for job in found if job is not None]
+
+
+def _plan_all(runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]) -> list[Planned]:
+    """Read what the CRM holds, one call per object, and plan each job."""
+    planned: list[Planned] = []
+    for object_name in sorted({job.mapping.object for job in jobs}):
+        group = [job for job in jobs if job.mapping.object == object_name]
+        active = [j for j in group if j.link is not None and j.link.state == "active"]
+        reads = group[0].mapping.reads()
+        records = crm.read(object_name, [j.link.record_id for j in active if j.link], reads)
+        for job in active:
+            assert job.link is not None
+            record = records[job.link.record_id]
+            if isinstance(record, Gone):
+                settling.orphan(runtime, job.link.id, record)
+            else:
+                planned.append(Planned(job, record, plan_job(runtime, job, record)))
+        settling.close_orphaned(runtime, [j for j in group if j.link and j.link.state != "active"])
+        planned += _plan_unlinked(runtime, crm, [j for j in group if j.link is None])
+    return planned
+
+
+def _plan_unlinked(runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]) -> list[Planned]:
+    """Link first, create second: our key, then an open opportunity that fits, then a create."""
+    if not jobs:
+        return []
+    mapping = jobs[0].mapping
+    keys = [job.registration.id for job in jobs]
+    known = crm.find(mapping.object, mapping.key, keys, mapping.reads())
+    planned = []
+    for job in jobs:
+        if job.registration.id in known:
+            # A record with our key that no intent of ours explains: adopt it, base unknown.
+            linking.adopt(
+                runtime, job.registration, crm.name, known[job.registration.id], base=None
+            )
+        elif not linking.proposes(runtime, crm, job.registration, job.role):
+            planned.append(Planned(job, None, plan_job(runtime, job, None)))
+    return planned
+
+
+def _write_all(runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned]) -> None:
+    creates = [p for p in planned if p.record is None]
+    updates = [p for p in planned if p.record is not None]
+    for object_name in sorted({p.job.mapping.object for p in planned}):
+        _create(runtime, crm, [p for p in creates if p.job.mapping.object == object_name])
+        _update(runtime, crm, [p for p in updates if p.job.mapping.object == object_name])
+
+
+def _create(runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned]) -> None:
+    if not planned:
+        return
+    intents = []
+    with runtime.database.begin() as unit:
+        for p in planned:
+            intents.append(settling.intend(unit, crm.name, p, None, p.plan.base))
+    mapping = planned[0].job.mapping
+    items = [CreateItem(p.job.registration.id, _with_key(p)) for p in planned]
+    _settle(
+        runtime, intents, _sent(lambda few: crm.create(mapping.object, mapping.key, few), items)
+    )
+
+
+def _with_key(planned: Planned) -> Fields:
+    return {**planned.plan.write, planned.job.mapping.key: planned.job.registration.id}
+
+
+def _update(runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned]) -> None:
+    intents: list[IntentRow] = []
+    items: list[UpdateItem] = []
+    read_at = []
+    for p in planned:
+        assert p.record is not None and p.job.link is not None
+        try:
+            intent = _commit_plan(runtime, crm.name, p)
+        except Outdated:
+            continue  # still due: the next round reads and plans again
+        if intent is not None:
+            intents.append(intent)
+            items.append(UpdateItem(p.record.record_id, p.plan.write, p.record.version))
+            read_at.append(p.record.modified_at)
+    if not items:
+        return
+    object_name = planned[0].job.mapping.object
+    _settle(runtime, intents, _sent(lambda few: crm.update(object_name, few), items))
+    if crm.capabilities.history and not crm.capabilities.precondition:
+        auditing.audit_overwrites(runtime, crm, object_name, intents, min(read_at))
+
+
+def _commit_plan(
+    runtime: Runtime, connection: ConnectionName, planned: Planned
+) -> IntentRow | None:
+    """T3 of one record: the store's half, and the intent to write the CRM's half."""
+    job = planned.job
+    assert job.link is not None
+    with runtime.database.begin() as unit:
+        carried = carry_out(
+            unit,
+            planned.plan,
+            runtime.program(job.registration.program),
+            registration_id=job.registration.id,
+            registration_version=job.registration.version,
+            link_id=job.link.id,
+            link_version=job.link.version,
+            writing=True,
+        )
+        carried.link.version += 1
+        carried.link.changed_at = unit.now
+        if planned.record is not None:
+            carried.link.remote_version = planned.record.version
+        if not planned.plan.write:
+            carried.link.restore = None
+            settling.outbox_done(unit, job.registration.id, connection, job.wanted)
+            return None
+        return settling.intend(unit, connection, planned, carried.link, carried.base_after)
+
+
+def _sent(send: Callable[[Sequence[T]], Sequence[Outcome]], items: Sequence[T]) -> list[Outcome]:
+    """Send a batch; one that is refused whole is halved until the row at fault stands alone."""
+    try:
+        return list(send(items))
+    except CallRejected as error:
+        if len(items) == 1:
+            return [Refused(error.code, error.message)]
+        middle = len(items) // 2
+        return _sent(send, items[:middle]) + _sent(send, items[middle:])
+
+
+def _settle(runtime: Runtime, intents: Sequence[IntentRow], outcomes: Sequence[Outcome]) -> None:
+    """T4: one commit, a savepoint per record."""
+    with runtime.database.begin() as unit:
+        for intent, outcome in zip(intents, outcomes, strict=True):
+            with unit.session.begin_nested():
+                settling.settle(unit, intent.id, outcome)

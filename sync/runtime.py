@@ -1,0 +1,63 @@
+"""What every drain, door and command works with; built by `wiring` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from connectors.port import CrmConnector
+from mapping.schema import ConnectionMapping, ObjectMapping
+from registration_core.contracts import ConnectionName
+from registration_core.errors import ConfigurationError, NotFound, Problem
+from registration_core.model import Registration
+from registration_core.program import Program, Role
+from registration_core.store.database import Database
+from sync.modes import Mode
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The program put together: store, connections, rules."""
+
+    database: Database
+    #: Usable connections only.
+    connectors: Mapping[ConnectionName, CrmConnector]
+    modes: Mapping[ConnectionName, Mode]
+    mappings: Mapping[ConnectionName, ConnectionMapping]
+    programs: Mapping[str, Program]
+    #: Why a connection is not usable, by connection; everything else runs.
+    problems: Mapping[ConnectionName, tuple[Problem, ...]]
+    poll_seconds: int
+    _close: Callable[[], None]
+
+    def connector(self, name: str) -> CrmConnector:
+        """Return a usable connection's door; `ConfigurationError` tells why it is not usable."""
+        connection = ConnectionName(name)
+        if connection in self.connectors:
+            return self.connectors[connection]
+        if connection in self.problems:
+            raise ConfigurationError(f"{name} cannot be used.", self.problems[connection])
+        raise NotFound(
+            f"There is no connection {name}.", hint=f"One of: {', '.join(self.connectors)}."
+        )
+
+    def program(self, name: str) -> Program:
+        """Return a program by name."""
+        if name not in self.programs:
+            raise NotFound(
+                f"There is no program {name}.", hint=f"One of: {', '.join(self.programs)}."
+            )
+        return self.programs[name]
+
+    def mapping_of(
+        self, registration: Registration, connection: ConnectionName
+    ) -> ObjectMapping | None:
+        """Return how a registration stands on its object in a connection; None if check-only."""
+        role = registration.roles.get(connection)
+        if role is None or role is Role.CHECK_ONLY or connection not in self.mappings:
+            return None
+        return self.mappings[connection].objects.get(role.value)
+
+    def close(self) -> None:
+        """Give connections and files back."""
+        self._close()

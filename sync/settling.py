@@ -1,0 +1,331 @@
+"""What became of a write: intents, links, outbox rows, orphans.
+
+Every function is one row's end: applied, to be planned again, waiting, orphaned, or dead with
+its payload and reason. Nothing here calls a CRM but `settle_pending`, which only reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import assert_never
+
+import structlog
+from sqlalchemy import select, update
+
+from connectors.errors import AuthenticationFailed, ConnectorError, CrmUnavailable, RateLimited
+from connectors.port import (
+    AlreadyExists,
+    Deferred,
+    Gone,
+    Outcome,
+    Refused,
+    RemoteRecord,
+    Stale,
+    Written,
+)
+from mapping.translate import to_store
+from reconciler.merge import same
+from registration_core.contracts import ConnectionName, Fields
+from registration_core.store import audit
+from registration_core.store.database import UnitOfWork
+from registration_core.store.tables import OutboxRow
+from sync.carrying import dead_letter
+from sync.guard import ConnectionPaused
+from sync.jobs import Job, Planned
+from sync.ledger.tables import IntentRow, LinkRow
+from sync.runtime import Runtime
+
+log = structlog.get_logger()
+
+#: After so many attempts a row that is refused again and again becomes a dead letter.
+ATTEMPTS_MAX = 8
+
+
+def intend(
+    unit: UnitOfWork,
+    connection: ConnectionName,
+    planned: Planned,
+    link: LinkRow | None,
+    base: Fields,
+) -> IntentRow:
+    """Write the durable intent of one write, before the call."""
+    row = IntentRow(
+        id=unit.ids.new(),
+        registration_id=planned.job.registration.id,
+        connection=connection,
+        object=planned.job.mapping.object,
+        operation="create" if link is None else "update",
+        record_id=None if link is None else link.record_id,
+        payload=planned.plan.write,
+        before=planned.plan.before,
+        base=base,
+        wanted=planned.job.wanted,
+        state="pending",
+        outcome="",
+        created_at=unit.now,
+        settled_at=None,
+    )
+    unit.session.add(row)
+    unit.session.flush()
+    return row
+
+
+def settle(unit: UnitOfWork, intent_id: str, outcome: Outcome) -> None:
+    """Carry one outcome to its end; an intent that is settled already is left alone."""
+    intent = unit.session.get_one(IntentRow, intent_id, with_for_update=True)
+    if intent.state != "pending":
+        return
+    intent.state = "done" if isinstance(outcome, Written) else "not_done"
+    intent.outcome, intent.settled_at = repr(outcome)[:2000], unit.now
+    match outcome:
+        case Written():
+            _written(unit, intent, outcome)
+        case AlreadyExists() | Stale():
+            pass  # the row is still due: the next round reads, adopts or plans again
+        case Gone():
+            link = _link_of(unit, intent)
+            if link is not None:
+                lose(unit, link, outcome)
+        case Refused():
+            _refused(unit, intent, outcome)
+        case Deferred():
+            postpone(unit, intent, outcome.reason, outcome.retry_after_seconds)
+        case _:
+            assert_never(outcome)
+
+
+def _written(unit: UnitOfWork, intent: IntentRow, outcome: Written) -> None:
+    if intent.operation == "create":
+        add_link(unit, intent, outcome.record_id, outcome.version, intent.base)
+    else:
+        link = _link_of(unit, intent)
+        if link is not None:
+            # Only what was written is added: a pull may have moved the rest meanwhile.
+            link.base = {**link.base, **intent.base}
+            link.remote_version, link.restore = outcome.version, None
+            link.version, link.changed_at = link.version + 1, unit.now
+    outbox_done(unit, intent.registration_id, ConnectionName(intent.connection), intent.wanted)
+    audit.record(
+        unit,
+        f"registration:{intent.registration_id}",
+        f"{intent.operation} in CRM",
+        {
+            "connection": intent.connection,
+            "object": intent.object,
+            "record": outcome.record_id,
+            "fields": sorted(intent.payload),
+            "intent": intent.id,
+        },
+    )
+
+
+def add_link(
+    unit: UnitOfWork, intent: IntentRow, record_id: str, version: str | None, base: Fields
+) -> LinkRow:
+    """Link a registration to the record that a create made."""
+    link = LinkRow(
+        id=unit.ids.new(),
+        registration_id=intent.registration_id,
+        connection=intent.connection,
+        object=intent.object,
+        record_id=record_id,
+        role="primary",
+        state="active",
+        base=base,
+        mapping_version="",
+        remote_version=version,
+        restore=None,
+        version=1,
+        created_at=unit.now,
+        changed_at=unit.now,
+        reason="",
+    )
+    unit.session.add(link)
+    unit.session.flush()
+    return link
+
+
+def _link_of(unit: UnitOfWork, intent: IntentRow) -> LinkRow | None:
+    return unit.session.scalars(
+        select(LinkRow)
+        .where(
+            LinkRow.connection == intent.connection,
+            LinkRow.object == intent.object,
+            LinkRow.record_id == intent.record_id,
+        )
+        .with_for_update()
+    ).first()
+
+
+def _refused(unit: UnitOfWork, intent: IntentRow, outcome: Refused) -> None:
+    row = unit.session.get(OutboxRow, (intent.registration_id, intent.connection))
+    if row is not None:
+        row.state, row.reason = "dead", outcome.message
+    field = f" (field {outcome.field})" if outcome.field else ""
+    unit.session.add(
+        dead_letter(
+            unit, "push", intent.connection, intent.registration_id, intent.object, intent.record_id,
+            payload=intent.payload, code=outcome.code, reason=f"{outcome.message}{field}",
+        )
+    )  # fmt: skip
+
+
+def postpone(unit: UnitOfWork, intent: IntentRow, reason: str, least_seconds: float) -> None:
+    """Try a row again later: 1, 2, 4, … seconds, at least what the CRM asks, then never."""
+    row = unit.session.get(OutboxRow, (intent.registration_id, intent.connection))
+    if row is None:
+        return
+    row.attempts += 1
+    if row.attempts >= ATTEMPTS_MAX:
+        _refused(
+            unit, intent, Refused("gave_up", f"{reason}; gave up after {row.attempts} attempts")
+        )
+        return
+    row.reason = reason
+    row.due_at = unit.now + timedelta(seconds=max(2.0 ** (row.attempts - 1), least_seconds))
+
+
+def outbox_done(
+    unit: UnitOfWork, registration_id: str, connection: ConnectionName, wanted: int
+) -> None:
+    """Note that a connection holds everything up to `wanted`; never moves back."""
+    row = unit.session.get(OutboxRow, (registration_id, connection), with_for_update=True)
+    if row is not None:
+        row.done = max(row.done, wanted)
+        row.attempts, row.reason = 0, ""
+
+
+def lose(unit: UnitOfWork, link: LinkRow, gone: Gone) -> None:
+    """Follow a merge to the survivor, or mark the link orphaned; never make the record again."""
+    subject = f"registration:{link.registration_id}"
+    survivor = gone.merged_into
+    taken = (
+        survivor
+        and unit.session.scalars(
+            select(LinkRow.id).where(
+                LinkRow.connection == link.connection,
+                LinkRow.object == link.object,
+                LinkRow.record_id == survivor,
+            )
+        ).first()
+    )
+    link.version, link.changed_at = link.version + 1, unit.now
+    if survivor and not taken:
+        audit.record(unit, subject, "follow merge", {"from": link.record_id, "to": survivor})
+        link.record_id = survivor
+        return
+    link.state, link.reason = "orphaned", f"the record is {gone.absence.value} in {link.connection}"
+    audit.record(
+        unit, subject, "orphaned", {"connection": link.connection, "record": link.record_id,
+                                    "because": gone.absence.value},
+    )  # fmt: skip
+
+
+def orphan(runtime: Runtime, link_id: str, gone: Gone) -> None:
+    """Handle a linked record that is gone, in a transaction of its own; idempotent."""
+    with runtime.database.begin() as unit:
+        link = unit.session.get_one(LinkRow, link_id, with_for_update=True)
+        if link.state == "active" and link.record_id == gone.record_id:
+            lose(unit, link, gone)
+
+
+def close_orphaned(runtime: Runtime, jobs: Sequence[Job]) -> None:
+    """End the outbox rows of orphaned links: there is nothing to write to."""
+    if not jobs:
+        return
+    with runtime.database.begin() as unit:
+        for job in jobs:
+            row = unit.session.get(OutboxRow, (job.registration.id, job.connection))
+            if row is not None:
+                row.done, row.reason = row.wanted, "the record is orphaned"
+
+
+def settle_pending(runtime: Runtime, connection: ConnectionName) -> None:
+    """Look up every write whose answer was lost, before anything else touches its record."""
+    with runtime.database.read() as session:
+        pending = session.scalars(
+            select(IntentRow)
+            .where(IntentRow.connection == connection, IntentRow.state == "pending")
+            .order_by(IntentRow.id)
+        ).all()
+    for object_name in sorted({intent.object for intent in pending}):
+        intents = [intent for intent in pending if intent.object == object_name]
+        records = _look_up(runtime, connection, object_name, intents)
+        with runtime.database.begin() as unit:
+            for intent in intents:
+                with unit.session.begin_nested():
+                    settle(unit, intent.id, records[intent.id])
+
+
+def _look_up(
+    runtime: Runtime, connection: ConnectionName, object_name: str, intents: Sequence[IntentRow]
+) -> dict[str, Outcome]:
+    crm, mapping = runtime.connector(connection), None
+    for candidate in runtime.mappings[connection].objects.values():
+        if candidate.object == object_name:
+            mapping = candidate
+    if mapping is None:
+        return {
+            i.id: Refused("no_mapping", f"{object_name} is not mapped any more") for i in intents
+        }
+    keys = [i.registration_id for i in intents if i.operation == "create"]
+    found = crm.find(object_name, mapping.key, keys, mapping.reads())
+    ids = [i.record_id for i in intents if i.record_id]
+    read = crm.read(object_name, ids, mapping.reads())
+    outcomes: dict[str, Outcome] = {}
+    for intent in intents:
+        record: RemoteRecord | Gone | None = (
+            found.get(intent.registration_id)
+            if intent.operation == "create"
+            else read[str(intent.record_id)]
+        )
+        if isinstance(record, Gone):
+            outcomes[intent.id] = record
+        elif record is None:
+            outcomes[intent.id] = Stale("")  # it never happened: plan again
+        elif intent.operation == "create":
+            outcomes[intent.id] = Written(record.record_id, None, record.modified_at)
+        else:
+            wrote = to_store(mapping, intent.payload).fields
+            holds = to_store(mapping, record.fields).fields
+            there = all(same(holds.get(name), value) for name, value in wrote.items())
+            outcomes[intent.id] = Written(record.record_id) if there else Stale(record.record_id)
+    return outcomes
+
+
+def observe(runtime: Runtime, connection: ConnectionName, planned: Sequence[Planned]) -> None:
+    """Record what would be written, write nothing, and let the rows wait for mode `push`."""
+    with runtime.database.begin() as unit:
+        for p in planned:
+            if p.plan.write:
+                intent = intend(unit, connection, p, p.job.link, {})
+                intent.state, intent.settled_at = "observed", unit.now
+            unit.session.execute(
+                update(OutboxRow)
+                .where(
+                    OutboxRow.registration_id == p.job.registration.id,
+                    OutboxRow.connection == connection,
+                )
+                .values(state="waiting", reason="mode observe: nothing is written")
+            )
+
+
+def note_failed_drain(runtime: Runtime, connection: ConnectionName, error: ConnectorError) -> None:
+    """A call failed as a whole: the guard paused the connection; a refused one costs an attempt."""
+    log.warning("push failed", connection=connection, code=error.code, reason=error.message)
+    passing = CrmUnavailable | RateLimited | AuthenticationFailed | ConnectionPaused
+    if isinstance(error, passing):
+        return
+    with runtime.database.begin() as unit:
+        rows = unit.session.scalars(
+            select(OutboxRow).where(
+                OutboxRow.connection == connection,
+                OutboxRow.state == "open",
+                OutboxRow.done < OutboxRow.wanted,
+                OutboxRow.due_at <= unit.now,
+            )
+        )
+        for row in rows:
+            row.attempts, row.reason = row.attempts + 1, error.message
+            row.due_at = unit.now + timedelta(seconds=min(2.0**row.attempts, 300.0))
