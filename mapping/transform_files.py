@@ -145,12 +145,15 @@ def _enum(name: str, options: Any, row: RowContext) -> Transform | None:
             )
             good = False
         elif alternatives is None:
-            wanted = f"{len(row.theirs)} values" if len(row.theirs) > 1 else "a value"
-            row.tell((name, option), f"'{option}' needs {wanted} of the CRM", _ENUM_EXAMPLE)
+            several = len(row.theirs) > 1
+            wanted = f"{len(row.theirs)} values" if several else "a value"
+            example = _ENUM_OF_SEVERAL_EXAMPLE if several else _ENUM_EXAMPLE
+            row.tell((name, option), f"'{option}' needs {wanted} of the CRM", example)
             good = False
         else:
             read.append((str(option), alternatives))
-    return Enum(tuple(read)) if _enum_is_whole(name, read, row) and good else None
+    good = _enum_is_unambiguous(name, read, row) and good
+    return Enum(tuple(read)) if good and _enum_is_whole(name, read, row) else None
 
 
 def _alternatives(node: Any, fields: int) -> tuple[tuple[str, ...], ...] | None:
@@ -174,29 +177,35 @@ def _alternatives(node: Any, fields: int) -> tuple[tuple[str, ...], ...] | None:
     return tuple(alternatives) or None
 
 
-def _enum_is_whole(
+def _enum_is_unambiguous(
     name: str, read: Sequence[tuple[str, tuple[tuple[str, ...], ...]]], row: RowContext
 ) -> bool:
     good = True
     for (one, ones), (other, others) in combinations(read, 2):
         for alternative in others:
             if any(_overlap(alternative, a) for a in ones):
-                shown = " + ".join(alternative)
                 row.tell(
                     (name, other),
-                    f"'{shown}' stands for both {one} and {other}",
+                    f"'{' + '.join(alternative)}' stands for both {one} and {other}",
                     "keep it under one of them, else reading it is a guess",
                 )
                 good = False
-    missing = [o for o in row.ours.options or () if o not in {option for option, _ in read}]
-    if missing and row.pushes and good:
+    return good
+
+
+def _enum_is_whole(
+    name: str, read: Sequence[tuple[str, tuple[tuple[str, ...], ...]]], row: RowContext
+) -> bool:
+    listed = {option for option, _ in read}
+    missing = [option for option in row.ours.options or () if option not in listed]
+    if missing and row.pushes:
         row.tell(
             (name,),
             f"no value for our option {', '.join(missing)}",
-            "add one for each, the first value of an option is the one written",
+            "add one for each; the first value of an option is the one written",
         )
-        good = False
-    return good
+        return False
+    return True
 
 
 def _overlap(one: Sequence[str], other: Sequence[str]) -> bool:
@@ -233,4 +242,5 @@ _BUILDERS: dict[str, Callable[[str, Any, RowContext], Transform | None]] = {
 TRANSFORMS = tuple(_BUILDERS)
 _LIST = f"transforms: {', '.join(TRANSFORMS)}; see docs/mapping.md"
 _BOOLEAN_EXAMPLE = "for example boolean: {true: 'Yes', false: 'No'}"
-_ENUM_EXAMPLE = "for example enum: {won: [Closed Won]}"
+_ENUM_EXAMPLE = "for example won: [Closed Won]"
+_ENUM_OF_SEVERAL_EXAMPLE = """for example won: ["1", "*"], a value for each field"""

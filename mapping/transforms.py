@@ -19,6 +19,8 @@ from registration_core.contracts import Fields, FieldType, Value
 
 #: In an enum of several CRM fields: any value when reading, not written when writing.
 ANY = "*"
+#: What counts as empty, on both sides.
+EMPTY: tuple[Value, ...] = (None, "", ())
 
 _TEXTUAL = frozenset({FieldType.TEXT, FieldType.PICKLIST})
 
@@ -57,11 +59,11 @@ class _OneField:
 
     def read(self, theirs: Sequence[Value]) -> Value:
         (value,) = theirs
-        return None if value in (None, "", ()) else self._read(value)
+        return None if value in EMPTY else self._read(value)
 
     def write(self, ours: Value, names: Sequence[str]) -> Fields:
         (name,) = names
-        return {name: None if ours in (None, "", ()) else self._write(ours)}
+        return {name: None if ours in EMPTY else self._write(ours)}
 
     def _read(self, value: Value) -> Value:
         raise NotImplementedError
@@ -139,7 +141,7 @@ class Enum:
         return _TEXTUAL
 
     def read(self, theirs: Sequence[Value]) -> Value:
-        if all(value in (None, "") for value in theirs):
+        if all(value in EMPTY for value in theirs):
             return None
         for option, alternatives in self.options:
             if any(_fits(alternative, theirs) for alternative in alternatives):
@@ -147,7 +149,7 @@ class Enum:
         raise Untranslatable("is not listed in the mapping")
 
     def write(self, ours: Value, names: Sequence[str]) -> Fields:
-        if ours in (None, ""):
+        if ours in EMPTY:
             if len(names) == 1:
                 return {names[0]: None}
             raise Untranslatable("is empty, and several CRM fields cannot be emptied as one")

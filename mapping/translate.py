@@ -11,12 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mapping.schema import Direction, ObjectMapping, Row
-from mapping.transforms import Untranslatable
+from mapping.transforms import EMPTY, Untranslatable
 from registration_core.contracts import Fields, Value
 
 #: Longest piece of a value that a message shows, in characters.
 _SHOWN = 60
-_EMPTY: tuple[Value, ...] = (None, "", ())
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def to_crm(mapping: ObjectMapping, ours: Fields, *, creating: bool) -> Translati
         written = row.transform.write(values[0], row.theirs)
         return {n: v for n, v in written.items() if v is not None or not creating}
 
-    given = {n: v for n, v in ours.items() if v not in _EMPTY} if creating else ours
+    given = {n: v for n, v in ours.items() if v not in EMPTY} if creating else ours
     translation = _translate(mapping, given, wanted, _name_of_ours, write)
     if not creating:
         return translation
@@ -95,7 +94,7 @@ def canonical(mapping: ObjectMapping, ours: Fields) -> Translation:
     """
 
     def there_and_back(row: Row, values: Sequence[Value]) -> Fields:
-        if values[0] in _EMPTY:
+        if values[0] in EMPTY:
             return {row.ours.name: None}
         written = row.transform.write(values[0], row.theirs)
         return {row.ours.name: row.transform.read([written.get(n) for n in row.theirs])}
