@@ -1,0 +1,152 @@
+"""Salesforce's errors to ours: whole calls to `ConnectorError`, rows of a batch to an `Outcome`.
+
+Codes are those of "Status Codes and Error Responses" in the REST API Developer Guide and of the
+SOAP API's `StatusCode`. Single calls say `errorCode` beside an HTTP status; rows of sObject
+Collections say `statusCode` inside HTTP 200.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from connectors.errors import (
+    CallRejected,
+    ConnectorError,
+    CrmUnavailable,
+    NotPermitted,
+    RateLimited,
+)
+from connectors.port import Absence, AlreadyExists, Deferred, Gone, Outcome, Refused
+from connectors.salesforce.wire import to_18
+
+#: Daily quota: probe again after this long. It rolls over 24 hours, nobody says when.
+QUOTA_PAUSE_SECONDS = 900.0
+#: Too many long requests at once: gone within seconds.
+CONCURRENCY_PAUSE_SECONDS = 5.0
+#: Salesforce itself waits 10 seconds for a row lock.
+LOCK_PAUSE_SECONDS = 10.0
+#: An approval process holds a record until a person decides.
+APPROVAL_PAUSE_SECONDS = 900.0
+
+_TRANSIENT = frozenset(
+    {
+        "UNABLE_TO_LOCK_ROW",
+        "QUERY_TIMEOUT",
+        "SERVER_UNAVAILABLE",
+        "REQUEST_RUNNING_TOO_LONG",
+        "TXN_SECURITY_METERING_ERROR",
+        "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE",
+    }
+)
+_DENIED = frozenset(
+    {
+        "API_CURRENTLY_DISABLED",
+        "API_DISABLED_FOR_ORG",
+        "INSUFFICIENT_ACCESS",
+        "INSUFFICIENT_ACCESS_OR_READONLY",
+    }
+)
+_ABSENT = frozenset({"ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", "NOT_FOUND"})
+#: The edge in front of the API answers these before a request reaches it.
+_EDGE_STATUSES = frozenset({406, 420})
+_TOO_LONG_STATUSES = frozenset({413, 414, 431})
+_DUPLICATE = re.compile(r"duplicate value found: (\S+) duplicates value on record with id: (\w+)")
+_MESSAGE_MAX = 500
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What came back instead of an answer."""
+
+    status: int
+    #: Parsed JSON, or text where it was none.
+    content: Any
+    request_id: str = ""
+    retry_after_seconds: float | None = None
+
+    @property
+    def code(self) -> str:
+        """Vendor's code, or empty."""
+        return str(self._entry().get("errorCode", ""))
+
+    @property
+    def message(self) -> str:
+        """Vendor's words, shortened; never the page of a proxy."""
+        return str(self._entry().get("message", ""))[:_MESSAGE_MAX]
+
+    @property
+    def readable(self) -> bool:
+        """The answer came from the API and not from something in front of it."""
+        return bool(self._entry())
+
+    @property
+    def session_is_over(self) -> bool:
+        """A new token helps; not so when a policy keeps the session out of the REST API."""
+        return self.code == "INVALID_SESSION_ID" and "not valid for use" not in self.message
+
+    def _entry(self) -> Mapping[str, Any]:
+        first = self.content[0] if isinstance(self.content, list) and self.content else self.content
+        return first if isinstance(first, Mapping) else {}
+
+
+def call_error(failure: Failure, *, connection: str, operation: str, write: bool) -> ConnectorError:
+    """Name what a failed call means to its caller. Status 401 is the transport's own business."""
+    where: dict[str, str] = {
+        "connection": connection,
+        "operation": operation,
+        "request_id": failure.request_id,
+    }
+    told = f"{failure.code} {failure.message}".strip() or f"HTTP {failure.status}"
+    said = f"{connection}: Salesforce answered {operation} with {told}."
+    if failure.status == 429 or failure.code == "REQUEST_LIMIT_EXCEEDED":
+        pause = failure.retry_after_seconds
+        if pause is None:
+            concurrent = "Concurrent" in failure.message or not failure.code
+            pause = CONCURRENCY_PAUSE_SECONDS if concurrent else QUOTA_PAUSE_SECONDS
+        return RateLimited(said, retry_after_seconds=pause, **where)
+    if failure.code in _TRANSIENT and failure.status < 500:
+        return CrmUnavailable(said, may_have_happened=False, **where)
+    if failure.status >= 500 or failure.status in _EDGE_STATUSES:
+        reached = write and failure.status >= 500
+        return CrmUnavailable(said, may_have_happened=reached, **where)
+    if failure.status == 403 or failure.code in _DENIED:
+        hint = "Give the integration user the permission and run the connection check again."
+        return NotPermitted(said, hint=hint, **where)
+    if failure.status < 400:
+        hint = "Set base_url to the org's My Domain address (https://….my.salesforce.com)."
+        return CallRejected(said, hint=hint, **where)
+    if failure.status == 410:
+        return CallRejected(said, hint="Set api_version to a version this org offers.", **where)
+    if not failure.readable and failure.status not in (404, *_TOO_LONG_STATUSES):
+        return CrmUnavailable(said, may_have_happened=write, **where)
+    return CallRejected(said, **where)
+
+
+def row_outcome(errors: Sequence[Mapping[str, Any]], *, record_id: str, key_field: str) -> Outcome:
+    """Name what the errors of one row mean. `record_id` is empty for a create.
+
+    `Gone` for an update is a guess until the record has been looked for: a lookup to a deleted
+    record is refused with the same codes.
+    """
+    first: Mapping[str, Any] = errors[0] if errors else {}
+    code = str(first.get("statusCode") or first.get("errorCode") or "UNKNOWN_EXCEPTION")
+    message = str(first.get("message") or "")[:_MESSAGE_MAX]
+    fields = [str(name) for name in first.get("fields") or ()]
+    if code == "DUPLICATE_VALUE" and not record_id:
+        clash = _DUPLICATE.search(message)
+        if clash and clash[1].lower() == key_field.lower():
+            return AlreadyExists(to_18(clash[2]))
+        if (not clash or clash[1] == "<unknown>") and key_field in (fields or [key_field]):
+            return AlreadyExists(None)
+    # A lock met inside a flow or trigger is reported as that flow's or trigger's own failure.
+    if code in _TRANSIENT or "UNABLE_TO_LOCK_ROW" in message:
+        return Deferred(f"{code}: {message}", LOCK_PAUSE_SECONDS)
+    if code == "ENTITY_IS_LOCKED":
+        return Deferred(f"{code}: {message}", APPROVAL_PAUSE_SECONDS)
+    if record_id and code in _ABSENT:
+        deleted = code == "ENTITY_IS_DELETED"
+        return Gone(record_id, Absence.DELETED if deleted else Absence.NOT_FOUND)
+    return Refused(code, message, fields[0] if fields else None)

@@ -1,0 +1,128 @@
+"""The change feed: sweeps over `(SystemModstamp, Id)` with an overlap, deletions included.
+
+A transaction stamps its rows when it writes them and shows them when it commits, up to minutes
+later: a sweep therefore begins `OVERLAP` before the one before it began, on Salesforce's own
+clock. Within a sweep pages follow by key, never by offset, so that many rows with one stamp are
+neither lost nor read for ever. Rows within the overlap are handed out again. `queryAll` tells of
+rows in the recycle bin and of merges for 15 days; a cursor older than that has expired.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from connectors.errors import FeedExpired
+from connectors.port import ChangePage, Gone, RemoteRecord
+from connectors.salesforce.records import RecordReader, floor_second
+from connectors.salesforce.schema import SalesforceSchema
+from connectors.salesforce.soql import select
+from connectors.salesforce.transport import Transport
+from connectors.salesforce.wire import is_id, read_time, write_time
+
+OVERLAP = timedelta(minutes=10)
+#: The recycle bin keeps 15 days; a day is left for clocks and retries.
+CURSOR_AGE_MAX = timedelta(days=14)
+PAGE_ROWS = 1000
+_OPERATION = "changes"
+
+
+@dataclass(frozen=True)
+class _Cursor:
+    """Where a sweep stands: begun at `as_of`, from `since`, `after` a key; `after` None = ended."""
+
+    as_of: datetime
+    since: datetime | None
+    after: tuple[datetime, str] | None
+
+    def text(self, object_name: str) -> str:
+        return json.dumps(
+            {
+                "object": object_name,
+                "as_of": write_time(self.as_of),
+                "since": write_time(self.since) if self.since else None,
+                "after": [write_time(self.after[0]), self.after[1]] if self.after else None,
+            }
+        )
+
+
+def read_changes(
+    transport: Transport,
+    schema: SalesforceSchema,
+    our_user: str,
+    fields: tuple[str, ...],
+    cursor: str | None,
+    connection: str,
+) -> ChangePage:
+    """Read one page after `cursor`; see `CrmConnector.changes`."""
+    if not schema.has("SystemModstamp"):
+        raise transport.rejected(_OPERATION, f"{schema.name} has no SystemModstamp to follow")
+    before = _read_cursor(cursor, schema.name, connection)
+    continuing = before is not None and before.after is not None
+    since = None
+    if before is not None:
+        since = before.since if continuing else before.as_of - OVERLAP
+    reader = RecordReader(transport, schema, our_user, _OPERATION)
+    soql = select(
+        reader.columns(fields, "IsDeleted", "MasterRecordId"),
+        schema.name,
+        _where(since, before.after if before else None),
+        f"ORDER BY SystemModstamp, Id LIMIT {PAGE_ROWS}",
+    )
+    rows: list[dict[str, Any]] = []
+    as_of = None
+    for page in transport.query(soql, operation=_OPERATION, deleted=True):
+        as_of = as_of or page.as_of
+        rows.extend(page.data["records"])
+    if before is not None and as_of is not None and as_of - before.as_of > CURSOR_AGE_MAX:
+        raise _expired(connection, schema.name, f"is from {before.as_of:%Y-%m-%d %H:%M} UTC")
+    began = before.as_of if before and continuing else as_of
+    if began is None:
+        raise transport.rejected(_OPERATION, "a query without a page")
+    more = len(rows) >= PAGE_ROWS
+    after = (read_time(rows[-1]["SystemModstamp"]), str(rows[-1]["Id"])) if more else None
+    records: list[RemoteRecord] = []
+    gone: list[Gone] = []
+    for row in rows:
+        absence = reader.gone(row)
+        if absence is None:
+            records.append(reader.record(row, fields))
+        else:
+            gone.append(absence)
+    next_cursor = _Cursor(began, since, after)
+    return ChangePage(tuple(records), tuple(gone), next_cursor.text(schema.name), more, began)
+
+
+def _where(since: datetime | None, after: tuple[datetime, str] | None) -> str:
+    if after is not None:
+        stamp, record_id = write_time(after[0]), after[1]
+        return f"SystemModstamp > {stamp} OR (SystemModstamp = {stamp} AND Id > '{record_id}')"
+    return f"SystemModstamp >= {write_time(floor_second(since))}" if since else ""
+
+
+def _read_cursor(cursor: str | None, object_name: str, connection: str) -> _Cursor | None:
+    if cursor is None:
+        return None
+    try:
+        raw = json.loads(cursor)
+        after = raw["after"]
+        if raw["object"] != object_name or (after and not is_id(after[1])):
+            raise ValueError("made for something else")
+        return _Cursor(
+            read_time(raw["as_of"]),
+            read_time(raw["since"]) if raw["since"] else None,
+            (read_time(after[0]), after[1]) if after else None,
+        )
+    except (ValueError, KeyError, TypeError, IndexError) as wrong:
+        raise _expired(connection, object_name, "is not one of ours") from wrong
+
+
+def _expired(connection: str, object_name: str, why: str) -> FeedExpired:
+    return FeedExpired(
+        f"{connection}: the change cursor of {object_name} {why}.",
+        connection=connection,
+        operation=_OPERATION,
+        hint="Read the object again from the beginning.",
+    )

@@ -1,0 +1,103 @@
+"""Reads `describe` answers: what an object looks like to the user we sign in as."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from registration_core.contracts import FieldSchema, FieldType, ObjectSchema
+
+#: Compound and binary types have no value of their own that could be mapped.
+_TYPES: Mapping[str, FieldType] = {
+    "id": FieldType.REFERENCE,
+    "reference": FieldType.REFERENCE,
+    "boolean": FieldType.BOOLEAN,
+    "int": FieldType.NUMBER,
+    "long": FieldType.NUMBER,
+    "double": FieldType.NUMBER,
+    "currency": FieldType.NUMBER,
+    "percent": FieldType.NUMBER,
+    "date": FieldType.DATE,
+    "datetime": FieldType.DATETIME,
+    "picklist": FieldType.PICKLIST,
+    "multipicklist": FieldType.MULTI_PICKLIST,
+    "string": FieldType.TEXT,
+    "textarea": FieldType.TEXT,
+    "phone": FieldType.TEXT,
+    "url": FieldType.TEXT,
+    "email": FieldType.TEXT,
+    "combobox": FieldType.TEXT,
+    "encryptedstring": FieldType.TEXT,
+    "time": FieldType.TEXT,
+}
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
+
+#: Salesforce keeps every value of these in OpportunityHistory, with no set-up.
+STAGE_HISTORY_FIELDS = frozenset({"StageName", "Amount", "Probability", "CloseDate"})
+
+
+@dataclass(frozen=True)
+class SalesforceSchema:
+    """An object's schema, and what only this connector needs to know of it."""
+
+    schema: ObjectSchema
+    #: Name under which a field appears in field history, by field: lookups use the relationship's.
+    history_names: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """API name as Salesforce spells it."""
+        return self.schema.name
+
+    def has(self, field: str) -> bool:
+        """Tell whether our user sees a field."""
+        return field in self.schema.fields
+
+
+def is_api_name(text: str) -> bool:
+    """Tell whether a text can be an object or field name; nothing else may go into a URL or SOQL."""
+    return _NAME.fullmatch(text) is not None
+
+
+def read_describe(answer: Mapping[str, Any], tracked: Collection[str]) -> SalesforceSchema:
+    """Turn a describe answer into a schema; `tracked` names the fields with history tracking on."""
+    fields = {}
+    history_names = {}
+    for raw in answer["fields"]:
+        if raw["type"] not in _TYPES:
+            continue
+        name = str(raw["name"])
+        relation = str(raw.get("relationshipName") or "")
+        standard_lookup = raw["type"] == "reference" and not raw.get("custom")
+        history_names[name] = relation if standard_lookup and relation else name
+        always = answer["name"] == "Opportunity" and name in STAGE_HISTORY_FIELDS
+        kept = always or name in tracked or history_names[name] in tracked
+        fields[name] = _field(raw, kept=kept)
+    schema = ObjectSchema(str(answer["name"]), str(answer.get("label", "")), fields)
+    return SalesforceSchema(schema, history_names)
+
+
+def _field(raw: Mapping[str, Any], *, kept: bool) -> FieldSchema:
+    kind = _TYPES[raw["type"]]
+    options = None
+    if kind in (FieldType.PICKLIST, FieldType.MULTI_PICKLIST) and raw.get("restrictedPicklist"):
+        options = tuple(str(v["value"]) for v in raw["picklistValues"] if v.get("active", True))
+    createable = bool(raw.get("createable"))
+    nillable, defaulted = bool(raw.get("nillable")), bool(raw.get("defaultedOnCreate"))
+    return FieldSchema(
+        name=str(raw["name"]),
+        type=kind,
+        label=str(raw.get("label", "")),
+        length=int(raw.get("length") or 0) or None,
+        scale=int(raw.get("scale") or 0) if kind is FieldType.NUMBER else None,
+        required=createable and not nillable and not defaulted,
+        createable=createable,
+        updateable=bool(raw.get("updateable")),
+        unique=bool(raw.get("unique")),
+        options=options,
+        references=tuple(str(name) for name in raw.get("referenceTo") or ()),
+        history_kept=kept,
+        calculated=bool(raw.get("calculated")),
+    )
