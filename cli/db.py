@@ -1,0 +1,113 @@
+"""`dealreg db`: the store's tables and their version (Alembic)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.frame import Exit, Frame, Noun, pass_frame
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+    from config.settings import Settings
+
+MIGRATIONS_DIR = Path(__file__).resolve().parents[1] / "migrations"
+
+
+@click.group(cls=Noun)
+def db() -> None:
+    """The store's tables."""
+
+
+@db.command()
+@pass_frame
+def upgrade(frame: Frame) -> None:
+    """Make the tables, or bring them to this version. May be repeated."""
+    before, after = upgrade_store(frame.settings)
+    text = f"The store is at {after}." if before == after else f"The store went to {after}."
+    frame.out.done(text, {"before": before, "after": after})
+
+
+@db.command()
+@pass_frame
+def current(frame: Frame) -> None:
+    """Tell the version of the tables and of this program."""
+    now, wanted = _current(frame.settings), _head(frame.settings)
+    text = f"The store is at {now or 'nothing'}, this program wants {wanted}."
+    frame.out.done(text, {"current": now, "wanted": wanted})
+
+
+@db.command()
+@pass_frame
+def check(frame: Frame) -> None:
+    """Fail unless the store answers and its tables are of this version."""
+    now, wanted = _current(frame.settings), _head(frame.settings)
+    fits = now == wanted
+    text = (
+        f"The store answers and is at {wanted}."
+        if fits
+        else f"The store is at {now or 'nothing'}, this program wants {wanted}. "
+        "Type: dealreg db upgrade"
+    )
+    frame.out.done(text, {"ok": fits, "current": now, "wanted": wanted})
+    if not fits:
+        frame.exit(Exit.FAILED)
+
+
+def upgrade_store(settings: Settings) -> tuple[str | None, str | None]:
+    """Bring the store to the newest version; returns the versions before and after."""
+    from alembic import command
+
+    _make_folder(settings)
+    before = _current(settings)
+    command.upgrade(_alembic(settings), "head")
+    return before, _current(settings)
+
+
+def _make_folder(settings: Settings) -> None:
+    """Make the folder of an embedded store; only its owner may look into it."""
+    from sqlalchemy.engine import make_url
+
+    url = make_url(settings.database_url)
+    if url.get_backend_name() == "sqlite" and url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def _alembic(settings: Settings) -> Config:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS_DIR).replace("%", "%%"))
+    config.set_main_option("sqlalchemy.url", settings.database_url.replace("%", "%%"))
+    return config
+
+
+def _current(settings: Settings) -> str | None:
+    from alembic.migration import MigrationContext
+    from sqlalchemy import create_engine
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import OperationalError
+    from sqlalchemy.pool import NullPool
+
+    from registration_core.store.database import StoreUnavailable
+
+    url = make_url(settings.database_url)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        return None  # connecting would make the file
+    try:
+        with create_engine(url, poolclass=NullPool).connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    except OperationalError as error:
+        raise StoreUnavailable(
+            "The store does not answer.",
+            hint="Check DEALREG_DATABASE_URL and that the database runs.",
+        ) from error
+
+
+def _head(settings: Settings) -> str | None:
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory.from_config(_alembic(settings)).get_current_head()
