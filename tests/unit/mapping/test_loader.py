@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mapping.loader import load
 from mapping.schema import ConnectionMapping
+from mapping.transform_files import TRANSFORMS
 from registration_core.contracts import Condition
 from registration_core.errors import ConfigurationError
 from tests.unit.mapping.catalogue import GROUPS, OURS
@@ -257,3 +260,15 @@ def test_alternatives_of_several_fields_may_not_overlap() -> None:
 def test_a_file_without_objects_is_refused() -> None:
     start, end = GOOD.index("objects:"), GOOD.index("accounts:")
     assert problems(GOOD[:start] + GOOD[end:]) == ["crm.yaml:1: objects is missing (add it)"]
+
+
+def test_the_example_in_the_documentation_can_be_used() -> None:
+    document = (Path(__file__).parents[3] / "docs" / "mapping.md").read_text()
+    example = document.split("```yaml\n")[1].split("```")[0]
+    assert set(read(example).objects) == {"home", "mirror"}
+
+
+def test_the_documentation_names_every_transform_field_and_group() -> None:
+    document = (Path(__file__).parents[3] / "docs" / "mapping.md").read_text()
+    words = {*TRANSFORMS, *GROUPS, *OURS.fields} - {"registration_id"}
+    assert not [word for word in words if word not in document]
