@@ -1,0 +1,161 @@
+"""Refusals of the Web API, read and turned into our errors (whole call) or outcomes (one row).
+
+By HTTP status first and by hexadecimal code second, because the code is often empty: Dataverse
+developer guide, "Compose HTTP requests and handle errors" and "Web service error codes".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from connectors.errors import (
+    AuthenticationFailed,
+    CallRejected,
+    ConnectorError,
+    CrmUnavailable,
+    NotPermitted,
+    RateLimited,
+)
+from connectors.port import Absence, AlreadyExists, Deferred, Gone, Outcome, Refused, Stale
+
+_KEY_TAKEN = frozenset({"0x80040237", "0x80060892"})
+_DUPLICATE_RULE = "0x80040333"
+_STALE = frozenset({"", "0x80060882"})
+_ACCOUNT_DISABLED = frozenset({"0x8004a104", "0x8004a112"})
+_STORAGE_FULL = frozenset({"0x80050401", "0x80050402"})
+_FREE_STORAGE = "Free storage in the environment; it refuses writes until then."
+_DEFAULT_RETRY_SECONDS = 10.0
+_MESSAGE_MAX = 500
+
+
+class Answered(Protocol):
+    """An answer with status, headers (lower case) and body."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def body(self) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Code (lower case, may be empty) and message of a refusal."""
+
+    code: str
+    message: str
+
+
+def read_fault(reply: Answered) -> Fault:
+    """Read a refusal; gateways answer HTML and some routes another JSON, so expect anything."""
+    try:
+        body = json.loads(reply.body)
+    except ValueError:
+        return Fault("", f"HTTP {reply.status} without a message.")
+    error = body.get("error") if isinstance(body, dict) else None
+    if isinstance(error, dict):
+        message = str(error.get("message") or "")
+        return Fault(str(error.get("code") or "").lower(), message[:_MESSAGE_MAX])
+    if isinstance(body, dict):
+        message = str(body.get("Message") or body.get("ExceptionMessage") or error or "")
+        return Fault(str(body.get("ErrorCode") or "").lower(), message[:_MESSAGE_MAX])
+    return Fault("", f"HTTP {reply.status} without a message.")
+
+
+def retry_after_seconds(reply: Answered) -> float:
+    """Read how long the environment asks to wait; ten seconds when it does not say."""
+    told = reply.headers.get("retry-after", "")
+    return float(told) if re.fullmatch(r"\d+(\.\d+)?", told) else _DEFAULT_RETRY_SECONDS
+
+
+def missing_privilege(message: str) -> str:
+    """Find the privilege a refusal names, such as `prvWriteOpportunity`; empty if it names none."""
+    found = re.search(r"\bprv\w+", message)
+    return found.group() if found else ""
+
+
+def call_error(reply: Answered, connection: str, operation: str, *, writes: bool) -> ConnectorError:
+    """Turn the refusal of a whole call into the error that says what to do about it."""
+    fault = read_fault(reply)
+    where: Any = {
+        "connection": connection,
+        "operation": operation,
+        "request_id": reply.headers.get("x-ms-service-request-id")
+        or reply.headers.get("req_id", ""),
+    }
+    told = f"Dynamics 365 refused {operation}: {fault.message or f'HTTP {reply.status}'}"
+    if reply.status == 429:
+        return RateLimited(
+            f"Dynamics 365 asks to slow down: {fault.message}",
+            retry_after_seconds=retry_after_seconds(reply),
+            **where,
+        )
+    if fault.code in _ACCOUNT_DISABLED:
+        hint = "Enable the application user and the environment."
+        return AuthenticationFailed(told, hint=hint, **where)
+    if reply.status == 403:
+        privilege = missing_privilege(fault.message)
+        hint = (
+            f"Add {privilege} to the security role of the application user."
+            if privilege
+            else "Add an application user for this app registration, with a security role."
+        )
+        return NotPermitted(told, hint=hint, **where)
+    if reply.status >= 500 and reply.status != 501:
+        return CrmUnavailable(
+            f"Dynamics 365 cannot answer {operation} right now (HTTP {reply.status}).",
+            may_have_happened=writes,
+            **where,
+        )
+    if fault.code in _STORAGE_FULL:
+        return CrmUnavailable(told, hint=_FREE_STORAGE, **where)
+    return CallRejected(f"{told} [{fault.code}]" if fault.code else told, **where)
+
+
+def create_outcome(reply: Answered, fields: Collection[str]) -> Outcome:
+    """Turn the refusal of one create into its outcome."""
+    fault = read_fault(reply)
+    if fault.code in _KEY_TAKEN or (reply.status == 412 and fault.code in _STALE):
+        return AlreadyExists()
+    return _row_outcome(reply, fault, fields)
+
+
+def update_outcome(reply: Answered, record_id: str, fields: Collection[str]) -> Outcome:
+    """Turn the refusal of one update into its outcome."""
+    fault = read_fault(reply)
+    if reply.status == 412 and fault.code in _STALE:
+        return Stale(record_id)
+    # A related record that is missing answers 404 too, and names its own id.
+    named = re.findall(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", fault.message.lower())
+    if reply.status == 404 and (not named or record_id in named):
+        return Gone(record_id, Absence.NOT_FOUND)
+    return _row_outcome(reply, fault, fields)
+
+
+def _row_outcome(reply: Answered, fault: Fault, fields: Collection[str]) -> Outcome:
+    if reply.status == 429:
+        return Deferred(fault.message or "throttled", retry_after_seconds(reply))
+    duplicate = fault.code == _DUPLICATE_RULE
+    if reply.status >= 500 and reply.status != 501 and not duplicate:
+        return Deferred(fault.message or f"HTTP {reply.status}")
+    named = next((f for f in fields if re.search(rf"\b{re.escape(f)}\b", fault.message)), None)
+    return Refused(fault.code or f"HTTP {reply.status}", fault.message, named)
+
+
+def stops_the_call(reply: Answered, connection: str, operation: str) -> ConnectorError | None:
+    """Tell of a part of a batch whose refusal concerns the whole call; rows before it were written."""
+    fault = read_fault(reply)
+    if fault.code not in _STORAGE_FULL and reply.status not in (401, 502, 503, 504):
+        return None
+    return CrmUnavailable(
+        f"Dynamics 365 stopped inside {operation}: {fault.message}",
+        may_have_happened=True,
+        connection=connection,
+        operation=operation,
+        hint=_FREE_STORAGE if fault.code in _STORAGE_FULL else "",
+    )

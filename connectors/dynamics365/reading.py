@@ -1,0 +1,265 @@
+"""Rows out of the Web API: by filter, in pages, and as the change feed.
+
+Filters are built from values worded as literals (`wire.literal`), never pasted. A filter too long
+for one address is asked in pieces.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from connectors.dynamics365 import wire
+from connectors.dynamics365.currencies import Currencies
+from connectors.dynamics365.tables import CURRENCY, Table
+from connectors.dynamics365.transport import Reply, Transport
+from connectors.errors import CallRejected, ConnectorError, CrmUnavailable, FeedExpired
+from connectors.port import Absence, ChangePage, Gone, RemoteRecord
+from registration_core.contracts import Condition
+
+PAGE_MAX = 5000
+#: The Web API takes addresses up to 32,768 characters.
+_FILTER_MAX = 28_000
+_FEED_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The answer to one filter."""
+
+    rows: tuple[Mapping[str, Any], ...]
+    complete: bool
+    as_of: datetime
+
+
+class Reader:
+    """Reads rows of one environment as our user."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        currencies: Currencies,
+        connection: str,
+        clock: Callable[[], datetime],
+        user_id: Callable[[], str],
+    ) -> None:
+        self._transport = transport
+        self._currencies = currencies
+        self._connection = connection
+        self._clock = clock
+        self._user_id = user_id
+
+    # Filters -----------------------------------------------------------------------------------
+
+    def filters(self, table: Table, where: Sequence[Condition]) -> list[str]:
+        """Word conditions as one `$filter`, or as several that together find the same rows."""
+        text = " and ".join(self._term(table, condition) for condition in where)
+        if len(quote(text)) <= _FILTER_MAX:
+            return [text]
+        place = max(range(len(where)), key=lambda n: len(where[n].values))
+        longest = where[place]
+        if len(longest.values) < 2:
+            raise self._rejected(f"a condition on {longest.field} is too long for one call")
+        middle = len(longest.values) // 2
+        halves = (longest.values[:middle], longest.values[middle:])
+        return [
+            piece
+            for values in halves
+            for piece in self.filters(
+                table, [*where[:place], Condition(longest.field, values), *where[place + 1 :]]
+            )
+        ]
+
+    def _term(self, table: Table, condition: Condition) -> str:
+        column = table.columns[condition.field]
+        ids: Mapping[str, str] = {}
+        if condition.field == CURRENCY:
+            ids = self._currencies.with_codes(str(v) for v in condition.values if v).ids
+        if not condition.values:
+            # Nothing is one of no values; the id is never empty.
+            return f"{table.primary_id} eq null"
+        try:
+            return wire.either(
+                f"{column.wire_name} eq {wire.literal(column, value, ids)}"
+                for value in condition.values
+            )
+        except wire.UnfitValueError as error:
+            raise self._rejected(
+                f"the condition on {error.field} cannot be asked: {error}"
+            ) from None
+
+    def _rejected(self, reason: str) -> CallRejected:
+        return CallRejected(
+            f"Dynamics 365 was not asked: {reason}.",
+            connection=self._connection,
+            operation="select",
+        )
+
+    # Rows --------------------------------------------------------------------------------------
+
+    def select(self, table: Table, fields: Sequence[str]) -> str:
+        """Word the `$select` that a record with these fields needs."""
+        names = {table.columns[name].wire_name for name in fields}
+        names |= {"createdon", "modifiedon", "_modifiedby_value"} & {
+            column.wire_name for column in table.columns.values()
+        }
+        if table.merges:
+            names |= {"merged", "_masterid_value"}
+        return ",".join(sorted({table.primary_id, *names}))
+
+    def rows(
+        self, table: Table, filter_text: str, select: str, limit: int | None, operation: str
+    ) -> Rows:
+        """Read the rows that fit, in order of id; `limit` None reads all."""
+        size = PAGE_MAX if limit is None else min(PAGE_MAX, limit + 1)
+        address = wire.query(table, select=select, filter=filter_text, orderby=table.primary_id)
+        found: list[Mapping[str, Any]] = []
+        as_of: datetime | None = None
+        for reply in self._pages(address, size, operation):
+            found += self._json(reply, operation)["value"]
+            as_of = as_of or reply.as_of(self._clock())
+            if limit is not None and len(found) > limit:
+                break
+        cut = limit is not None and len(found) > limit
+        return Rows(tuple(found[:limit]), not cut, as_of or self._clock())
+
+    def _pages(self, address: str, size: int, operation: str) -> Iterator[Reply]:
+        headers = {"Prefer": f"odata.maxpagesize={size},{wire.ANNOTATIONS}"}
+        seen: set[str] = set()
+        while address:
+            seen.add(address)
+            reply = self._transport.get(address, operation, headers)
+            yield reply
+            address = str(self._json(reply, operation).get("@odata.nextLink") or "")
+            # A page number that advances over a cookie that does not would never end.
+            if address in seen:
+                raise CrmUnavailable(
+                    f"Dynamics 365 gave the same page of {operation} twice.",
+                    connection=self._connection,
+                    operation=operation,
+                )
+
+    def count(self, table: Table, filter_text: str) -> int:
+        """Count the rows that fit, exactly: `$count` stops at 5,000, so their ids are paged through."""
+        address = wire.query(
+            table, select=table.primary_id, filter=filter_text, orderby=table.primary_id
+        )
+        return sum(
+            len(self._json(reply, "count")["value"])
+            for reply in self._pages(address, PAGE_MAX, "count")
+        )
+
+    def _json(self, reply: Reply, operation: str) -> Any:
+        try:
+            return reply.json()
+        except ValueError as error:
+            raise CrmUnavailable(
+                f"Dynamics 365 gave an unreadable answer to {operation}.",
+                connection=self._connection,
+                operation=operation,
+            ) from error
+
+    # Records -----------------------------------------------------------------------------------
+
+    def records(
+        self, table: Table, rows: Sequence[Mapping[str, Any]], fields: Sequence[str]
+    ) -> list[RemoteRecord | Gone]:
+        """Turn rows into records; the loser of a merge is gone."""
+        codes: Mapping[str, str] = {}
+        if CURRENCY in fields:
+            wire_name = table.columns[CURRENCY].wire_name
+            codes = self._currencies.with_ids(
+                str(row[wire_name]).lower() for row in rows if row.get(wire_name)
+            ).codes
+        return [self._record(table, row, fields, codes) for row in rows]
+
+    def _record(
+        self,
+        table: Table,
+        row: Mapping[str, Any],
+        fields: Sequence[str],
+        codes: Mapping[str, str],
+    ) -> RemoteRecord | Gone:
+        record_id = str(row[table.primary_id]).lower()
+        if row.get("merged"):
+            master = row.get("_masterid_value")
+            return Gone(record_id, Absence.MERGED, str(master).lower() if master else None)
+        values = {}
+        for name in fields:
+            column = table.columns[name]
+            raw = row.get(column.wire_name)
+            # A currency our user may not see is not fetched, which is not the same as empty.
+            if name != CURRENCY or raw is None or str(raw).lower() in codes:
+                values[name] = wire.from_wire(column, row, codes)
+        modifier = row.get("_modifiedby_value")
+        created = row.get("createdon")
+        return RemoteRecord(
+            object=table.schema.name,
+            record_id=record_id,
+            fields=values,
+            version=row.get("@odata.etag"),
+            created_at=wire.moment(created) if created else None,
+            modified_at=wire.moment(row["modifiedon"]),
+            modified_by_us=str(modifier).lower() == self._user_id() if modifier else None,
+        )
+
+    # Feed --------------------------------------------------------------------------------------
+
+    def changes(self, table: Table, fields: Sequence[str], cursor: str | None) -> ChangePage:
+        """Read one page of the tracked feed; see `CrmConnector.changes`.
+
+        The cursor holds the link of the next page or of the next changes, the columns it was made
+        for, and the time of the window's first page.
+        """
+        select = self.select(table, fields)
+        state = {"link": wire.query(table, select=select), "select": select, "as_of": ""}
+        if cursor is not None:
+            state = self._cursor(cursor)
+        if state["select"] != select:
+            raise self._expired("the fields to read have changed")
+        preferences = [f"odata.maxpagesize={_FEED_PAGE}", wire.ANNOTATIONS]
+        if cursor is None:
+            preferences.insert(0, "odata.track-changes")
+        try:
+            reply = self._transport.get(state["link"], "changes", {"Prefer": ",".join(preferences)})
+        except CallRejected as error:
+            # Which code an expired token has is not documented; any refusal of a stored link is one.
+            if cursor is None:
+                raise
+            raise self._expired(error.message) from error
+        body = self._json(reply, "changes")
+        deleted = [row for row in body["value"] if "reason" in row and table.primary_id not in row]
+        rows = [row for row in body["value"] if table.primary_id in row]
+        records = self.records(table, rows, fields)
+        gone = [Gone(str(row["id"]).lower(), Absence.DELETED) for row in deleted]
+        following = body.get("@odata.nextLink")
+        as_of = state["as_of"] or reply.as_of(self._clock()).isoformat()
+        link = following or body.get("@odata.deltaLink") or state["link"]
+        return ChangePage(
+            records=tuple(record for record in records if isinstance(record, RemoteRecord)),
+            gone=(*(record for record in records if isinstance(record, Gone)), *gone),
+            cursor=json.dumps(
+                {"link": link, "select": select, "as_of": as_of if following else ""}
+            ),
+            more=bool(following),
+            as_of=datetime.fromisoformat(as_of),
+        )
+
+    def _cursor(self, cursor: str) -> dict[str, str]:
+        try:
+            state = json.loads(cursor)
+            return {name: str(state[name]) for name in ("link", "select", "as_of")}
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._expired("the cursor cannot be read") from error
+
+    def _expired(self, reason: str) -> ConnectorError:
+        return FeedExpired(
+            f"The change feed of {self._connection} cannot go on: {reason}.",
+            connection=self._connection,
+            operation="changes",
+            hint="Read everything again, with no cursor.",
+        )

@@ -1,0 +1,220 @@
+"""Creates and updates as operations of one `$batch`, and its answers as outcomes.
+
+A create is a PATCH by alternate key with `If-None-Match: *`; an update a PATCH by id with
+`If-Match`. Closing an opportunity is an action and re-opening comes before other changes, so both
+travel with the patch in a change set: the precondition of the patch then guards the whole. Sources:
+Dataverse developer guide, "Perform conditional operations", "Execute batch operations"; Web API
+reference, "WinOpportunity Action", "LoseOpportunity Action".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from urllib.parse import unquote
+
+from connectors.dynamics365 import batch, wire
+from connectors.dynamics365.errors import create_outcome, stops_the_call, update_outcome
+from connectors.dynamics365.tables import Table
+from connectors.dynamics365.transport import Reply, Transport
+from connectors.errors import CrmUnavailable
+from connectors.port import CreateItem, Gone, Outcome, Refused, UpdateItem, Written
+from registration_core.contracts import Fields
+
+_OPEN, _WON, _LOST = "0", "1", "2"
+_ACTIONS = {_WON: ("WinOpportunity", "Won"), _LOST: ("LoseOpportunity", "Lost")}
+_STATE_FIELDS = ("statecode", "statuscode")
+
+
+@dataclass(frozen=True)
+class RowWrite:
+    """One row's part of a batch, and how to read its answers."""
+
+    operations: tuple[batch.Part | batch.ChangeSet, ...]
+    fields: Collection[str]
+    #: Id of the record to update; None for a create.
+    record_id: str | None
+    primary_id: str
+
+
+class Writer:
+    """Words the writes of one environment."""
+
+    def __init__(self, transport: Transport, connection: str) -> None:
+        self._transport = transport
+        self._connection = connection
+
+    # Wording -----------------------------------------------------------------------------------
+
+    def create(
+        self, table: Table, key_field: str, item: CreateItem, ids: Mapping[str, str], today: date
+    ) -> RowWrite | Refused:
+        """Word a create-only write; a value that cannot be sent refuses the row."""
+        # Key columns belong in the address only.
+        fields = {name: value for name, value in item.fields.items() if name != key_field}
+        try:
+            address = wire.address_by_key(table, key_field, item.key)
+            guard = {"If-None-Match": "*"}
+            if _closes(table, fields):
+                parts = [
+                    self._patch(table, address, _without_state(fields), ids, guard),
+                    self._action(table, address, fields, today),
+                ]
+            else:
+                parts = [self._patch(table, address, fields, ids, guard)]
+        except wire.UnfitValueError as error:
+            return Refused("unfit_value", f"{error.field}: {error}", error.field)
+        return self._row(table, address, parts, fields, None)
+
+    def update(
+        self, table: Table, item: UpdateItem, ids: Mapping[str, str], today: date
+    ) -> RowWrite | Refused:
+        """Word a patch by id; it never creates."""
+        address = f"{table.set_name}({item.record_id})"
+        guard = {"If-Match": item.expected_version or "*"}
+        fields = item.fields
+        try:
+            if _closes(table, fields):
+                # The close date is set by the action too; here it makes a patch that carries the
+                # precondition where nothing else changes.
+                rest: Fields = {"actualclosedate": today, **_without_state(fields)}
+                patch = self._patch(table, address, rest, ids, guard)
+                parts = [patch, self._action(table, address, fields, today)]
+            elif _opens(table, fields) and _without_state(fields):
+                # A closed row may take other changes only once it is open.
+                rest = _without_state(fields)
+                parts = [
+                    self._patch(table, address, _state(fields), ids, guard),
+                    self._patch(table, address, rest, ids, {"If-Match": "*"}),
+                ]
+            else:
+                parts = [self._patch(table, address, fields, ids, guard)]
+        except wire.UnfitValueError as error:
+            return Refused("unfit_value", f"{error.field}: {error}", error.field)
+        return self._row(table, address, parts, fields, item.record_id)
+
+    def _row(
+        self,
+        table: Table,
+        address: str,
+        parts: Sequence[batch.Part],
+        fields: Fields,
+        record_id: str | None,
+    ) -> RowWrite:
+        operations: tuple[batch.Part | batch.ChangeSet, ...] = (parts[0],)
+        if len(parts) > 1:
+            # The first patch's answer is older than the last part: read what stands after all.
+            read = batch.Part("GET", self._path(table, address))
+            operations = (batch.ChangeSet(tuple(parts)), read)
+        return RowWrite(operations, fields.keys(), record_id, table.primary_id)
+
+    def _path(self, table: Table, address: str) -> str:
+        return f"{self._transport.api_path}{address}?$select={table.primary_id},modifiedon"
+
+    def _patch(
+        self,
+        table: Table,
+        address: str,
+        fields: Fields,
+        ids: Mapping[str, str],
+        guard: Mapping[str, str],
+    ) -> batch.Part:
+        body: dict[str, Any] = {}
+        for name, value in fields.items():
+            body.update(wire.to_wire(table, name, value, ids))
+        headers = {**guard, "Prefer": "return=representation"}
+        return batch.Part("PATCH", self._path(table, address), headers, body)
+
+    def _action(self, table: Table, address: str, fields: Fields, today: date) -> batch.Part:
+        state = str(fields["statecode"])
+        action, subject = _ACTIONS[state]
+        ended = fields.get("actualclosedate") or today
+        close: dict[str, Any] = {
+            "subject": subject,
+            "opportunityid@odata.bind": f"/{unquote(address)}",
+            # Noon is the same day in nearly every time zone the user may be set to.
+            "actualend": f"{ended}T12:00:00Z",
+        }
+        if fields.get("actualvalue") is not None:
+            close["actualrevenue"] = wire.to_wire(table, "actualvalue", fields["actualvalue"], {})[
+                "actualvalue"
+            ]
+        given = fields.get("statuscode")
+        status = int(str(given)) if given is not None else table.default_status[int(state)]
+        body = {"Status": status, "OpportunityClose": close}
+        return batch.Part("POST", f"{self._transport.api_path}{action}", {}, body)
+
+    # Sending -----------------------------------------------------------------------------------
+
+    def send(
+        self, rows: Sequence[RowWrite | Refused | Gone], operation: str
+    ) -> tuple[Outcome, ...]:
+        """Send all rows in one batch, once; rows that are settled already are not sent."""
+        operations = [o for row in rows if isinstance(row, RowWrite) for o in row.operations]
+        if not operations:
+            return self._outcomes(rows, [], operation)
+        headers = {"Content-Type": batch.content_type(), "Prefer": "odata.continue-on-error"}
+        reply = self._transport.write_batch(batch.compose(operations), operation, headers)
+        try:
+            return self._outcomes(rows, batch.parse(reply), operation)
+        except (ValueError, KeyError, IndexError) as error:
+            raise CrmUnavailable(
+                f"Dynamics 365 gave an incomplete answer to {operation}.",
+                may_have_happened=True,
+                connection=self._connection,
+                operation=operation,
+            ) from error
+
+    def _outcomes(
+        self, rows: Sequence[RowWrite | Refused | Gone], replies: list[Reply], operation: str
+    ) -> tuple[Outcome, ...]:
+        waiting = list(replies)
+        outcomes: list[Outcome] = []
+        for row in rows:
+            if isinstance(row, Refused | Gone):
+                outcomes.append(row)
+                continue
+            answers = [waiting.pop(0)]
+            if isinstance(row.operations[0], batch.ChangeSet):
+                # A change set that fails gives one answer, else one for each of its parts.
+                if answers[0].status < 300:
+                    answers += [waiting.pop(0) for _ in row.operations[0].parts[1:]]
+                answers.append(waiting.pop(0))
+            outcomes.append(self._outcome(row, answers, operation))
+        if waiting:
+            raise ValueError("more answers than operations")
+        return tuple(outcomes)
+
+    def _outcome(self, row: RowWrite, answers: Sequence[Reply], operation: str) -> Outcome:
+        first, last = answers[0], answers[-1]
+        if first.status >= 300:
+            stopped = stops_the_call(first, self._connection, operation)
+            if stopped is not None:
+                raise stopped
+            if row.record_id is None:
+                return create_outcome(first, row.fields)
+            return update_outcome(first, row.record_id, row.fields)
+        body = first.json()
+        record_id = str(body[row.primary_id]).lower()
+        if last.status >= 300:  # written, but not read back: the caller will read it
+            return Written(record_id)
+        body = last.json()
+        return Written(record_id, body.get("@odata.etag"), wire.moment(body["modifiedon"]))
+
+
+def _closes(table: Table, fields: Fields) -> bool:
+    return table.schema.name == "opportunity" and fields.get("statecode") in _ACTIONS
+
+
+def _opens(table: Table, fields: Fields) -> bool:
+    return table.schema.name == "opportunity" and fields.get("statecode") == _OPEN
+
+
+def _state(fields: Fields) -> Fields:
+    return {name: value for name, value in fields.items() if name in _STATE_FIELDS}
+
+
+def _without_state(fields: Fields) -> Fields:
+    return {name: value for name, value in fields.items() if name not in _STATE_FIELDS}
