@@ -217,6 +217,18 @@ class _CuttableProtocol(H11Protocol):
         self.app = cuttable
 
 
+class _Server(uvicorn.Server):
+    """A server that leaves no connection half open when requests outlast its patience."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            transport = connection.transport
+            if transport is not None:
+                transport.abort()
+        await asyncio.sleep(0.01)
+
+
 def _serve(
     app: ASGIApp, listener: socket.socket, files: tls.TlsFiles | None, undo: contextlib.ExitStack
 ) -> None:
@@ -235,7 +247,7 @@ def _serve(
         timeout_graceful_shutdown=1,
         ssl_certfile=files.server_file if files else None,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config)
     thread = threading.Thread(
         target=server.run,
         args=([listener],),

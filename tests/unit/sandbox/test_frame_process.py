@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from sandbox.faults import Fault, FaultKind
 from sandbox.serving import PortInUseError, start
 from sandbox.state import StateFolder
 
@@ -146,3 +148,15 @@ def test_stopping_twice_is_harmless_and_frees_the_ports(tmp_path: Path) -> None:
     with closing(socket.socket()) as free:
         free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         free.bind(("127.0.0.1", port))
+
+
+def test_a_request_that_takes_long_does_not_hold_up_the_stop() -> None:
+    running = start(None)
+    hubspot = running.crms["hubspot"]
+    hubspot.faults.add(Fault(FaultKind.SLOW, seconds=60))
+    with pytest.raises(requests.Timeout):
+        requests.get(hubspot.url, timeout=0.2, verify=str(running.ca_file))
+    began = time.monotonic()
+    running.stop()
+    assert time.monotonic() - began < 8
+    gc.collect()  # a connection left open would warn, and a warning is an error
