@@ -62,13 +62,9 @@ class Output:
 
         if not rows:
             return
-        table = Table(
-            box=None,
-            pad_edge=False,
-            title=title or None,
-            title_justify="left",
-            padding=(0, 2, 0, 0),
-        )
+        if title:
+            self.say(title)
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for heading in columns.values():
             table.add_column(heading, overflow="fold")
         for row in rows:
