@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -30,17 +29,6 @@ from sandbox.org import Delivery
 from sandbox.records import Clock, Event, Json, RecordStore, Row
 
 TOKEN_LIFE = timedelta(seconds=3599)
-
-
-@dataclass(frozen=True)
-class ThrottleAnswer:
-    """Status, headers and body of a refusal; the shape that `sandbox/faults.py` asks for."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
 _NAMES = UUID("6d2c1c50-7a5b-4f0e-9f0c-0d365d365d36")
 _OPEN, _WON = 0, 1
 
@@ -53,7 +41,7 @@ class Behaviour:
     closed_takes_changes: bool = True
     #: `ExpireChangeTrackingInDays` of the organization table.
     feed_kept: timedelta = timedelta(days=7)
-    #: Tables without an application user refuse every call.
+    #: The app registration has an application user; without one every call is refused.
     application_user: bool = True
     #: (`Create | Write | Read`, table) that the integration user's role lacks.
     revoked: set[tuple[str, str]] = field(default_factory=set)
@@ -367,16 +355,6 @@ class DynamicsOrg:
             with self.store.transaction():
                 seeding.seed(self.store, self._names, self.credentials["client_id"])
             self.store.set_fact("seeded", self.clock().isoformat())
-
-    def throttle_answer(self, retry_after_seconds: float) -> ThrottleAnswer:
-        """Word a refusal of the service protection limits for the faults middleware."""
-        seconds = max(1, round(retry_after_seconds))
-        message = "Number of requests exceeded the limit of 6000 over time window of 300 seconds."
-        return ThrottleAnswer(
-            429,
-            {"Retry-After": str(seconds), "Content-Type": "application/json"},
-            json.dumps({"error": {"code": "0x80072322", "message": message}}).encode(),
-        )
 
     def deliveries(self, events: list[Event], webhook_base: str) -> list[Delivery]:
         """Word events as webhook calls of the registered steps (Create, Update, Delete)."""
