@@ -45,14 +45,12 @@ def read(org: HubSpotOrg, kind: ObjectType, body: _Body, *, archived: bool) -> A
 def create(org: HubSpotOrg, kind: ObjectType, body: _Body, by: str) -> Answer:
     """Create rows; only with a distinct trace id on every row does one bad row not sink all."""
     inputs = _inputs(body, INPUTS_MAX)
-    traces = [entry.get("objectWriteTraceId") for entry in inputs]
-    forgiving = all(traces) and len(set(traces)) == len(traces)
 
     def write(entry: _Body) -> Row | None:
         return org.create(kind, entry.get("properties") or {}, entry.get("associations") or (), by)
 
     with org.store.exclusive():
-        if not forgiving:
+        if not _forgiving(inputs):
             _rehearse(org, kind, inputs)
         return _write_each(org, kind, inputs, write, success=201)
 
@@ -176,6 +174,11 @@ def _write_each(
     if missing:
         errors.append(_not_found(kind, missing))
     return _answer(org, started, results, errors, success=success)
+
+
+def _forgiving(inputs: list[_Body]) -> bool:
+    traces = [entry.get("objectWriteTraceId") for entry in inputs]
+    return all(traces) and len(set(traces)) == len(traces)
 
 
 def _rehearse(org: HubSpotOrg, kind: ObjectType, inputs: list[_Body]) -> None:

@@ -1,0 +1,428 @@
+"""What is special to HubSpot, connector against stand-in: companies, merges, lag, odd batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connectors.errors import CallRejected, CrmUnavailable, FeedExpired, NotPermitted, RateLimited
+from connectors.hubspot.connector import HubSpotConnector
+from connectors.port import (
+    Absence,
+    AlreadyExists,
+    ChangePage,
+    CreateItem,
+    Deferred,
+    Gone,
+    ObjectNeed,
+    Refused,
+    RemoteRecord,
+    UpdateItem,
+    Written,
+)
+from registration_core.contracts import Condition, Value
+from sandbox.faults import Fault, FaultKind
+from sandbox.hubspot.engine import HubSpotOrg
+from sandbox.records import Row
+from sandbox.serving import Running, StandIn
+from tests.contract.peers import Peer, Timepiece, settings_of
+
+COMPANY = "associations.companies"
+REP = "Sales Rep East"
+
+
+@pytest.fixture
+def stand_in(running: Running) -> StandIn:
+    return running.crms["hubspot"]
+
+
+@pytest.fixture
+def org(stand_in: StandIn) -> Iterator[HubSpotOrg]:
+    portal = stand_in.org
+    assert isinstance(portal, HubSpotOrg)
+    scopes = set(portal.access.scopes)
+    yield portal
+    portal.index_lag = timedelta(0)
+    portal.errors_under_200 = False
+    portal.limits.enforced = False
+    portal.access.scopes = scopes
+    stand_in.faults.clear()
+
+
+@pytest.fixture(params=["2026-09", "v3"])
+def hubspot(
+    request: pytest.FixtureRequest, running: Running, timepiece: Timepiece
+) -> HubSpotConnector:
+    """A connector to each kind of path."""
+    settings = replace(settings_of(running, "hubspot"), api_version=request.param)
+    return HubSpotConnector(settings, timepiece)
+
+
+@pytest.fixture
+def new_key(remote: Callable[[str], Peer]) -> Callable[[], str]:
+    return remote("hubspot").new_key
+
+
+def item(key: str, **fields: Value) -> CreateItem:
+    """Word a deal to create."""
+    named: dict[str, Value] = {
+        "dealname": f"Deal {key}",
+        "pipeline": "default",
+        "dealstage": "appointmentscheduled",
+        "dealreg_id": key,
+    }
+    return CreateItem(key, named | fields)
+
+
+def created(hubspot: HubSpotConnector, key: str, **fields: Value) -> str:
+    """Create a deal and return its id."""
+    (outcome,) = hubspot.create("deals", "dealreg_id", [item(key, **fields)])
+    assert isinstance(outcome, Written)
+    return outcome.record_id
+
+
+def company(org: HubSpotOrg, name: str = "Acme") -> Row:
+    """Add a company as a sales rep."""
+    return org.add("companies", {"name": name}, REP)
+
+
+def company_of(hubspot: HubSpotConnector, deal_id: str) -> Value:
+    """Read a deal's primary company."""
+    found = hubspot.read("deals", [deal_id], [COMPANY])[deal_id]
+    assert isinstance(found, RemoteRecord)
+    return found.fields[COMPANY]
+
+
+def test_a_deals_company_is_set_moved_and_cleared_like_a_field(
+    hubspot: HubSpotConnector, org: HubSpotOrg, new_key: Callable[[], str]
+) -> None:
+    first, second = company(org).id, company(org).id
+    deal_id = created(hubspot, new_key(), **{COMPANY: first})
+    assert company_of(hubspot, deal_id) == first
+    (moved,) = hubspot.update("deals", [UpdateItem(deal_id, {COMPANY: second})])
+    assert isinstance(moved, Written)
+    assert company_of(hubspot, deal_id) == second
+    org.links.remove(("deals", deal_id), ("companies", first), "user:1")
+    (cleared,) = hubspot.update("deals", [UpdateItem(deal_id, {COMPANY: None, "amount": None})])
+    assert isinstance(cleared, Written)
+    assert company_of(hubspot, deal_id) is None
+
+
+def test_a_company_that_is_not_there_is_refused_by_the_row(
+    hubspot: HubSpotConnector, org: HubSpotOrg, new_key: Callable[[], str]
+) -> None:
+    key, good = new_key(), company(org).id
+    lost, won = hubspot.create(
+        "deals",
+        "dealreg_id",
+        [item(key, **{COMPANY: "77"}), item(new_key(), **{COMPANY: good})],
+    )
+    assert isinstance(lost, Refused)
+    assert isinstance(won, Written)
+    assert hubspot.find("deals", "dealreg_id", [key], []) == {}
+    other = created(hubspot, new_key())
+    refused, written = hubspot.update(
+        "deals",
+        [UpdateItem(won.record_id, {COMPANY: "77"}), UpdateItem(other, {COMPANY: good})],
+    )
+    assert isinstance(refused, Refused)
+    assert refused.field == COMPANY
+    assert isinstance(written, Written)
+    assert company_of(hubspot, won.record_id) == good
+
+
+def test_deals_are_selected_and_counted_by_their_primary_company_alone(
+    hubspot: HubSpotConnector, org: HubSpotOrg, new_key: Callable[[], str]
+) -> None:
+    first, second = company(org).id, company(org).id
+    stays = created(hubspot, new_key(), **{COMPANY: first})
+    leaves = created(hubspot, new_key(), **{COMPANY: first})
+    hubspot.update("deals", [UpdateItem(leaves, {COMPANY: second})])
+    assert {held for held, _ in org.links.of(("deals", leaves), "companies")} == {first, second}
+    where = [Condition(COMPANY, (first,)), Condition("hs_is_closed", (False,))]
+    selection = hubspot.select("deals", where, ["dealname"], 10)
+    assert [record.record_id for record in selection.records] == [stays]
+    assert selection.complete
+    assert hubspot.count("deals", where) == 1
+
+
+def test_a_merged_record_reads_and_updates_as_merged_with_its_survivor(
+    hubspot: HubSpotConnector, org: HubSpotOrg, new_key: Callable[[], str]
+) -> None:
+    loser, winner = created(hubspot, new_key()), created(hubspot, new_key())
+    org.merge("deals", loser, winner, REP)
+    survivor = org.resolve(org.kind("deals"), loser)
+    assert survivor is not None
+    gone = {each: Gone(each, Absence.MERGED, survivor.id) for each in (loser, winner)}
+    assert hubspot.read("deals", [loser, winner, survivor.id], []).keys() == {
+        loser,
+        winner,
+        survivor.id,
+    }
+    assert hubspot.read("deals", [loser, winner], []) == gone
+    for fields in ({"dealname": "After"}, {COMPANY: company(org).id}):
+        outcomes = hubspot.update("deals", [UpdateItem(loser, fields), UpdateItem(winner, fields)])
+        assert list(outcomes) == [gone[loser], gone[winner]]
+    assert survivor.fields["dealname"] != "After"
+
+
+def test_the_feed_tells_of_merges(
+    hubspot: HubSpotConnector, org: HubSpotOrg, timepiece: Timepiece
+) -> None:
+    loser, winner = company(org, "Loser"), company(org, "Winner")
+    timepiece.skip(timedelta(minutes=3))
+    cursor = hubspot.changes("companies", ["name"], None).cursor
+    while (page := hubspot.changes("companies", ["name"], cursor)).more:
+        cursor = page.cursor
+    org.merge("companies", loser.id, winner.id, REP)
+    survivor = org.resolve(org.kind("companies"), loser.id)
+    assert survivor is not None
+    page = hubspot.changes("companies", ["name"], page.cursor)
+    assert {
+        Gone(loser.id, Absence.MERGED, survivor.id),
+        Gone(winner.id, Absence.MERGED, survivor.id),
+    } <= set(page.gone)
+    assert survivor.id in {record.record_id for record in page.records}
+
+
+def test_an_archived_record_reads_as_deleted(
+    hubspot: HubSpotConnector, org: HubSpotOrg, new_key: Callable[[], str]
+) -> None:
+    deal_id = created(hubspot, new_key())
+    org.remove("deals", deal_id, REP)
+    assert hubspot.read("deals", [deal_id], []) == {deal_id: Gone(deal_id, Absence.DELETED)}
+    assert hubspot.read("deals", ["not a number"], []) == {
+        "not a number": Gone("not a number", Absence.NOT_FOUND)
+    }
+
+
+def test_find_sees_a_create_that_the_search_does_not_see_yet(
+    hubspot: HubSpotConnector, org: HubSpotOrg, new_key: Callable[[], str]
+) -> None:
+    org.index_lag = timedelta(seconds=30)
+    key = new_key()
+    deal_id = created(hubspot, key)
+    where = [Condition("dealreg_id", (key,))]
+    assert hubspot.find("deals", "dealreg_id", [key], [])[key].record_id == deal_id
+    assert hubspot.select("deals", where, [], 5).records == ()
+    (again,) = hubspot.create("deals", "dealreg_id", [item(key)])
+    assert again == AlreadyExists(deal_id)
+
+
+def test_the_feed_loses_nothing_to_a_lagging_index(
+    hubspot: HubSpotConnector,
+    org: HubSpotOrg,
+    timepiece: Timepiece,
+    new_key: Callable[[], str],
+) -> None:
+    org.index_lag = timedelta(seconds=30)
+    deal_id = created(hubspot, new_key())
+    cursor, seen = hubspot.changes("deals", ["dealname"], None).cursor, set[str]()
+    for _ in range(8):
+        page = hubspot.changes("deals", ["dealname"], cursor)
+        cursor = page.cursor
+        seen |= {record.record_id for record in page.records}
+        timepiece.skip(timedelta(seconds=10))
+    assert deal_id in seen
+
+
+def test_the_feed_pages_by_id_past_a_bulk_update_of_one_moment(
+    hubspot: HubSpotConnector, org: HubSpotOrg, timepiece: Timepiece
+) -> None:
+    timepiece.skip(timedelta(minutes=3))
+    cursor = hubspot.changes("companies", [], None).cursor
+    with org.store.transaction():
+        ids = {company(org, f"Bulk {number}").id for number in range(230)}
+    pages: list[ChangePage] = []
+    while not pages or pages[-1].more:
+        pages.append(hubspot.changes("companies", ["name"], pages[-1].cursor if pages else cursor))
+    handed_out = [record.record_id for page in pages for record in page.records]
+    assert ids <= set(handed_out)
+    assert len(pages) > 1
+    assert len({page.as_of for page in pages}) == 1
+
+
+def test_a_cursor_that_is_not_one_starts_again(hubspot: HubSpotConnector) -> None:
+    for cursor in ("", "{", "[]", '{"unknown": 1}'):
+        with pytest.raises(FeedExpired):
+            hubspot.changes("deals", [], cursor)
+
+
+def test_rows_that_failed_are_seen_also_under_success(
+    hubspot: HubSpotConnector, org: HubSpotOrg, new_key: Callable[[], str]
+) -> None:
+    org.errors_under_200 = True
+    bad = item(new_key(), dealstage="no_such_stage")
+    good, refused = hubspot.create("deals", "dealreg_id", [item(new_key()), bad])
+    assert isinstance(good, Written)
+    assert isinstance(refused, Refused)
+
+
+def test_another_unique_value_that_is_taken_is_no_adoption(
+    hubspot: HubSpotConnector, new_key: Callable[[], str]
+) -> None:
+    taken = new_key()
+    created(hubspot, taken)
+    wrong = replace(item(new_key()), fields=item(taken).fields)
+    (outcome,) = hubspot.create("deals", "dealreg_id", [wrong])
+    assert isinstance(outcome, Refused)
+    assert outcome.code == "CONFLICTING_UNIQUE_VALUE"
+
+
+def test_the_same_key_twice_in_a_batch_is_created_once(
+    hubspot: HubSpotConnector, new_key: Callable[[], str]
+) -> None:
+    key = new_key()
+    first, second = hubspot.create("deals", "dealreg_id", [item(key), item(key)])
+    assert isinstance(first, Written)
+    assert second == AlreadyExists(first.record_id)
+
+
+def test_a_batch_refused_whole_is_sent_again_row_by_row(
+    hubspot: HubSpotConnector,
+    org: HubSpotOrg,
+    new_key: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sandbox.hubspot.batch._forgiving", lambda inputs: len(inputs) == 1)
+    bad = item(new_key(), dealstage="no_such_stage")
+    good, refused, last = hubspot.create(
+        "deals", "dealreg_id", [item(new_key()), bad, item(new_key())]
+    )
+    assert isinstance(good, Written)
+    assert isinstance(last, Written)
+    assert isinstance(refused, Refused)
+    assert refused.field == "dealstage"
+
+
+def test_a_row_without_an_outcome_is_noticed(
+    hubspot: HubSpotConnector,
+    org: HubSpotOrg,
+    new_key: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    deal_id = created(hubspot, new_key())
+    monkeypatch.setattr(
+        "sandbox.hubspot.batch._write_each",
+        lambda *_, success, **__: (success, {"status": "COMPLETE", "results": []}),
+    )
+    (update,) = hubspot.update("deals", [UpdateItem(deal_id, {"dealname": "After"})])
+    (create,) = hubspot.create("deals", "dealreg_id", [item(new_key())])
+    assert isinstance(update, Deferred)
+    assert isinstance(create, Deferred)
+
+
+@pytest.mark.parametrize("kind", [FaultKind.DOWN, FaultKind.THROTTLED])
+def test_a_write_whose_rows_cannot_be_looked_up_may_have_happened(
+    hubspot: HubSpotConnector,
+    org: HubSpotOrg,
+    stand_in: StandIn,
+    new_key: Callable[[], str],
+    kind: FaultKind,
+) -> None:
+    key = new_key()
+    deal_id = created(hubspot, key)
+    stand_in.faults.add(Fault(kind, path="/batch/read", seconds=7))
+    rows = [item(new_key()), item(key)]
+    with pytest.raises(CrmUnavailable) as caught:
+        hubspot.create("deals", "dealreg_id", rows)
+    assert caught.value.may_have_happened
+    gone = UpdateItem("77", {"dealname": "After"})
+    with pytest.raises(CrmUnavailable) as caught:
+        hubspot.update("deals", [UpdateItem(deal_id, {"dealname": "After"}), gone])
+    assert caught.value.may_have_happened
+    assert org.store.rows("deals")[-1].fields["dealreg_id"] == rows[0].key
+
+
+def test_a_close_is_a_stage_and_so_is_a_reopening(
+    hubspot: HubSpotConnector, new_key: Callable[[], str]
+) -> None:
+    deal_id = created(hubspot, new_key())
+    for stage, closed in (("closedwon", True), ("contractsent", False)):
+        hubspot.update("deals", [UpdateItem(deal_id, {"dealstage": stage})])
+        found = hubspot.read("deals", [deal_id], ["hs_is_closed", "dealstage"])[deal_id]
+        assert isinstance(found, RemoteRecord)
+        assert found.fields == {"hs_is_closed": closed, "dealstage": stage}
+
+
+def test_times_and_ids_come_typed(hubspot: HubSpotConnector, new_key: Callable[[], str]) -> None:
+    when = datetime(2027, 6, 30, 22, 30, tzinfo=UTC)
+    deal_id = created(hubspot, new_key(), closedate=when)
+    found = hubspot.read("deals", [deal_id], ["closedate", "hs_object_id"])[deal_id]
+    assert isinstance(found, RemoteRecord)
+    assert found.fields == {"closedate": when, "hs_object_id": deal_id}
+
+
+def test_a_missing_scope_is_named_by_call_and_check(
+    hubspot: HubSpotConnector, org: HubSpotOrg, new_key: Callable[[], str]
+) -> None:
+    org.access.scopes = org.access.scopes - {"crm.objects.deals.write"}
+    with pytest.raises(NotPermitted) as caught:
+        hubspot.create("deals", "dealreg_id", [item(new_key())])
+    assert "crm.objects.deals.write" in caught.value.hint
+    need = ObjectNeed("deals", "dealreg_id", ("dealname",), ("dealname", COMPANY))
+    items = hubspot.check([need])
+    wrong = [each for each in items if not each.ok]
+    assert ["crm.objects.deals.write" in each.remedy for each in wrong] == [True]
+    assert COMPANY in [each.step.partition(".")[2] for each in items if each.warning]
+
+
+def test_check_finds_a_key_that_is_not_unique_and_a_write_to_a_read_only_property(
+    hubspot: HubSpotConnector, org: HubSpotOrg
+) -> None:
+    need = ObjectNeed("deals", "dealreg_number", (), ("hs_is_closed",))
+    wrong = [each for each in hubspot.check([need]) if not each.ok]
+    assert ["unique" in each.remedy or "read-only" in each.detail for each in wrong] == [True] * 2
+
+
+def test_check_finds_a_token_of_another_app(running: Running, timepiece: Timepiece) -> None:
+    settings = settings_of(running, "hubspot")
+    other = replace(settings, webhook={**settings.webhook, "app_id": "42"})
+    wrong = [each for each in HubSpotConnector(other, timepiece).check([]) if not each.ok]
+    assert [each.step for each in wrong] == ["app id"]
+
+
+def test_the_daily_quota_is_known_after_the_first_call(hubspot: HubSpotConnector) -> None:
+    assert hubspot.api_budget() is None
+    hubspot.identity()
+    budget = hubspot.api_budget()
+    assert budget is not None
+    assert budget.allowed == 625_000
+    assert budget.used >= 1
+
+
+def test_an_exhausted_day_is_told_with_a_long_pause(
+    hubspot: HubSpotConnector, org: HubSpotOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hubspot.describe("deals")
+    monkeypatch.setattr(org.limits, "daily", 0)
+    org.limits.enforced = True
+    with pytest.raises(RateLimited) as caught:
+        hubspot.find("deals", "dealreg_id", ["key"], [])
+    assert caught.value.retry_after_seconds == 3600
+
+
+def test_a_lookup_by_a_property_that_is_not_unique_is_rejected(hubspot: HubSpotConnector) -> None:
+    with pytest.raises(CallRejected, match="non-unique"):
+        hubspot.find("deals", "dealname", ["Acme"], [])
+
+
+def test_a_company_without_history_has_none(
+    hubspot: HubSpotConnector, org: HubSpotOrg, new_key: Callable[[], str]
+) -> None:
+    deal_id = created(hubspot, new_key(), **{COMPANY: company(org).id})
+    since = datetime(2020, 1, 1, tzinfo=UTC)
+    assert hubspot.history("deals", [deal_id], [COMPANY], since) == ()
+    changes = hubspot.history("deals", [deal_id, "77"], ["dealname", COMPANY], since)
+    assert [(change.field, change.by_us) for change in changes] == [("dealname", True)]
+
+
+def test_what_the_stand_in_does_not_offer_is_answered_501(
+    hubspot: HubSpotConnector, stand_in: StandIn
+) -> None:
+    answer = hubspot._gateway._pool.request("GET", f"{stand_in.url}/crm/v3/lists")
+    assert answer.status == 501
+    assert "does not offer" in answer.json()["message"]
