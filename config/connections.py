@@ -21,7 +21,7 @@ from ruamel.yaml.comments import CommentedMap
 from config.documents import Document, Unfit, problems_of, read
 from config.settings import Environment
 from config.variables import expand, is_one_variable, is_secret_name
-from registration_core.contracts import ConnectionName
+from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import ConfigurationError, Problem
 from registration_core.program import HOME, MANUAL, MIRRORS, STORE
 
@@ -38,17 +38,6 @@ class Kind(StrEnum):
     SALESFORCE = "salesforce"
     DYNAMICS365 = "dynamics365"
     HUBSPOT = "hubspot"
-
-
-class Mode(StrEnum):
-    """How far a connection goes with one kind of object. Gates writes to the CRM only."""
-
-    #: Neither read nor written.
-    OFF = "off"
-    #: Read and planned; nothing is written.
-    OBSERVE = "observe"
-    #: Read and written.
-    PUSH = "push"
 
 
 #: The kinds of objects that have a mode of their own.
@@ -118,12 +107,16 @@ class Connections:
         )
 
 
-def load_connections(config_dir: Path, variables: Mapping[str, str]) -> Connections:
+def load_connections(
+    config_dir: Path, variables: Mapping[str, str], environment: Environment | None = None
+) -> Connections:
     """Read `connections.yaml`.
 
     Args:
         config_dir: The folder it stands in.
         variables: What `${NAME}` stands for (`Settings.variables`).
+        environment: What the store is (`Settings.environment`): a connection to an org of the
+            other kind is unusable. None where no connection will be opened, only named.
 
     Raises:
         ConfigurationError: The file is missing, is not YAML, or its top level is wrong. What is
@@ -145,7 +138,15 @@ def load_connections(config_dir: Path, variables: Mapping[str, str]) -> Connecti
     unusable: dict[ConnectionName, tuple[Problem, ...]] = {}
     for key in entries:
         found = _connection(document, key, config_dir, variables)
-        if isinstance(found, Connection):
+        if isinstance(found, Connection) and environment not in (None, found.environment):
+            what = (
+                f"connections.{key}.environment: the org is {found.environment}, "
+                f"but this store is {environment}"
+            )
+            remedy = "correct it, or DEALREG_ENVIRONMENT; never mix the two in one store"
+            at = ["connections", key, "environment"]
+            unusable[found.name] = (document.problem(at, what, remedy),)
+        elif isinstance(found, Connection):
             usable[found.name] = found
         else:
             unusable[ConnectionName(str(key))] = found

@@ -252,6 +252,19 @@ def test_one_bad_connection_leaves_the_others_usable(tmp_path: Path) -> None:
         connections.get("nobody")
 
 
+def test_an_org_of_the_other_environment_is_not_used_by_this_store(tmp_path: Path) -> None:
+    (tmp_path / "connections.yaml").write_text(GOOD)
+    assert ACME in load_connections(tmp_path, VARIABLES, Environment.PRODUCTION).usable
+    connections = load_connections(tmp_path, VARIABLES, Environment.SANDBOX)
+    assert connections.usable == {}
+    (problem,) = connections.unusable[ACME]
+    assert str(problem) == (
+        "connections.yaml:4: connections.acme.environment: the org is production, "
+        "but this store is sandbox "
+        "(correct it, or DEALREG_ENVIRONMENT; never mix the two in one store)"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -263,8 +276,8 @@ def test_one_bad_connection_leaves_the_others_usable(tmp_path: Path) -> None:
             ),
         ),
         (
-            GOOD + "conections: {}\n",
-            "9: conections: unknown field (remove it, or correct its spelling)",
+            GOOD + "colour: {}\n",
+            "9: colour: unknown field (remove it, or correct its spelling)",
         ),
         (
             GOOD + "  acme: {}\n",
@@ -317,8 +330,8 @@ def test_the_shipped_connections_are_usable_once_the_sandbox_has_written_its_var
 def test_the_shipped_connections_say_which_variables_are_missing() -> None:
     connections = load_connections(SHIPPED_CONFIG_DIR, {})
     assert connections.usable == {}
-    whats = [p.what for p in connections.unusable[ConnectionName("hubspot")]]
+    told = [p.what for p in connections.unusable[ConnectionName("hubspot")]]
     assert (
         "connections.hubspot.credentials.access_token: "
         "variable DEALREG_SANDBOX_HUBSPOT_ACCESS_TOKEN is not set or empty"
-    ) in whats
+    ) in told
