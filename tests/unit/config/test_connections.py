@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from config.connections import Connection, Connections, Kind, Mode, load_connections
+from config.connections import Connection, Connections, Kind, load_connections
 from config.settings import SHIPPED_CONFIG_DIR, Environment
-from registration_core.contracts import ConnectionName
+from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import ConfigurationError
 
 GOOD = """\
