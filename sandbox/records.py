@@ -160,6 +160,8 @@ class RecordStore:
             )
             row.history = [Change(n, None, v, now, by) for n, v in row.fields.items()]
             self._rows.setdefault(object_name, {})[row.id] = row
+            if self._undo is not None:
+                self._undo.append((row, None))
             self._commit(
                 row, Event("created", object_name, row.id, dict(row.fields), now, by, row.version)
             )
