@@ -92,3 +92,14 @@ class Condition:
 
     field: str
     values: tuple[Value, ...]
+
+
+class Mode(StrEnum):
+    """How far a connection goes with one kind of object. Gates writes to the CRM only."""
+
+    #: Neither read nor written.
+    OFF = "off"
+    #: Read and planned; what would be written is recorded and nothing is written.
+    OBSERVE = "observe"
+    #: Read and written.
+    PUSH = "push"
