@@ -10,17 +10,17 @@ import getpass
 import os
 import random
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from cli.output import ID_SHOWN, Output
+from cli.output import Output
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -28,11 +28,6 @@ if TYPE_CHECKING:
     from registration_core.program import Program
     from registration_core.store.database import Database
     from sync.runtime import Runtime
-
-#: Shortest beginning or end of an id that is taken for it, in characters.
-ID_GIVEN_MIN = 6
-
-Value = TypeVar("Value")
 
 
 class Exit(IntEnum):
@@ -169,26 +164,6 @@ def chosen_program(programs: Mapping[str, Program], name: str) -> Program:
     if not name:
         raise click.UsageError(f"There are several programs. Give --program, one of: {known}.")
     raise NotFound(f"There is no program {name}.", hint=f"One of: {known}.")
-
-
-def pick(given: str, ids: Sequence[str], what: str, hint: str) -> str:
-    """Return the id that a beginning or end stands for; `NotFound` if it stands for none or two."""
-    from registration_core.errors import NotFound
-
-    key = given.strip().lower()
-    if key in ids:
-        return key
-    fitting = [i for i in ids if i.startswith(key) or i.endswith(key)]
-    if len(key) < ID_GIVEN_MIN:
-        raise NotFound(
-            f"{given!r} is too short for the id of a {what}.",
-            hint=f"Give its last {ID_SHOWN} characters; see: {hint}",
-        )
-    if len(fitting) > 1:
-        raise NotFound(f"{given!r} fits {len(fitting)} {what}s.", hint="Give more of the id.")
-    if not fitting:
-        raise NotFound(f"There is no {what} {given}.", hint=f"Type: {hint}")
-    return fitting[0]
 
 
 def _operating_system_user() -> str:

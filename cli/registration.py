@@ -1,0 +1,339 @@
+"""`dealreg registration`: submit, import, look at, check and change deal registrations."""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+from dataclasses import asdict
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.frame import Exit, Frame, Noun, chosen_program, pass_frame
+from cli.values import CAPITALS, DAY, MONEY, text
+from registration_core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from cli.importing import Outcome
+    from registration_core.contracts import Value
+    from registration_core.program import Program
+
+#: Most registrations that a list shows at once.
+LIST_MAX = 500
+#: Seconds of an import after which a person at a terminal is told how far it is.
+_QUIET_SECONDS = 2.0
+
+_PROGRAM = click.option(
+    "--program", default="", metavar="NAME", help="Needed where there are several."
+)
+_NUMBER = click.argument("number", metavar="NUMBER")
+_VERSION = click.option(
+    "--version", type=click.IntRange(1), help="Refuse if it was changed since this version."
+)
+
+
+@click.group(cls=Noun)
+def registration() -> None:
+    """Deal registrations."""
+
+
+@registration.command()
+@click.option("--partner", required=True, metavar="CODE", help="Who registers it.")
+@click.option("--customer", required=True, metavar="NAME", help="The end customer.")
+@click.option("--country", required=True, type=CAPITALS, help="Of the customer, for example DE.")
+@click.option("--tax-id", default="", help="The customer's tax id: the surest match.")
+@click.option("--duns", default="", help="The customer's D-U-N-S number.")
+@click.option("--website", default="", help="The customer's website or domain.")
+@click.option("--city", default="", help="The customer's city.")
+@click.option("--deal", required=True, metavar="NAME", help="What the deal is called.")
+@click.option("--product", required=True, metavar="LINE", help="Product line of the program.")
+@click.option("--amount", required=True, type=MONEY, help="For example 48500.")
+@click.option("--currency", required=True, type=CAPITALS, help="For example EUR.")
+@click.option("--close", required=True, type=DAY, help="Expected close.")
+@click.option("--description", default="", help="For the approver.")
+@click.option("--contact-name", default="", help="The partner's contact.")
+@click.option("--contact-email", default="", help="The partner's contact.")
+@click.option("--set", "own", multiple=True, metavar="FIELD=VALUE", help="A field of the program.")
+@click.option("--token", default="", help="Submitting again with the same token adds nothing.")
+@_PROGRAM
+@pass_frame
+def submit(
+    frame: Frame, /, program: str, token: str, own: tuple[str, ...], **given: object
+) -> None:
+    """Register a deal."""
+    from cli.submissions import submission
+    from registration_core import use_cases
+
+    rules = chosen_program(frame.programs(), program)
+    cells = {name: str(value) for name, value in given.items()} | _own_fields(own, rules)
+    wanted = submission(cells, rules, text(token) or str(uuid.uuid4()))
+    with frame.database() as database, database.begin(frame.actor) as unit:
+        made, is_new = use_cases.submit(unit, wanted, rules)
+    said = "was received and waits for its check" if is_new else f"was there already ({made.state})"
+    frame.out.done(
+        f"{made.number} {said}. Follow it: dealreg registration show {made.number}",
+        {"number": made.number, "new": is_new, "state": made.state, "version": made.version},
+    )
+
+
+@registration.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Say what would happen; keep nothing.")
+@_PROGRAM
+@pass_frame
+def import_(frame: Frame, file: Path, program: str, *, dry_run: bool) -> None:
+    """Register every good row of a CSV file, and tell what is wrong with the others.
+
+    The first line names the columns: partner, customer, country, deal, product, amount, currency,
+    close; and if you like tax_id, duns, website, city, description, contact_name, contact_email,
+    token and the program's own fields. Importing a file again adds nothing.
+    """
+    from cli.importing import import_lines, read_file
+
+    rules = chosen_program(frame.programs(), program)
+    lines = read_file(file, rules)
+    with frame.database() as database:
+        tick = _Progress(len(lines)).tick
+        outcomes = import_lines(database, frame.actor, rules, lines, dry_run=dry_run, tick=tick)
+    _tell_import(frame, outcomes, dry_run=dry_run)
+
+
+@registration.command("list")
+@click.option("--state", default="", help="Only in this state, for example under_review.")
+@click.option("--partner", default="", metavar="CODE", help="Only of this partner.")
+@pass_frame
+def list_(frame: Frame, state: str, partner: str) -> None:
+    """List registrations, newest first."""
+    from cli.showing import ROW_COLUMNS, row
+    from registration_core.model import RegistrationState
+    from registration_core.store import repository
+    from registration_core.store.tables import RegistrationRow
+
+    states = [known.value for known in RegistrationState]
+    if state and state not in states:
+        raise click.BadParameter(f"{state!r} is none of: {', '.join(states)}", param_hint="--state")
+    where = [RegistrationRow.state == state] if state else []
+    with frame.database() as database, database.read() as session:
+        if partner:
+            where.append(RegistrationRow.partner_id == repository.partner(session, partner).id)
+        codes = {known.id: known.code for known in repository.partners(session)}
+        found = repository.registrations(session, *where, limit=LIST_MAX)
+    frame.out.table(
+        [row(registration, codes[registration.partner_id]) for registration in found],
+        ROW_COLUMNS,
+        empty="No registration fits. Register a deal: dealreg registration submit --help",
+    )
+    if len(found) == LIST_MAX:
+        frame.out.say(f"Only the newest {LIST_MAX} are shown. Narrow them by --state or --partner.")
+
+
+@registration.command()
+@_NUMBER
+@click.option("--as-partner", is_flag=True, help="Show what its own partner may see.")
+@pass_frame
+def show(frame: Frame, number: str, *, as_partner: bool) -> None:
+    """Show a registration, the evidence of its check, and its records in the CRMs."""
+    from cli import showing
+    from registration_core.partner_view import partner_view
+    from registration_core.store import repository
+    from sync.linking import links
+
+    with frame.database() as database, database.read() as session:
+        found = repository.registration(session, number)
+        partner = repository.partner_by_id(session, found.partner_id)
+        check = repository.last_check(session, found.id)
+        linked = [asdict(link) for link in links(session, found.id)]
+    if as_partner:
+        showing.show_partner_view(frame.out, partner_view(found))
+        return
+    waits = showing.waits_for(found, check)
+    if frame.out.as_json:
+        frame.out.json(
+            {
+                "registration": asdict(found), "partner": partner, "waits_for": waits,
+                "check": showing.check_answer(check), "links": linked,
+            }
+        )  # fmt: skip
+        return
+    showing.show_registration(frame.out, found, partner, waits)
+    if check is not None:
+        showing.show_check(frame.out, check)
+    columns = {
+        "connection": "Connection", "object": "Object", "record_id": "Record", "state": "Link",
+        "reason": "Reason",
+    }  # fmt: skip
+    frame.out.show(linked, columns, title="Records")
+
+
+@registration.command()
+@_NUMBER
+@pass_frame
+def check(frame: Frame, number: str) -> None:
+    """Check a registration against every CRM now; what follows from it is decided at once."""
+    from cli import showing
+    from registration_core.store import repository
+    from sync.checking import check_now
+
+    with frame.runtime() as runtime:
+        made = check_now(runtime, number)
+        with runtime.database.read() as session:
+            found = repository.registration(session, number)
+    waits = showing.waits_for(found, made)
+    answer = {"number": found.number, "state": found.state, "waits_for": waits}
+    if frame.out.as_json:
+        frame.out.json(answer | {"check": showing.check_answer(made)})
+    else:
+        showing.show_check(frame.out, made)
+        then = f"waits for {waits}" if waits else f"is {found.state.value}"
+        frame.out.say(f"{found.number} {then}.")
+    if waits:
+        frame.exit(Exit.NEEDS_A_HUMAN)
+
+
+@registration.command()
+@_NUMBER
+@click.option("--deal", metavar="NAME", help="What the deal is called.")
+@click.option("--amount", type=MONEY, help="Give the currency too where it changes.")
+@click.option("--currency", type=CAPITALS)
+@click.option("--close", type=DAY, help="Expected close.")
+@click.option("--stage", help="qualifying, developing, proposing or negotiating.")
+@click.option("--description")
+@_VERSION
+@pass_frame
+def update(
+    frame: Frame,
+    number: str,
+    deal: str | None,
+    amount: Decimal | None,
+    currency: str | None,
+    close: date | None,
+    stage: str | None,
+    description: str | None,
+    version: int | None,
+) -> None:
+    """Change a registration here; the CRMs follow."""
+    from registration_core import use_cases
+    from registration_core.store import repository
+
+    given: dict[str, Value] = {
+        "deal_name": None if deal is None else text(deal),
+        "amount": amount,
+        "currency": currency,
+        "expected_close_on": close,
+        "sales_stage": _stage(stage),
+        "description": None if description is None else text(description, 4000),
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    if not changes:
+        raise click.UsageError("Say what to change, for example --amount 52000.")
+    programs = frame.programs()
+    with frame.database() as database, database.begin(frame.actor) as unit:
+        before = repository.registration(unit.session, number)
+        rules = chosen_program(programs, before.program)
+        after = use_cases.update(unit, number, changes, rules, version)
+    same = after.version == before.version
+    said = "says so already" if same else f"was changed (version {after.version})"
+    frame.out.done(f"{after.number} {said}.", {"number": after.number, "version": after.version})
+
+
+@registration.command()
+@_NUMBER
+@_VERSION
+@pass_frame
+def withdraw(frame: Frame, number: str, version: int | None) -> None:
+    """Take a registration back; its protection is freed."""
+    from registration_core import use_cases
+
+    with frame.database() as database, database.begin(frame.actor) as unit:
+        after = use_cases.withdraw(unit, number, version)
+    frame.out.done(f"{after.number} is withdrawn.", {"number": after.number, "state": after.state})
+
+
+@registration.command()
+@_NUMBER
+@click.argument("connection", metavar="CONNECTION")
+@pass_frame
+def plan(frame: Frame, number: str, connection: str) -> None:
+    """Tell what would be written to a CRM and taken from it now, without doing it."""
+    from sync import push
+
+    with frame.runtime() as runtime:
+        groups = push.preview(runtime, number, connection)
+    frame.out.table(
+        [{"group": group, "plan": what} for group, what in groups.items()],
+        {"group": "Field group", "plan": "What would happen"},
+        empty=f"{number} and {connection} agree: nothing would be written or taken.",
+    )
+
+
+class _Progress:
+    """Tells a person at a terminal how far a long import is."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._done = total, 0
+        self._told_at = time.monotonic() + _QUIET_SECONDS - 1
+
+    def tick(self) -> None:
+        """Count one row; tell about once a second."""
+        self._done += 1
+        now, ends = time.monotonic(), self._done == self._total
+        if sys.stderr.isatty() and now - self._told_at >= 1:
+            self._told_at = now
+            click.echo(f"\r{self._done} of {self._total} rows ", nl=ends, err=True)
+
+
+def _own_fields(given: tuple[str, ...], rules: Program) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in given]
+    for name, equals, _ in pairs:
+        if not equals or name not in rules.custom_fields:
+            known = ", ".join(rules.custom_fields) or "none"
+            raise InvalidInput(
+                f"{name!r} is not a field of {rules.name}.",
+                field=name,
+                hint=f"Write --set FIELD=VALUE; its fields: {known}.",
+            )
+    return {name: value for name, _, value in pairs}
+
+
+def _stage(given: str | None) -> Value:
+    from registration_core.fields import SalesStage
+
+    if given is None:
+        return None
+    try:
+        return SalesStage(given)
+    except ValueError as error:
+        known = ", ".join(stage.value for stage in SalesStage if not stage.closed)
+        raise InvalidInput(f"There is no stage {given!r}.", hint=f"One of: {known}.") from error
+
+
+def _tell_import(frame: Frame, outcomes: list[Outcome], *, dry_run: bool) -> None:
+    from cli.importing import Result
+
+    by_result = {r: [o for o in outcomes if o.result is r] for r in Result}
+    bad, known = by_result[Result.BAD], by_result[Result.ALREADY_THERE]
+    if frame.out.as_json:
+        answer = {result.value: [asdict(o) for o in found] for result, found in by_result.items()}
+        frame.out.json(answer | {"dry_run": dry_run})
+    else:
+        columns = {"line": "Line", "field": "Field", "reason": "Reason", "fix": "Fix"}
+        frame.out.show([asdict(o) for o in bad], columns, title="Not registered:")
+        told = [asdict(o) for o in known if o.reason]
+        frame.out.show(
+            told, columns | {"number": "Number"}, title="Already there, and not changed:"
+        )
+        would = "would be registered" if dry_run else "registered"
+        frame.out.say(
+            f"{len(by_result[Result.REGISTERED])} {would}, {len(known)} already there, "
+            f"{len(bad)} with errors."
+        )
+        if bad:
+            frame.out.say("Correct these rows and import the file again.")
+        elif not dry_run and by_result[Result.REGISTERED]:
+            frame.out.say("Follow them: dealreg registration list")
+    if bad:
+        frame.exit(Exit.FAILED)

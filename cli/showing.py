@@ -1,0 +1,138 @@
+"""A registration in full: its facts, the check behind it, and where it stands in the CRMs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from cli.output import Output, short
+from registration_core.conflict_check import deciders
+from registration_core.model import ConflictCheck, Partner, Registration, RegistrationState
+from registration_core.partner_view import PartnerView
+
+_WAITING = (
+    RegistrationState.SUBMITTED,
+    RegistrationState.UNDER_REVIEW,
+    RegistrationState.MORE_INFO_NEEDED,
+)
+
+
+def waits_for(registration: Registration, check: ConflictCheck | None) -> str:
+    """Say whom an undecided registration waits for; empty when it is decided."""
+    if registration.state not in _WAITING:
+        return ""
+    if registration.state is RegistrationState.MORE_INFO_NEEDED:
+        return "the partner"
+    if check is None:
+        return "its first check"
+    if check.incomplete:
+        return "a complete check: " + "; ".join(
+            f"{r.connection}: {r.reason}" for r in check.incomplete
+        )
+    return " and ".join(sorted(deciders(check.findings))) or "any approver"
+
+
+def row(registration: Registration, partner: str) -> dict[str, object]:
+    """Return what lists tell of a registration."""
+    return {
+        "number": registration.number,
+        "partner": partner,
+        "customer": registration.customer.name,
+        "country": registration.customer.country,
+        "deal": registration.deal_name,
+        "product": registration.product_line,
+        "amount": registration.amount,
+        "currency": registration.currency,
+        "close": registration.expected_close_on,
+        "state": registration.state,
+        "protection": registration.protection_state,
+        "protected_until": registration.protection_ends_on,
+        "stage": registration.sales_stage,
+        "dispute": registration.dispute_state,
+        "home": registration.home,
+        "submitted_at": registration.submitted_at,
+        "version": registration.version,
+    }
+
+
+#: What people see of such a row.
+ROW_COLUMNS = {
+    "number": "Number", "partner": "Partner", "customer": "Customer", "deal": "Deal",
+    "product": "Product", "amount": "Amount", "currency": "", "close": "Close", "state": "State",
+    "protection": "Protection", "stage": "Stage", "home": "Home",
+}  # fmt: skip
+
+
+def show_registration(
+    out: Output, registration: Registration, partner: Partner, waits: str
+) -> None:
+    """Print the facts of a registration for people."""
+    r, customer = registration, registration.customer
+    out.facts(
+        {
+            "state": r.state,
+            "waits for": waits,
+            "reason": f"{r.reason_code}: {r.partner_message}" if r.reason_code else "",
+            "protection": r.protection_state,
+            "protected": f"{r.protection_starts_on} to {r.protection_ends_on}"
+            if r.protection_ends_on
+            else "",
+            "dispute": r.dispute_state,
+            "stage": r.sales_stage,
+            "partner": f"{partner.code}, {partner.name}",
+            "contact": ", ".join(part for part in (r.contact_name, r.contact_email) if part),
+            "customer": f"{customer.name}, {customer.country}",
+            "tax id": customer.tax_id,
+            "DUNS": customer.duns,
+            "website": customer.website,
+            "deal": r.deal_name,
+            "description": r.description,
+            "product": r.product_line,
+            "amount": f"{r.amount} {r.currency}",
+            "expected close": r.expected_close_on,
+            "actual close": r.actual_close_on,
+            "won amount": r.won_amount,
+            "loss reason": r.loss_reason,
+            "taken over": r.converted_at,
+            **{f"own field {name}": value for name, value in r.custom.items()},
+            "program": r.program,
+            "roles": r.roles,
+            "accounts": r.accounts,
+            "submitted": f"{r.submitted_at:%Y-%m-%d %H:%MZ} by {r.submitted_by}, receipt {r.receipt_seq}",
+            "version": r.version,
+        },
+        title=r.number,
+    )
+
+
+def show_check(out: Output, check: ConflictCheck) -> None:
+    """Print what a check asked, was answered, and found."""
+    complete = "incomplete" if check.incomplete else "complete"
+    out.say(f"Check of {check.finished_at:%Y-%m-%d %H:%M:%SZ}: {complete}")
+    out.show(
+        [asdict(reading) for reading in check.readings],
+        {"connection": "Connection", "complete": "Complete", "as_of": "As of", "reason": "Reason"},
+    )
+    if not check.findings:
+        out.say("No findings.")
+    out.show(
+        [asdict(finding) | {"id": short(finding.record_id)} for finding in check.findings],
+        {
+            "kind": "Finding", "band": "Match", "matched_on": "By", "summary": "What",
+            "decides": "Decides", "evidence": "Evidence",
+        },
+    )  # fmt: skip
+
+
+def check_answer(check: ConflictCheck | None) -> Mapping[str, object] | None:
+    """Return a check as scripts get it."""
+    return None if check is None else asdict(check) | {"complete": not check.incomplete}
+
+
+def show_partner_view(out: Output, view: PartnerView) -> None:
+    """Print what the registration's own partner may see."""
+    if out.as_json:
+        out.json(view)
+        return
+    facts = {name.replace("_", " "): value for name, value in asdict(view).items()}
+    out.facts(facts, title=view.number)

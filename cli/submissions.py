@@ -1,0 +1,116 @@
+"""A registration as it is typed or stands in a file, read into a `Submission`.
+
+`COLUMNS` are the columns of `registration import` and, with dashes, the options of
+`registration submit`; a program's own fields come on top under their own names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import TypeVar
+
+from cli.values import capitals, day, money, text
+from registration_core.contracts import FieldType, Value
+from registration_core.errors import InvalidInput
+from registration_core.model import Customer
+from registration_core.program import CustomField, Program
+from registration_core.submission import DESCRIPTION_MAX, Submission
+
+#: Columns that every row must fill.
+REQUIRED = ("partner", "customer", "country", "deal", "product", "amount", "currency", "close")
+OPTIONAL = (
+    "tax_id", "duns", "website", "city", "description", "contact_name", "contact_email", "token",
+)  # fmt: skip
+COLUMNS = (*REQUIRED, *OPTIONAL)
+
+#: What makes two rows the same registration when they carry no token.
+_IDENTITY = ("partner", "customer", "country", "tax_id", "deal", "product")
+
+#: Our names of fields where they differ from the columns'.
+_COLUMN_OF = {"deal_name": "deal", "product_line": "product", "expected_close_on": "close"}
+
+Parsed = TypeVar("Parsed")
+
+
+def column_of(error: InvalidInput) -> str:
+    """Return the column that a refusal is about; empty where it is about the whole row."""
+    return _COLUMN_OF.get(error.field, error.field)
+
+
+def stable_token(cells: Mapping[str, str]) -> str:
+    """Return a row's token: its own, or a digest of what identifies the registration."""
+    own = cells.get("token", "").strip()
+    if own:
+        return own
+    parts = [text(cells.get(name, ""), DESCRIPTION_MAX).casefold() for name in _IDENTITY]
+    return "row-" + hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
+
+
+def submission(cells: Mapping[str, str], program: Program, token: str) -> Submission:
+    """Read cells into a submission; `InvalidInput` names the first column that cannot be read."""
+
+    def read(name: str, parse: Callable[[str], Parsed]) -> Parsed:
+        raw = cells.get(name, "")
+        try:
+            if name in REQUIRED and not raw.strip():
+                raise InvalidInput("It is empty.", hint="Fill it in.")
+            return parse(raw)
+        except InvalidInput as error:
+            raise InvalidInput(error.message, field=name, hint=error.hint) from error
+
+    return Submission(
+        partner_code=read("partner", text),
+        customer=Customer(
+            name=read("customer", text),
+            country=read("country", capitals),
+            website=read("website", text),
+            city=read("city", text),
+            tax_id=read("tax_id", lambda raw: text(raw, 64)),
+            duns=read("duns", lambda raw: text(raw, 32)),
+        ),
+        deal_name=read("deal", text),
+        product_line=read("product", text),
+        amount=read("amount", money),
+        currency=read("currency", capitals),
+        expected_close_on=read("close", day),
+        token=token,
+        description=read("description", lambda raw: text(raw, DESCRIPTION_MAX)),
+        contact_name=read("contact_name", text),
+        contact_email=read("contact_email", lambda raw: text(raw, 254)),
+        custom={
+            name: read(name, lambda raw, known=known: _custom(raw, known))  # type: ignore[misc]
+            for name, known in program.custom_fields.items()
+            if cells.get(name, "").strip()
+        },
+    )
+
+
+def _custom(raw: str, known: CustomField) -> Value:
+    """Read a value of a program's own field by its type."""
+    value = text(raw, DESCRIPTION_MAX)
+    readers: dict[FieldType, Callable[[str], Value]] = {
+        FieldType.NUMBER: _number, FieldType.DATE: day, FieldType.BOOLEAN: _boolean,
+    }  # fmt: skip
+    if known.options is not None and value not in known.options:
+        raise InvalidInput(
+            f"{value!r} is not offered.", hint=f"One of: {', '.join(known.options)}."
+        )
+    return readers.get(known.type, str)(value)
+
+
+def _number(value: str) -> Decimal:
+    try:
+        number = Decimal(value)
+    except InvalidOperation as error:
+        raise InvalidInput(f"{value!r} is not a number.", hint="Write it like 12.5.") from error
+    if not number.is_finite():
+        raise InvalidInput(f"{value!r} is not a number.", hint="Write it like 12.5.")
+    return number
+
+
+def _boolean(value: str) -> bool:
+    if value.lower() not in ("yes", "no", "true", "false"):
+        raise InvalidInput(f"{value!r} is neither yes nor no.", hint="Write yes or no.")
+    return value.lower() in ("yes", "true")
