@@ -68,15 +68,19 @@ def parse(text: str, name: str) -> Document:
 
 def read(path: Path, name: str) -> Document:
     """Parse a YAML file; `ConfigurationError` if it is missing, unreadable or not YAML."""
+    return parse(read_text(path, name), name)
+
+
+def read_text(path: Path, name: str) -> str:
+    """Read a file's text; `ConfigurationError` if it is missing or unreadable."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         problem = Problem(
             name, f"cannot read {path}: {why}", "create it, or set DEALREG_CONFIG_DIR"
         )
         raise ConfigurationError(f"{name} cannot be read.", [problem]) from error
-    return parse(text, name)
 
 
 def validate(

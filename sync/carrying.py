@@ -64,8 +64,12 @@ def carry_out(
     applied = crm_changes.apply(unit, registration, connection, planned.takes, program)
     now: dict[str, Value] = dict(link.base)
     after: dict[str, Value] = {}
+    undone = link.restore or {}
     for group in planned.groups:
         merge, conflict = group.merge, group.merge.conflict
+        if not undone.keys().isdisjoint(merge.base.keys() | merge.remote_changes.keys()):
+            after |= merge.base  # an undone resolution: its conflict stays open
+            continue
         if group.group in applied.refused:
             reason = applied.refused[group.group]
             conflict = SyncConflict(link.base, _mine(planned, group.group, registration, connection),

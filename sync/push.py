@@ -23,14 +23,13 @@ from connectors.port import (
     Refused,
     UpdateItem,
 )
-from registration_core.contracts import ConnectionName, Fields
+from registration_core.contracts import ConnectionName, Fields, Mode
 from registration_core.errors import SyncError
 from registration_core.store.tables import OutboxRow
 from sync import auditing, leases, linking, settling
 from sync.carrying import Outdated, carry_out
 from sync.jobs import Job, Planned, job_of, plan_job
 from sync.ledger.tables import IntentRow
-from sync.modes import Mode
 from sync.runtime import Runtime
 
 log = structlog.get_logger()
@@ -38,6 +37,8 @@ T = TypeVar("T")
 
 #: Most rounds of one drain; what is left is due at once and the next nudge goes on.
 ROUNDS_MAX = 50
+#: How often one drain takes the lease again because work came in meanwhile.
+LOOKS_MAX = 3
 
 
 def drain(runtime: Runtime, connection: str) -> int:
@@ -50,39 +51,40 @@ def drain(runtime: Runtime, connection: str) -> int:
     if runtime.modes.get(name, Mode.OFF) is Mode.OFF or name not in runtime.connectors:
         return 0
     worked = 0
-    while True:
+    for _ in range(LOOKS_MAX):
         with leases.held(runtime.database, f"push:{name}") as lease:
             if lease is None:
                 return worked
-            for _ in range(ROUNDS_MAX):
-                done = _round(runtime, name)
-                worked += done
-                if not done or not leases.renew(runtime.database, lease):
-                    break
+            try:
+                worked += _rounds(runtime, name, lease)
+            except ConnectorError as error:
+                settling.note_failed_drain(runtime, name, error)
+                return worked
+            except SyncError as error:
+                log.warning("push stopped", connection=name, code=error.code, reason=error.message)
+                return worked
         # Work committed while the lease was held was nudged in vain: look once more.
         if not _due(runtime, name, 1):
-            return worked
+            break
+    return worked
 
 
-def _round(runtime: Runtime, connection: ConnectionName) -> int:
-    crm = runtime.connector(connection)
-    try:
+def _rounds(runtime: Runtime, connection: ConnectionName, lease: leases.Lease) -> int:
+    crm, worked = runtime.connector(connection), 0
+    for _ in range(ROUNDS_MAX):
         settling.settle_pending(runtime, connection)
         jobs = _due(runtime, connection, crm.capabilities.write_batch)
         if not jobs:
-            return 0
+            break
         planned = _plan_all(runtime, crm, jobs)
         if runtime.modes[connection] is Mode.OBSERVE:
             settling.observe(runtime, connection, planned)
         else:
             _write_all(runtime, crm, planned)
-    except ConnectorError as error:
-        settling.note_failed_drain(runtime, connection, error)
-        return 0
-    except SyncError as error:
-        log.warning("push stopped", connection=connection, code=error.code, reason=error.message)
-        return 0
-    return len(jobs)
+        worked += len(jobs)
+        if not leases.renew(runtime.database, lease):
+            break
+    return worked
 
 
 def _due(runtime: Runtime, connection: ConnectionName, limit: int) -> list[Job]:
@@ -155,10 +157,8 @@ def _write_all(runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned]) 
 def _create(runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned]) -> None:
     if not planned:
         return
-    intents = []
     with runtime.database.begin() as unit:
-        for p in planned:
-            intents.append(settling.intend(unit, crm.name, p, None, p.plan.base))
+        intents = [settling.intend(unit, crm.name, p, None, p.plan.base) for p in planned]
     mapping = planned[0].job.mapping
     items = [CreateItem(p.job.registration.id, _with_key(p)) for p in planned]
     _settle(
@@ -175,7 +175,7 @@ def _update(runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned]) -> 
     items: list[UpdateItem] = []
     read_at = []
     for p in planned:
-        assert p.record is not None and p.job.link is not None
+        assert p.record is not None
         try:
             intent = _commit_plan(runtime, crm.name, p)
         except Outdated:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from dramatiq import Broker
+from prometheus_client import CollectorRegistry
+
 from connectors.port import CrmConnector
 from mapping.schema import ConnectionMapping, ObjectMapping
-from registration_core.contracts import ConnectionName
+from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import ConfigurationError, NotFound, Problem
 from registration_core.model import Registration
 from registration_core.program import Program, Role
 from registration_core.store.database import Database
-from sync.modes import Mode
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,10 @@ class Runtime:
     #: Why a connection is not usable, by connection; everything else runs.
     problems: Mapping[ConnectionName, tuple[Problem, ...]]
     poll_seconds: int
+    #: Numbers of this process, for `/metrics`.
+    registry: CollectorRegistry
+    #: The broker that nudges go to; None where the store itself is watched (embedded).
+    broker: Broker | None
     _close: Callable[[], None]
 
     def connector(self, name: str) -> CrmConnector:

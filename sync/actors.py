@@ -1,0 +1,41 @@
+"""dramatiq actors: a kind of work and a connection, never data; the store says what is due.
+
+A message is a nudge: losing it costs seconds, because the clock sweeps for due work. So there
+are no retries and no time limit here; when a row is due again stands on the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import dramatiq
+
+from sync import checking, pull, push, runs
+from sync.runtime import Runtime
+
+#: The queue that all nudges share.
+QUEUE = "dealreg"
+
+
+class Actors:
+    """The actors of one broker, bound to one runtime."""
+
+    def __init__(self, broker: dramatiq.Broker, runtime: Callable[[], Runtime]) -> None:
+        @dramatiq.actor(broker=broker, queue_name=QUEUE, actor_name="do")
+        def do(work: str, connection: str) -> None:
+            if work == "push":
+                push.drain(runtime(), connection)
+            elif work == "pull":
+                pull.drain(runtime(), connection)
+            elif work == "poll":
+                runs.poll(runtime(), connection)
+            else:
+                checking.drain(runtime())
+
+        self._do = do
+
+    def nudge(self, kinds: set[str]) -> None:
+        """Send one message per kind, for example `push:salesforce` or `check`."""
+        for kind in sorted(kinds):
+            work, _, connection = kind.partition(":")
+            self._do.send(work, connection)

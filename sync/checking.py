@@ -1,0 +1,365 @@
+"""The live conflict check: bring directories up to date, read candidates' evidence, decide.
+
+Takes no lease: checks never queue behind bulk work. A connection that cannot be read makes the
+check incomplete with that reason; the registration waits and is checked again by itself.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from connectors.errors import ConnectorError
+from connectors.port import Gone
+from mapping.translate import read_fields
+from registration_core import use_cases
+from registration_core.conflict_check import (
+    Candidate,
+    OpenOpportunity,
+    Rival,
+    find_claims,
+    is_low_risk,
+    require_usable,
+)
+from registration_core.contracts import Condition, ConnectionName
+from registration_core.errors import AlreadyProtected, CheckNotUsable, SyncError
+from registration_core.matching import (
+    MATCHER_VERSION,
+    Match,
+    MatchKey,
+    account_keys,
+    compare,
+    customer_keys,
+)
+from registration_core.model import (
+    Account,
+    Actor,
+    Band,
+    ConflictCheck,
+    Finding,
+    Reading,
+    Registration,
+    RegistrationState,
+)
+from registration_core.program import Program
+from registration_core.store import audit, repository, work
+from registration_core.store.database import UnitOfWork
+from registration_core.store.tables import CheckRequestRow, RegistrationRow
+from sync import directory, leases
+from sync.runtime import Runtime
+
+log = structlog.get_logger()
+
+#: Most registrations that one round checks on one refresh of the directories.
+BATCH = 50
+#: Most open opportunities of candidate accounts that are read.
+OPPORTUNITIES_MAX = 200
+#: An incomplete check is repeated after 1, 2, 4, … seconds, at most this long.
+REPEAT_SECONDS_MAX = 60
+
+
+def drain(runtime: Runtime) -> int:
+    """Check every registration that is due; returns how many were checked."""
+    checked = 0
+    with leases.held(runtime.database, "check") as lease:
+        while lease is not None:
+            due = _due(runtime)
+            if not due:
+                break
+            _check_batch(runtime, due)
+            checked += len(due)
+            if not leases.renew(runtime.database, lease):
+                break
+    return checked
+
+
+def check_now(runtime: Runtime, number: str) -> ConflictCheck:
+    """Check one registration live, now, and decide what follows; returns the check."""
+    with runtime.database.begin() as unit:
+        registration = repository.registration(unit.session, number)
+        work.request_check(unit, registration.id, "asked for by command")
+        request = unit.session.get_one(CheckRequestRow, registration.id)
+        version = request.version
+    _check_batch(runtime, [(registration.id, version)])
+    with runtime.database.read() as session:
+        check = repository.last_check(session, registration.id)
+    if check is None:
+        raise SyncError(f"The check of {registration.number} was not kept.")
+    return check
+
+
+def approve(
+    runtime: Runtime, number: str, actor: Actor, expected_version: int | None = None
+) -> Registration:
+    """Approve as a person: on the last check where it still counts, else on a fresh one."""
+    with runtime.database.read() as session:
+        registration = repository.registration(session, number)
+        check = repository.last_check(session, registration.id)
+    program = runtime.program(registration.program)
+    if check is None or not _counts(check, registration, program, runtime.database.clock()):
+        check = check_now(runtime, number)
+    with runtime.database.begin(actor) as unit:
+        return use_cases.approve(unit, number, check, program, expected_version)
+
+
+def _counts(
+    check: ConflictCheck, registration: Registration, program: Program, now: datetime
+) -> bool:
+    try:
+        require_usable(check, registration, program, now)
+    except CheckNotUsable:
+        return False
+    return True
+
+
+def _due(runtime: Runtime) -> list[tuple[str, int]]:
+    with runtime.database.read() as session:
+        rows = session.execute(
+            select(CheckRequestRow.registration_id, CheckRequestRow.version)
+            .where(CheckRequestRow.due_at <= runtime.database.clock())
+            .order_by(CheckRequestRow.due_at)
+            .limit(BATCH)
+        )
+        return [(row.registration_id, row.version) for row in rows]
+
+
+def _check_batch(runtime: Runtime, due: Sequence[tuple[str, int]]) -> None:
+    """Check several registrations on one reading of the connections, oldest receipt first."""
+    began_at = runtime.database.clock()
+    with runtime.database.read() as session:
+        registrations = [(repository.registration(session, key), version) for key, version in due]
+    registrations.sort(key=lambda pair: pair[0].receipt_seq)
+    names = {
+        name
+        for registration, _ in registrations
+        for name in runtime.program(registration.program).required_connections
+    }
+    refreshed = {name: _refresh(runtime, name) for name in sorted(names)}
+    for registration, version in registrations:
+        program = runtime.program(registration.program)
+        readings = tuple(
+            _reading(runtime, program, name, refreshed[name])
+            for name in program.required_connections
+        )
+        _check_one(runtime, registration, version, program, began_at, readings)
+
+
+def _refresh(runtime: Runtime, connection: ConnectionName) -> directory.Refresh | str:
+    try:
+        return directory.refresh(runtime, connection)
+    except (ConnectorError, SyncError) as error:
+        return error.message
+
+
+def _reading(
+    runtime: Runtime, program: Program, name: ConnectionName, fresh: directory.Refresh | str
+) -> Reading:
+    if isinstance(fresh, str):
+        return Reading(name, False, None, fresh)
+    try:
+        return directory.reading(runtime, program, runtime.connector(name), fresh)
+    except ConnectorError as error:
+        return Reading(name, False, None, error.message)
+
+
+def _check_one(
+    runtime: Runtime,
+    registration: Registration,
+    version: int,
+    program: Program,
+    began_at: datetime,
+    readings: tuple[Reading, ...],
+) -> None:
+    with runtime.database.read() as session:
+        keys = customer_keys(registration.customer) | repository.keys_of_customer(
+            session, registration.customer_id
+        )
+        accounts = repository.accounts_with(session, keys)
+        rivals = _rivals(session, registration, keys)
+    candidates, failed = _candidates(runtime, accounts, keys)
+    readings = tuple(
+        replace(r, complete=False, reason=failed[r.connection]) if r.connection in failed else r
+        for r in readings
+    )
+    check = ConflictCheck(
+        id=runtime.database.ids.new(),
+        registration_id=registration.id,
+        began_at=began_at,
+        finished_at=runtime.database.clock(),
+        policy_version=program.version,
+        matcher_version=MATCHER_VERSION,
+        readings=readings,
+        findings=find_claims(registration, program, candidates, rivals),
+        accounts=_chosen(candidates),
+    )
+    _record(runtime, check, registration.number, version, program)
+
+
+def _candidates(
+    runtime: Runtime, accounts: Sequence[Account], keys: frozenset[MatchKey]
+) -> tuple[list[Candidate], dict[ConnectionName, str]]:
+    """Read the candidates live, with their open opportunities; connections that fail are told."""
+    by_connection: dict[ConnectionName, list[Account]] = defaultdict(list)
+    for account in accounts:
+        by_connection[account.connection].append(account)
+    candidates: list[Candidate] = []
+    failed: dict[ConnectionName, str] = {}
+    for name, known in by_connection.items():
+        try:
+            candidates += _live(runtime, name, [a.record_id for a in known], keys)
+        except ConnectorError as error:
+            failed[name] = error.message
+            candidates += [Candidate(a, m) for a in known if (m := compare(keys, account_keys(a)))]
+    return candidates, failed
+
+
+def _live(
+    runtime: Runtime, name: ConnectionName, ids: Sequence[str], keys: frozenset[MatchKey]
+) -> list[Candidate]:
+    crm, mapping = runtime.connector(name), runtime.mappings[name]
+    records = crm.read(mapping.accounts.object, ids, directory.account_reads(runtime, name))
+    live = [
+        directory.account_of(runtime, name, record)
+        for record in records.values()
+        if not isinstance(record, Gone)
+    ]
+    matched: list[tuple[Account, Match]] = []
+    for account in live:
+        match = compare(keys, account_keys(account))
+        if match is not None:
+            matched.append((account, match))
+    opened = _open_opportunities(runtime, name, [account.record_id for account, _ in matched])
+    return [Candidate(a, m, tuple(opened.get(a.record_id, ()))) for a, m in matched]
+
+
+def _open_opportunities(
+    runtime: Runtime, name: ConnectionName, account_ids: Sequence[str]
+) -> dict[str, list[OpenOpportunity]]:
+    if not account_ids:
+        return {}
+    mapping = runtime.mappings[name].opportunities
+    found = runtime.connector(name).select(
+        mapping.object,
+        (Condition(mapping.account, tuple(account_ids)), *mapping.open),
+        mapping.reads(),
+        OPPORTUNITIES_MAX,
+    )
+    opened: dict[str, list[OpenOpportunity]] = defaultdict(list)
+    for record in found.records:
+        if record.fields.get(mapping.key):
+            continue  # one of ours
+        fields = read_fields(mapping.fields, record.fields)
+        account_id = str(record.fields.get(mapping.account) or "")
+        opened[account_id].append(
+            OpenOpportunity(
+                name, record.object, record.record_id, account_id,
+                str(fields.get("name") or ""), str(fields.get("owner") or ""),
+            )
+        )  # fmt: skip
+    return opened
+
+
+def _rivals(session: Session, registration: Registration, keys: frozenset[MatchKey]) -> list[Rival]:
+    """Return other registrations that may be about the same customer."""
+    owners = set(repository.customers_with(session, keys).values()) | {registration.customer_id}
+    others = repository.registrations(
+        session, RegistrationRow.customer_id.in_(owners), RegistrationRow.id != registration.id
+    )
+    rivals = []
+    for other in others:
+        match = compare(keys, customer_keys(other.customer))
+        if other.customer_id == registration.customer_id:
+            match = Match(Band.STRONG, match.matched_on if match else ("customer",))
+        if match is not None:
+            rivals.append(Rival(other, match))
+    return rivals
+
+
+def _chosen(candidates: Sequence[Candidate]) -> dict[ConnectionName, str]:
+    """Return the one strongly matched account of each connection; several choose nothing."""
+    strong: dict[ConnectionName, list[str]] = defaultdict(list)
+    for candidate in candidates:
+        if candidate.match.band is Band.STRONG:
+            strong[candidate.account.connection].append(candidate.account.record_id)
+    return {name: ids[0] for name, ids in strong.items() if len(ids) == 1}
+
+
+def _record(
+    runtime: Runtime, check: ConflictCheck, number: str, version: int, program: Program
+) -> None:
+    """Keep the check and do what follows from it, in one commit."""
+    with runtime.database.begin() as unit:
+        registration = repository.registration(unit.session, number, lock=True)
+        before = repository.last_check(unit.session, registration.id)
+        repository.add_check(unit.session, check)
+        audit.record(
+            unit,
+            use_cases.subject_of(registration),
+            "check",
+            {
+                "check": check.id,
+                "complete": not check.incomplete,
+                "incomplete": {r.connection: r.reason for r in check.incomplete},
+                "findings": [f.summary for f in check.findings],
+            },
+        )
+        request = unit.session.get(CheckRequestRow, registration.id, with_for_update=True)
+        if check.incomplete:
+            _again(unit, request, check)
+            return
+        if request is not None and request.version == version:
+            unit.session.delete(request)
+            unit.session.flush()
+        _follow(unit, registration, check, before, program)
+
+
+def _again(unit: UnitOfWork, request: CheckRequestRow | None, check: ConflictCheck) -> None:
+    if request is None:
+        return
+    request.attempts += 1
+    request.reason = "; ".join(f"{r.connection}: {r.reason}" for r in check.incomplete)[:255]
+    seconds = min(2 ** min(request.attempts - 1, 10), REPEAT_SECONDS_MAX)
+    request.due_at = unit.now + timedelta(seconds=seconds)
+
+
+def _follow(
+    unit: UnitOfWork,
+    registration: Registration,
+    check: ConflictCheck,
+    before: ConflictCheck | None,
+    program: Program,
+) -> None:
+    if registration.state is RegistrationState.SUBMITTED:
+        partner = repository.partner_by_id(unit.session, registration.partner_id)
+        if is_low_risk(registration, partner, program, check):
+            try:
+                with unit.session.begin_nested():
+                    use_cases.approve(unit, registration.id, check, program)
+            except (AlreadyProtected, CheckNotUsable) as refusal:
+                use_cases.review(unit, registration, refusal.message)
+            return
+        because = "; ".join(f.summary for f in check.findings) or "not a low-risk registration"
+        use_cases.review(unit, registration, because)
+    elif registration.state is RegistrationState.APPROVED:
+        fresh = _new_findings(check, before)
+        if fresh:
+            use_cases.open_dispute(unit, registration, "; ".join(f.summary for f in fresh))
+
+
+def _new_findings(check: ConflictCheck, before: ConflictCheck | None) -> list[Finding]:
+    known = (
+        {(f.kind, f.connection, f.record_id, f.registration_id) for f in before.findings}
+        if before
+        else set()
+    )
+    return [
+        f
+        for f in check.findings
+        if (f.kind, f.connection, f.record_id, f.registration_id) not in known
+    ]

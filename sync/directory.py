@@ -1,0 +1,230 @@
+"""The account directory: every CRM's accounts with their marks, kept up to date by its feed.
+
+A check brings it up to date first; the scheduled poll and webhooks keep it near. "Complete" is
+proven: a canary of every list must be found on it, and a list that shrank below the program's
+share of its last complete count is not believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+
+from connectors.errors import FeedExpired
+from connectors.port import ChangePage, CrmConnector, RemoteRecord
+from mapping.schema import AccountMapping
+from mapping.translate import read_fields
+from registration_core.contracts import ConnectionName, Fields, Value
+from registration_core.matching import domain_of, fold_id
+from registration_core.model import Account, Reading
+from registration_core.program import AccountList, ListKind, Program
+from registration_core.store import repository
+from registration_core.store.database import UnitOfWork
+from registration_core.store.tables import AccountKeyRow, ListCountRow
+from sync.ledger.tables import CursorRow
+from sync.runtime import Runtime
+
+#: Most pages one refresh reads; a larger backlog goes on in the next one and is not complete.
+PAGES_MAX = 2000
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """How far the directory of one connection is up to date."""
+
+    as_of: datetime
+    complete: bool
+    changed: tuple[str, ...]
+
+
+def account_reads(runtime: Runtime, connection: ConnectionName) -> tuple[str, ...]:
+    """Return the CRM fields that the directory needs: mapped ones and those of predicates."""
+    predicates = {c.field for rule in lists_of(runtime, connection) for c in rule.where}
+    return tuple(sorted({*runtime.mappings[connection].accounts.reads(), *predicates}))
+
+
+def lists_of(runtime: Runtime, connection: ConnectionName) -> tuple[AccountList, ...]:
+    """Return the lists that any program reads in a connection, once each."""
+    rules = {
+        (rule.kind, rule.where): rule
+        for program in runtime.programs.values()
+        for rule in program.lists
+        if rule.connection == connection
+    }
+    return tuple(rules.values())
+
+
+def account_of(runtime: Runtime, connection: ConnectionName, record: RemoteRecord) -> Account:
+    """Turn a CRM's account into the directory's."""
+    mapping = runtime.mappings[connection].accounts
+    fields = read_fields(mapping.fields, record.fields)
+    return Account(
+        connection=connection,
+        object=mapping.object,
+        record_id=record.record_id,
+        name=_text(fields, "name"),
+        country=_text(fields, "country").upper(),
+        city=_text(fields, "city"),
+        domain=domain_of(_text(fields, "website")),
+        tax_id=_text(fields, "tax_id"),
+        duns=_text(fields, "duns"),
+        owner=_text(fields, "owner"),
+        lists=frozenset(
+            rule.kind for rule in lists_of(runtime, connection) if _fits(rule, record.fields)
+        ),
+        read_at=record.modified_at,
+    )
+
+
+def refresh(runtime: Runtime, connection: ConnectionName) -> Refresh:
+    """Read every account change of a connection; each page and its cursor are one commit.
+
+    Safe to run anywhere at any time. Raises `ConnectorError` when the CRM cannot be read.
+    """
+    crm = runtime.connector(connection)
+    mapping = runtime.mappings[connection].accounts
+    fields = account_reads(runtime, connection)
+    changed: list[str] = []
+    pages = 0
+    while True:
+        cursor, version = _cursor(runtime, connection, mapping.object)
+        try:
+            page = crm.changes(mapping.object, fields, cursor)
+        except FeedExpired:
+            page = crm.changes(mapping.object, fields, None)
+        accounts = [account_of(runtime, connection, record) for record in page.records]
+        changed += _keep(runtime, connection, mapping, accounts, page, version)
+        pages += 1
+        if not page.more or pages >= PAGES_MAX:
+            return Refresh(page.as_of, not page.more, tuple(changed))
+
+
+def _keep(
+    runtime: Runtime,
+    connection: ConnectionName,
+    mapping: AccountMapping,
+    accounts: Sequence[Account],
+    page: ChangePage,
+    version: int,
+) -> list[str]:
+    with runtime.database.begin() as unit:
+        changed = [
+            account.record_id
+            for account in accounts
+            if repository.account(unit.session, connection, account.record_id) != account
+        ]
+        repository.put_accounts(unit.session, [a for a in accounts if a.record_id in changed])
+        for gone in page.gone:
+            repository.drop_account(unit.session, connection, gone.record_id)
+        move_cursor(unit, connection, mapping.object, page, version)
+    return changed
+
+
+def move_cursor(
+    unit: UnitOfWork, connection: ConnectionName, object_name: str, page: ChangePage, version: int
+) -> None:
+    """Move a cursor in the commit that keeps its rows; a reader that was slower changes nothing."""
+    row = unit.session.get(CursorRow, (connection, object_name), with_for_update=True)
+    if row is None:
+        unit.session.add(
+            CursorRow(
+                connection=connection, object=object_name, cursor=page.cursor, as_of=page.as_of,
+                version=1,
+            )
+        )  # fmt: skip
+    elif row.version == version:
+        row.cursor, row.as_of, row.version = page.cursor, page.as_of, version + 1
+
+
+def _cursor(
+    runtime: Runtime, connection: ConnectionName, object_name: str
+) -> tuple[str | None, int]:
+    with runtime.database.read() as session:
+        row = session.get(CursorRow, (connection, object_name))
+        return (row.cursor, row.version) if row else (None, 0)
+
+
+def reading(runtime: Runtime, program: Program, crm: CrmConnector, fresh: Refresh) -> Reading:
+    """Say whether a refreshed connection may be believed: canaries found, lists not shrunken."""
+    if not fresh.complete:
+        return Reading(crm.name, False, fresh.as_of, "not every change was read yet")
+    mapping = runtime.mappings[crm.name].accounts
+    for rule in program.lists:
+        if rule.connection != crm.name:
+            continue
+        if not _canary_found(runtime, rule):
+            reason = (
+                f"the canary of the {rule.kind.value} list (tax id {rule.canary_tax_id}) is missing"
+            )
+            return Reading(crm.name, False, fresh.as_of, reason)
+        accounts = crm.count(mapping.object, rule.where)
+        shrunken = _shrunken(runtime, program, rule, accounts)
+        if shrunken:
+            return Reading(crm.name, False, fresh.as_of, shrunken)
+    return Reading(crm.name, True, fresh.as_of)
+
+
+def _canary_found(runtime: Runtime, rule: AccountList) -> bool:
+    with runtime.database.read() as session:
+        ids = session.scalars(
+            select(AccountKeyRow.record_id).where(
+                AccountKeyRow.kind == "tax_id",
+                AccountKeyRow.value == fold_id(rule.canary_tax_id),
+                AccountKeyRow.connection == rule.connection,
+            )
+        ).all()
+        found = [repository.account(session, rule.connection, record_id) for record_id in ids]
+    return any(account is not None and rule.kind in account.lists for account in found)
+
+
+def _shrunken(runtime: Runtime, program: Program, rule: AccountList, accounts: int) -> str:
+    with runtime.database.begin() as unit:
+        key = (rule.connection, rule.kind.value)
+        row = unit.session.get(ListCountRow, key, with_for_update=True)
+        if row is not None and accounts < row.accounts * program.list_shrink_limit:
+            return (
+                f"the {rule.kind.value} list has {accounts} accounts, it had {row.accounts}: "
+                f"type dealreg connection accept-list {rule.connection} {rule.kind.value} if that is right"
+            )
+        if row is None:
+            row = ListCountRow(
+                connection=rule.connection, kind=rule.kind.value, accounts=accounts,
+                counted_at=unit.now,
+            )  # fmt: skip
+            unit.session.add(row)
+        row.accounts, row.counted_at = accounts, unit.now
+    return ""
+
+
+def accept_list(runtime: Runtime, connection: ConnectionName, kind: ListKind) -> int:
+    """Accept a list's present length as its new measure; returns it."""
+    crm = runtime.connector(connection)
+    rule = next(r for r in lists_of(runtime, connection) if r.kind is kind)
+    accounts = crm.count(runtime.mappings[connection].accounts.object, rule.where)
+    with runtime.database.begin() as unit:
+        row = unit.session.get(ListCountRow, (connection, kind.value), with_for_update=True)
+        if row is not None:
+            row.accounts, row.counted_at = accounts, unit.now
+        unit.nudges.add("check")
+    return accounts
+
+
+def _fits(rule: AccountList, fields: Fields) -> bool:
+    return all(
+        any(_equal(fields.get(condition.field), value) for value in condition.values)
+        for condition in rule.where
+    )
+
+
+def _equal(held: Value, wanted: Value) -> bool:
+    if isinstance(held, str) and isinstance(wanted, str):
+        return held.casefold() == wanted.casefold()
+    return held == wanted and isinstance(held, bool) is isinstance(wanted, bool)
+
+
+def _text(fields: Fields, name: str) -> str:
+    value = fields.get(name)
+    return "" if value is None else str(value)

@@ -1,0 +1,268 @@
+"""CRM → store, in batches per connection: read what notices point at, plan, apply, commit.
+
+A record is read fresh, whatever the notice said. Linked records are merged; accounts go into
+the directory; an opportunity that is not linked only asks for the checks it may concern. What
+the plan would write to the CRM is left to push.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from connectors.errors import CallRejected, ConnectorError
+from connectors.port import CrmConnector, Gone, RemoteRecord
+from registration_core.contracts import ConnectionName, Mode
+from registration_core.errors import SyncError
+from registration_core.matching import MatchKey, account_keys
+from registration_core.model import Account, ProtectionState, Registration
+from registration_core.store import repository, work
+from registration_core.store.database import UnitOfWork
+from registration_core.store.tables import RegistrationRow
+from sync import directory, leases, settling
+from sync.carrying import Outdated, carry_out, dead_letter
+from sync.jobs import job_of, plan_job
+from sync.ledger.tables import InboxRow, IntentRow, LinkRow
+from sync.runtime import Runtime
+
+log = structlog.get_logger()
+
+#: Most rounds of one drain; what is left is due at once and the next nudge goes on.
+ROUNDS_MAX = 50
+#: How often one drain takes the lease again because notices came in meanwhile.
+LOOKS_MAX = 3
+#: After so many attempts a record that cannot be taken becomes a dead letter.
+ATTEMPTS_MAX = 8
+
+
+def drain(runtime: Runtime, connection: str) -> int:
+    """Read noticed records of one connection; returns how many. Safe to run anywhere, any time."""
+    name = ConnectionName(connection)
+    if runtime.modes.get(name, Mode.OFF) is Mode.OFF or name not in runtime.connectors:
+        return 0
+    worked = 0
+    for _ in range(LOOKS_MAX):
+        with leases.held(runtime.database, f"pull:{name}") as lease:
+            if lease is None:
+                return worked
+            try:
+                worked += _rounds(runtime, runtime.connector(name), lease)
+            except (ConnectorError, SyncError) as error:
+                log.warning("pull stopped", connection=name, code=error.code, reason=error.message)
+                return worked
+        # A notice that came while the lease was held was nudged in vain: look once more.
+        if not _due(runtime, name, 1):
+            break
+    return worked
+
+
+def _rounds(runtime: Runtime, crm: CrmConnector, lease: leases.Lease) -> int:
+    worked = 0
+    for _ in range(ROUNDS_MAX):
+        rows = _due(runtime, crm.name, crm.capabilities.read_batch)
+        if not rows:
+            break
+        for object_name in sorted({row.object for row in rows}):
+            group = [row for row in rows if row.object == object_name]
+            try:
+                _pull_object(runtime, crm, object_name, group)
+            except CallRejected as error:
+                _postpone(runtime, crm.name, group, error.message)
+        worked += len(rows)
+        if not leases.renew(runtime.database, lease):
+            break
+    return worked
+
+
+def _due(runtime: Runtime, connection: ConnectionName, limit: int) -> list[InboxRow]:
+    with runtime.database.read() as session:
+        return list(
+            session.scalars(
+                select(InboxRow)
+                .where(
+                    InboxRow.connection == connection,
+                    InboxRow.read < InboxRow.noticed,
+                    InboxRow.due_at <= runtime.database.clock(),
+                )
+                .order_by(InboxRow.due_at, InboxRow.object, InboxRow.record_id)
+                .limit(limit)
+            )
+        )
+
+
+def _pull_object(
+    runtime: Runtime, crm: CrmConnector, object_name: str, rows: Sequence[InboxRow]
+) -> None:
+    mapping = runtime.mappings[crm.name]
+    fields: set[str] = set()
+    for mapped in mapping.objects.values():
+        if mapped.object == object_name:
+            fields |= {*mapped.reads(), mapped.key}
+    if object_name == mapping.accounts.object:
+        fields |= set(directory.account_reads(runtime, crm.name))
+    if object_name == mapping.opportunities.object:
+        fields |= set(mapping.opportunities.reads())
+    if not fields:
+        _read(runtime, rows)  # an object that nothing here is about
+        return
+    records = crm.read(object_name, [row.record_id for row in rows], sorted(fields))
+    if object_name == mapping.accounts.object:
+        _take_accounts(runtime, crm.name, records)
+    for row in rows:
+        record = records[row.record_id]
+        try:
+            taken = _take_record(runtime, crm.name, record, row)
+        except Outdated:
+            continue  # still due: the next round reads and plans again
+        if taken:
+            _read(runtime, [row])
+
+
+def _take_record(
+    runtime: Runtime, connection: ConnectionName, record: RemoteRecord | Gone, row: InboxRow
+) -> bool:
+    """Take one record in; False while an unsettled create of ours may be about it."""
+    with runtime.database.read() as session:
+        link = _link(session, connection, row.object, row.record_id)
+        if link is None:
+            return isinstance(record, Gone) or _take_unlinked(runtime, session, connection, record)
+        job = job_of(runtime, session, link.registration_id, connection)
+    if isinstance(record, Gone):
+        settling.orphan(runtime, link.id, record)
+        return True
+    if (
+        record.record_id != link.record_id
+        or job is None
+        or job.link is None
+        or link.state != "active"
+    ):
+        return True
+    planned = plan_job(runtime, job, record)
+    with runtime.database.begin() as unit:
+        carried = carry_out(
+            unit,
+            planned,
+            runtime.program(job.registration.program),
+            registration_id=job.registration.id,
+            registration_version=job.registration.version,
+            link_id=job.link.id,
+            link_version=job.link.version,
+            writing=False,
+        )
+        carried.link.version, carried.link.changed_at = carried.link.version + 1, unit.now
+        carried.link.remote_version = record.version
+        if planned.write:
+            work.request_push(unit, carried.registration, only=connection)
+    return True
+
+
+def _link(
+    session: Session, connection: ConnectionName, object_name: str, record_id: str
+) -> LinkRow | None:
+    return session.scalars(
+        select(LinkRow).where(
+            LinkRow.connection == connection,
+            LinkRow.object == object_name,
+            LinkRow.record_id == record_id,
+        )
+    ).first()
+
+
+def _take_unlinked(
+    runtime: Runtime, session: Session, connection: ConnectionName, record: RemoteRecord
+) -> bool:
+    mapping = runtime.mappings[connection]
+    keys = {m.key for m in mapping.objects.values() if m.object == record.object}
+    ours = [str(record.fields[key]) for key in keys if record.fields.get(key)]
+    if ours:
+        pending = session.scalars(
+            select(IntentRow.id).where(
+                IntentRow.registration_id.in_(ours),
+                IntentRow.connection == connection,
+                IntentRow.state == "pending",
+            )
+        ).first()
+        return pending is None
+    if record.object == mapping.opportunities.object:
+        account = record.fields.get(mapping.opportunities.account)
+        if account:
+            _recheck_account(runtime, connection, str(account))
+    return True
+
+
+def _take_accounts(
+    runtime: Runtime, connection: ConnectionName, records: Mapping[str, RemoteRecord | Gone]
+) -> None:
+    accounts = [
+        directory.account_of(runtime, connection, r)
+        for r in records.values()
+        if not isinstance(r, Gone)
+    ]
+    with runtime.database.begin() as unit:
+        repository.put_accounts(unit.session, accounts)
+        for record in records.values():
+            if isinstance(record, Gone):
+                repository.drop_account(unit.session, connection, record.record_id)
+        recheck_protected(unit, accounts)
+
+
+def recheck_protected(unit: UnitOfWork, accounts: Sequence[Account]) -> int:
+    """Ask for a check of every protected registration that these accounts may concern."""
+    keys: set[MatchKey] = set()
+    for account in accounts:
+        keys |= account_keys(account)
+    owners = set(repository.customers_with(unit.session, keys).values())
+    standing = [state.value for state in ProtectionState if state.standing]
+    found = repository.registrations(
+        unit.session,
+        RegistrationRow.customer_id.in_(owners),
+        RegistrationRow.protection_state.in_(standing),
+    )
+    return _request(unit, found, "an account of the customer changed")
+
+
+def _recheck_account(runtime: Runtime, connection: ConnectionName, account_id: str) -> None:
+    with runtime.database.begin() as unit:
+        known = repository.account(unit.session, connection, account_id)
+        if known is not None:
+            recheck_protected(unit, [known])
+
+
+def _request(unit: UnitOfWork, found: Sequence[Registration], reason: str) -> int:
+    for registration in found:
+        work.request_check(unit, registration.id, reason)
+    return len(found)
+
+
+def _read(runtime: Runtime, rows: Sequence[InboxRow]) -> None:
+    """Note what was read, up to the notices that had come before the read."""
+    with runtime.database.begin() as unit:
+        for row in rows:
+            now = unit.session.get_one(
+                InboxRow, (row.connection, row.object, row.record_id), with_for_update=True
+            )
+            now.read, now.attempts = max(now.read, row.noticed), 0
+
+
+def _postpone(
+    runtime: Runtime, connection: ConnectionName, rows: Sequence[InboxRow], reason: str
+) -> None:
+    with runtime.database.begin() as unit:
+        for row in rows:
+            now = unit.session.get_one(
+                InboxRow, (row.connection, row.object, row.record_id), with_for_update=True
+            )
+            now.attempts += 1
+            now.due_at = unit.now + timedelta(seconds=min(2**now.attempts, 300))
+            if now.attempts >= ATTEMPTS_MAX:
+                now.read = now.noticed
+                unit.session.add(
+                    dead_letter(
+                        unit, "pull", connection, None, row.object, row.record_id,
+                        payload={}, code="crm_rejected", reason=reason,
+                    )
+                )  # fmt: skip

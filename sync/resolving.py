@@ -1,0 +1,230 @@
+"""A person settles a sync conflict: ours, theirs, or values of their own; and can take it back.
+
+The choice goes into the store and the CRM's value counts as seen; the next push carries it
+everywhere. Undo puts the store back, has the CRM's own value written back once, and opens the
+conflict again on the base from before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from connectors.port import Gone
+from mapping.translate import to_store
+from reconciler.merge import SyncConflict, same
+from reconciler.resolution import base_after
+from reconciler.resolution import resolve as choose
+from registration_core import crm_changes
+from registration_core.contracts import ConnectionName, Fields, Value
+from registration_core.errors import DomainRefusal, InvalidInput, NotFound
+from registration_core.fields import FIELDS, FieldGroup
+from registration_core.model import Actor, Registration
+from registration_core.store import audit, repository, work
+from registration_core.store.database import UnitOfWork
+from sync.ids import by_id
+from sync.jobs import job_of
+from sync.ledger.tables import LinkRow, SyncConflictRow
+from sync.runtime import Runtime
+from sync.values import parse
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A sync conflict as a person sees it."""
+
+    id: str
+    registration_id: str
+    connection: ConnectionName
+    group: FieldGroup
+    state: str
+    base: Fields | None
+    store: Fields
+    remote: Fields
+    settled: str | None
+    reason: str
+    opened_at: datetime
+    resolved_at: datetime | None
+    resolved_by: str
+    chosen: Fields | None
+
+
+def conflicts(session: Session, *, everything: bool = False) -> list[Conflict]:
+    """Return open conflicts, oldest first; settled and resolved ones too if asked."""
+    query = select(SyncConflictRow).order_by(SyncConflictRow.opened_at)
+    if not everything:
+        query = query.where(SyncConflictRow.state == "open")
+    return [_conflict(row) for row in session.scalars(query)]
+
+
+def conflict(session: Session, conflict_id: str) -> Conflict:
+    """Return one conflict by its id or an unambiguous part of it."""
+    return _conflict(_row(session, conflict_id))
+
+
+def resolve(
+    runtime: Runtime,
+    conflict_id: str,
+    choice: Literal["ours", "theirs"] | Mapping[str, str],
+    actor: Actor,
+) -> Conflict:
+    """Settle an open conflict, or reverse one that a rule settled; the next push carries it."""
+    with runtime.database.begin(actor) as unit:
+        row = _row(unit.session, conflict_id)
+        if row.state == "resolved":
+            raise DomainRefusal(
+                f"The conflict was resolved by {row.resolved_by}.",
+                hint=f"To decide again, type: dealreg conflict undo {row.id}",
+            )
+        chosen = choose(_value(row), choice if isinstance(choice, str) else _parsed(choice))
+        registration, link = _locked(unit, row)
+        row.base_before = link.base
+        link.base = base_after(_value(row), link.base)
+        link.version, link.changed_at = link.version + 1, unit.now
+        registration = _apply(unit, runtime, registration, row, chosen)
+        work.request_push(unit, registration)
+        row.state, row.chosen, row.settled = "resolved", chosen, None
+        row.resolved_at, row.resolved_by = unit.now, str(unit.actor)
+        _note(unit, row, "resolve sync conflict", chosen)
+        return _conflict(row)
+
+
+def undo(runtime: Runtime, conflict_id: str, actor: Actor) -> Conflict:
+    """Take a resolution back where nobody has touched the values since, here or in the CRM."""
+    _require_remote_untouched(runtime, conflict_id)
+    with runtime.database.begin(actor) as unit:
+        row = _row(unit.session, conflict_id)
+        if row.state != "resolved" or row.chosen is None:
+            raise DomainRefusal(f"The conflict {row.id} was not resolved by a person.")
+        registration, link = _locked(unit, row)
+        _require_untouched(row, registration)
+        link.restore = {**(link.restore or {}), **row.remote}
+        link.base = {**link.base, **(row.base or {})}
+        link.version, link.changed_at = link.version + 1, unit.now
+        registration = _apply(unit, runtime, registration, row, row.store)
+        work.request_push(unit, registration)
+        row.state, row.chosen, row.resolved_at, row.resolved_by = "open", None, None, ""
+        _note(unit, row, "undo resolution", row.store)
+        return _conflict(row)
+
+
+def _apply(
+    unit: UnitOfWork,
+    runtime: Runtime,
+    registration: Registration,
+    row: SyncConflictRow,
+    values: Fields,
+) -> Registration:
+    connection = ConnectionName(row.connection)
+    group = FieldGroup(row.field_group)
+    held = crm_changes.canonical(registration, connection, "")
+    changes = {name: value for name, value in values.items() if not same(held.get(name), value)}
+    if not changes:
+        return registration
+    program = runtime.program(registration.program)
+    applied = crm_changes.apply(unit, registration, connection, {group: changes}, program)
+    if group in applied.refused:
+        raise DomainRefusal(
+            f"{registration.number} cannot take it: {applied.refused[group]}",
+            hint=f"Keep ours: dealreg conflict resolve {row.id} --take ours",
+        )
+    return applied.registration
+
+
+def _require_untouched(row: SyncConflictRow, registration: Registration) -> None:
+    held = crm_changes.canonical(registration, ConnectionName(row.connection), "")
+    moved = [n for n, v in (row.chosen or {}).items() if not same(held.get(n), v)]
+    if moved:
+        raise DomainRefusal(
+            f"{', '.join(moved)} of {registration.number} changed again since the resolution.",
+            hint=f"Change it by hand: dealreg registration update {registration.number}",
+        )
+
+
+def _require_remote_untouched(runtime: Runtime, conflict_id: str) -> None:
+    """Read the record and refuse if a person changed the values after the resolution."""
+    with runtime.database.read() as session:
+        row = _row(session, conflict_id)
+        link = session.get_one(LinkRow, row.link_id)
+        job = job_of(runtime, session, row.registration_id, ConnectionName(row.connection))
+    if job is None or row.chosen is None:
+        return
+    records = runtime.connector(row.connection).read(
+        link.object, [link.record_id], job.mapping.reads()
+    )
+    record = records[link.record_id]
+    held = {} if isinstance(record, Gone) else to_store(job.mapping, record.fields).fields
+    moved = [n for n, v in row.chosen.items() if n in row.remote and not same(held.get(n), v)]
+    if moved:
+        raise DomainRefusal(
+            f"{', '.join(moved)} of the record in {row.connection} is not what was resolved.",
+            hint=f"Wait for the push, or look at it: dealreg conflict show {row.id}",
+        )
+
+
+def _parsed(given: Mapping[str, str]) -> dict[str, Value]:
+    parsed: dict[str, Value] = {}
+    for name, text in given.items():
+        if name not in FIELDS:
+            raise InvalidInput(f"There is no field {name}.", field=name)
+        parsed[name] = parse(FIELDS[name], text)
+    return parsed
+
+
+def _locked(unit: UnitOfWork, row: SyncConflictRow) -> tuple[Registration, LinkRow]:
+    registration = repository.registration(unit.session, row.registration_id, lock=True)
+    return registration, unit.session.get_one(LinkRow, row.link_id, with_for_update=True)
+
+
+def _row(session: Session, conflict_id: str) -> SyncConflictRow:
+    row = by_id(session, SyncConflictRow, conflict_id)
+    if row is None:
+        raise NotFound(
+            f"There is no sync conflict {conflict_id}.", hint="Type: dealreg conflict list"
+        )
+    return row
+
+
+def _value(row: SyncConflictRow) -> SyncConflict:
+    settled: Literal["store", "remote"] | None = None
+    if row.settled is not None:
+        settled = "store" if row.settled == "store" else "remote"
+    return SyncConflict(row.base, row.store, row.remote, settled, row.reason)
+
+
+def _conflict(row: SyncConflictRow) -> Conflict:
+    return Conflict(
+        id=row.id,
+        registration_id=row.registration_id,
+        connection=ConnectionName(row.connection),
+        group=FieldGroup(row.field_group),
+        state=row.state,
+        base=row.base,
+        store=row.store,
+        remote=row.remote,
+        settled=row.settled,
+        reason=row.reason,
+        opened_at=row.opened_at,
+        resolved_at=row.resolved_at,
+        resolved_by=row.resolved_by,
+        chosen=row.chosen,
+    )
+
+
+def _note(unit: UnitOfWork, row: SyncConflictRow, action: str, values: Fields) -> None:
+    audit.record(
+        unit,
+        f"registration:{row.registration_id}",
+        action,
+        {
+            "conflict": row.id,
+            "connection": row.connection,
+            "group": row.field_group,
+            "values": {name: str(value) for name, value in values.items()},
+        },
+    )

@@ -1,0 +1,180 @@
+"""The scheduled poll: ask each change feed what is new, and note it in the inbox.
+
+The cursor moves in the commit that keeps the notices, so that a crash repeats a page and never
+skips one. Webhooks only make things faster; a poll alone is enough.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from connectors.errors import ConnectorError, FeedExpired
+from connectors.port import ChangePage, CrmConnector
+from registration_core.contracts import ConnectionName, Mode
+from registration_core.errors import SyncError
+from registration_core.store import repository
+from registration_core.store.database import UnitOfWork
+from registration_core.store.tables import RegistrationRow
+from sync import directory, leases
+from sync.inbox import Notice, take_note
+from sync.ledger.tables import CursorRow, LinkRow, SyncRunRow
+from sync.pull import recheck_protected
+from sync.runtime import Runtime
+
+log = structlog.get_logger()
+
+#: Most pages of one object that one run reads; the next run goes on.
+PAGES_MAX = 200
+
+
+@dataclass(frozen=True)
+class SyncRun:
+    """One poll of one connection."""
+
+    id: str
+    connection: ConnectionName
+    started_at: datetime
+    finished_at: datetime | None
+    state: str
+    records: int
+    notices: int
+    message: str
+
+
+def runs(session: Session, limit: int = 20) -> list[SyncRun]:
+    """Return the newest runs first."""
+    rows = session.scalars(select(SyncRunRow).order_by(SyncRunRow.started_at.desc()).limit(limit))
+    return [_run(row) for row in rows]
+
+
+def poll(runtime: Runtime, connection: str) -> SyncRun | None:
+    """Poll one connection; None if it is off or another worker polls it right now.
+
+    A CRM that cannot be read ends the run as failed; the next one starts where it stopped.
+    """
+    name = ConnectionName(connection)
+    if runtime.modes.get(name, Mode.OFF) is Mode.OFF:
+        return None
+    crm = runtime.connector(name)
+    with leases.held(runtime.database, f"poll:{name}") as lease:
+        if lease is None:
+            return None
+        with runtime.database.begin() as unit:
+            run = SyncRunRow(
+                id=unit.ids.new(), connection=name, started_at=unit.now, finished_at=None,
+                state="running", records=0, notices=0, message="",
+            )  # fmt: skip
+            unit.session.add(run)
+        records = notices = 0
+        state, message = "done", ""
+        try:
+            fresh = directory.refresh(runtime, name)
+            _recheck(runtime, name, fresh.changed)
+            records += len(fresh.changed)
+            for object_name in _objects(runtime, name):
+                seen, noted = _poll_object(runtime, crm, object_name, lease)
+                records, notices = records + seen, notices + noted
+        except (ConnectorError, SyncError) as error:
+            state, message = "failed", error.message
+            log.warning("poll failed", connection=name, code=error.code, reason=error.message)
+        return _finish(runtime, run.id, state, records, notices, message)
+
+
+def _objects(runtime: Runtime, connection: ConnectionName) -> list[str]:
+    mapping = runtime.mappings[connection]
+    objects = {mapped.object for mapped in mapping.objects.values()}
+    return sorted(objects | {mapping.opportunities.object})
+
+
+def _poll_object(
+    runtime: Runtime, crm: CrmConnector, object_name: str, lease: leases.Lease
+) -> tuple[int, int]:
+    mapping = runtime.mappings[crm.name]
+    keys = {m.key for m in mapping.objects.values() if m.object == object_name}
+    account = (
+        {mapping.opportunities.account} if object_name == mapping.opportunities.object else set()
+    )
+    records = notices = 0
+    for _ in range(PAGES_MAX):
+        with runtime.database.read() as session:
+            row = session.get(CursorRow, (crm.name, object_name))
+        cursor, version = (row.cursor, row.version) if row else (None, 0)
+        try:
+            page = crm.changes(object_name, sorted(keys | account), cursor)
+        except FeedExpired:
+            log.warning("change feed expired, reading everything", connection=crm.name)
+            page = crm.changes(object_name, sorted(keys | account), None)
+        with runtime.database.begin() as unit:
+            noted = _noteworthy(unit, crm.name, object_name, page, keys, account)
+            notices += take_note(unit, crm.name, noted, "poll")
+            directory.move_cursor(unit, crm.name, object_name, page, version)
+        records += len(page.records) + len(page.gone)
+        if not page.more or not leases.renew(runtime.database, lease):
+            break
+    return records, notices
+
+
+def _noteworthy(
+    unit: UnitOfWork,
+    connection: ConnectionName,
+    object_name: str,
+    page: ChangePage,
+    keys: set[str],
+    account: set[str],
+) -> list[Notice]:
+    """Of all changes, those of linked records, of records with our key, and of customers' accounts."""
+    ids = [r.record_id for r in page.records] + [g.record_id for g in page.gone]
+    linked = set(
+        unit.session.scalars(
+            select(LinkRow.record_id).where(
+                LinkRow.connection == connection,
+                LinkRow.object == object_name,
+                LinkRow.record_id.in_(ids),
+            )
+        )
+    )
+    ours = {
+        str(accounts[connection])
+        for accounts in unit.session.scalars(select(RegistrationRow.accounts))
+        if connection in accounts
+    }
+    wanted = [
+        r.record_id
+        for r in page.records
+        if r.record_id in linked
+        or any(r.fields.get(key) for key in keys)
+        or any(str(r.fields.get(field)) in ours for field in account)
+    ]
+    return [Notice(object_name, i) for i in (*wanted, *(set(ids) & linked))]
+
+
+def _recheck(runtime: Runtime, connection: ConnectionName, account_ids: tuple[str, ...]) -> None:
+    if not account_ids:
+        return
+    with runtime.database.begin() as unit:
+        found = [
+            repository.account(unit.session, connection, account_id) for account_id in account_ids
+        ]
+        recheck_protected(unit, [account for account in found if account is not None])
+
+
+def _finish(
+    runtime: Runtime, run_id: str, state: str, records: int, notices: int, message: str
+) -> SyncRun:
+    with runtime.database.begin() as unit:
+        row = unit.session.get_one(SyncRunRow, run_id)
+        row.state, row.finished_at = state, unit.now
+        row.records, row.notices, row.message = records, notices, message
+        return _run(row)
+
+
+def _run(row: SyncRunRow) -> SyncRun:
+    return SyncRun(
+        row.id, ConnectionName(row.connection), row.started_at, row.finished_at, row.state,
+        row.records, row.notices, row.message,
+    )  # fmt: skip

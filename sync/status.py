@@ -1,0 +1,121 @@
+"""How things stand: what is due, waiting, dead, paused, and how fresh each connection is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+
+from registration_core.contracts import ConnectionName, Mode
+from registration_core.store.tables import Base, CheckRequestRow, OutboxRow, RegistrationRow
+from sync.ledger.tables import (
+    ConnectionStateRow,
+    CursorRow,
+    DeadLetterRow,
+    InboxRow,
+    LinkProposalRow,
+    LinkRow,
+    SyncConflictRow,
+    SyncRunRow,
+)
+from sync.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class ConnectionStatus:
+    """How one connection stands."""
+
+    name: ConnectionName
+    mode: Mode
+    #: Why it cannot be used at all; empty when it can.
+    problems: tuple[str, ...]
+    org_id: str | None
+    paused_until: datetime | None
+    #: The last failure; empty after a success.
+    reason: str
+    outbox_due: int
+    outbox_waiting: int
+    outbox_dead: int
+    inbox_due: int
+    orphaned_links: int
+    last_run: str
+    last_run_at: datetime | None
+    #: The CRM's clock up to which accounts were read.
+    accounts_as_of: datetime | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """How everything stands."""
+
+    connections: tuple[ConnectionStatus, ...]
+    registrations: Mapping[str, int]
+    checks_due: int
+    open_conflicts: int
+    link_proposals: int
+    dead_letters: int
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether somebody has to decide something."""
+        return bool(self.open_conflicts or self.link_proposals or self.dead_letters)
+
+
+def status(runtime: Runtime) -> Status:
+    """Read how everything stands; calls no CRM."""
+    with runtime.database.read() as session:
+        names = sorted({*runtime.modes, *runtime.problems})
+        states = session.execute(
+            select(RegistrationRow.state, func.count()).group_by(RegistrationRow.state)
+        )
+        return Status(
+            connections=tuple(_connection(runtime, session, name) for name in names),
+            registrations={row.state: row[1] for row in states},
+            checks_due=_count(
+                session, CheckRequestRow, CheckRequestRow.due_at <= runtime.database.clock()
+            ),
+            open_conflicts=_count(session, SyncConflictRow, SyncConflictRow.state == "open"),
+            link_proposals=_count(session, LinkProposalRow, LinkProposalRow.state == "proposed"),
+            dead_letters=_count(session, DeadLetterRow, DeadLetterRow.state == "open"),
+        )
+
+
+def _connection(runtime: Runtime, session: Session, name: ConnectionName) -> ConnectionStatus:
+    state = session.get(ConnectionStateRow, name)
+    run = session.scalars(
+        select(SyncRunRow)
+        .where(SyncRunRow.connection == name)
+        .order_by(SyncRunRow.started_at.desc())
+        .limit(1)
+    ).first()
+    mapping = runtime.mappings.get(name)
+    cursor = session.get(CursorRow, (name, mapping.accounts.object)) if mapping else None
+    outbox = OutboxRow.connection == name
+    behind = OutboxRow.done < OutboxRow.wanted
+    return ConnectionStatus(
+        name=name,
+        mode=runtime.modes.get(name, Mode.OFF),
+        problems=tuple(str(problem) for problem in runtime.problems.get(name, ())),
+        org_id=state.org_id if state else None,
+        paused_until=state.paused_until if state else None,
+        reason=state.reason if state else "",
+        outbox_due=_count(session, OutboxRow, outbox, behind, OutboxRow.state == "open"),
+        outbox_waiting=_count(session, OutboxRow, outbox, behind, OutboxRow.state == "waiting"),
+        outbox_dead=_count(session, OutboxRow, outbox, behind, OutboxRow.state == "dead"),
+        inbox_due=_count(
+            session, InboxRow, InboxRow.connection == name, InboxRow.read < InboxRow.noticed
+        ),
+        orphaned_links=_count(
+            session, LinkRow, LinkRow.connection == name, LinkRow.state == "orphaned"
+        ),
+        last_run=run.state if run else "",
+        last_run_at=run.started_at if run else None,
+        accounts_as_of=cursor.as_of if cursor else None,
+    )
+
+
+def _count(session: Session, table: type[Base], *where: ColumnElement[bool]) -> int:
+    return session.scalar(select(func.count()).select_from(table).where(*where)) or 0

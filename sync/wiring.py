@@ -1,0 +1,173 @@
+"""The composition root: settings and files in, a `Runtime` out. The only place that wires.
+
+Nothing is global: tests build several runtimes side by side. One connection that cannot be
+used is told of in `Runtime.problems` and everything else runs.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+from dramatiq import Broker
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.errors import BrokerError
+from prometheus_client import CollectorRegistry
+from redis.exceptions import RedisError
+
+from config.connections import REGISTRATIONS, Connection, Connections, Kind, load_connections
+from config.documents import read_text
+from config.programs import load_programs
+from config.settings import Settings
+from connectors.port import ConnectionSettings, CrmConnector
+from mapping.loader import load as load_mapping
+from mapping.schema import ConnectionMapping
+from registration_core import fields
+from registration_core.contracts import ConnectionName, Mode
+from registration_core.errors import ConfigurationError, Problem
+from registration_core.fields import CanonicalField, FieldGroup, members
+from registration_core.program import Program
+from registration_core.store.database import Database
+from sync.actors import Actors
+from sync.guard import CallMetrics, GuardedConnector
+from sync.middleware import LogContext
+from sync.runtime import Runtime
+
+log = structlog.get_logger()
+
+
+def utc_now() -> datetime:
+    """Return the real time."""
+    return datetime.now(UTC)
+
+
+def build(
+    settings: Settings,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    rng: random.Random | None = None,
+    connectors: Mapping[ConnectionName, CrmConnector] | None = None,
+) -> Runtime:
+    """Put the program together; makes no call to a CRM and needs no running broker.
+
+    Args:
+        settings: What the environment said.
+        clock: Where the time comes from.
+        rng: Source of ids and keys; the operating system's where none is given.
+        connectors: Doors to use instead of the ones `connections.yaml` describes, for tests.
+
+    Raises:
+        ConfigurationError: A file cannot be read at all, or no program can be loaded.
+    """
+    settings.home.mkdir(parents=True, exist_ok=True)
+    connections = load_connections(settings.config_dir, settings.variables)
+    programs = load_programs(settings.config_dir, connections.names)
+    mappings, problems = _mappings(settings.config_dir, connections, programs)
+    usable = {n: c for n, c in connections.usable.items() if n in mappings and n not in problems}
+    database = Database(settings.database_url, clock, rng or random.SystemRandom())
+    registry = CollectorRegistry()
+    metrics = CallMetrics(registry)
+    doors = {
+        name: GuardedConnector(
+            (connectors or {}).get(name) or _connector(connection, clock),
+            database,
+            metrics,
+            connection.org_id or None,
+        )
+        for name, connection in usable.items()
+    }
+    broker = _redis_broker(settings.redis_url) if settings.redis_url else None
+    runtime = Runtime(
+        database=database,
+        connectors=doors,
+        modes={
+            name: connection.modes.get(REGISTRATIONS, Mode.OFF)
+            for name, connection in usable.items()
+        },
+        mappings=mappings,
+        programs=programs,
+        problems={**connections.unusable, **problems},
+        poll_seconds=settings.poll_seconds,
+        registry=registry,
+        broker=broker,
+        _close=lambda: _close(database, broker),
+    )
+    if broker is not None:
+        database.on_work = careful(Actors(broker, lambda: runtime).nudge)
+    return runtime
+
+
+def careful(nudge: Callable[[set[str]], None]) -> Callable[[set[str]], None]:
+    """Make a nudge that cannot fail a commit that has happened: the sweep finds the work anyway."""
+
+    def sent(kinds: set[str]) -> None:
+        try:
+            nudge(kinds)
+        except (BrokerError, RedisError, OSError) as error:
+            log.warning("nudge lost", kinds=sorted(kinds), reason=str(error))
+
+    return sent
+
+
+def _redis_broker(url: str) -> RedisBroker:
+    # No Retries and no TimeLimit: when work is due again stands on its row.
+    return RedisBroker(url=url, middleware=[LogContext()])  # type: ignore[no-untyped-call]
+
+
+def _close(database: Database, broker: Broker | None) -> None:
+    if broker is not None:
+        broker.close()
+    database.close()
+
+
+def _mappings(
+    config_dir: Path, connections: Connections, programs: Mapping[str, Program]
+) -> tuple[dict[ConnectionName, ConnectionMapping], dict[ConnectionName, tuple[Problem, ...]]]:
+    custom = [
+        CanonicalField(f.name, f.type, FieldGroup.DETAILS, f.label, f.options)
+        for program in programs.values()
+        for f in program.custom_fields.values()
+    ]
+    ours = fields.schema(custom)
+    groups = {group.value: members(group) for group in FieldGroup}
+    groups[FieldGroup.DETAILS.value] += tuple(f.name for f in custom)
+    mappings: dict[ConnectionName, ConnectionMapping] = {}
+    problems: dict[ConnectionName, tuple[Problem, ...]] = {}
+    for name in connections.usable:
+        file = f"mappings/{name}.yaml"
+        try:
+            text = read_text(config_dir / file, file)
+            mappings[name] = load_mapping(text, file, ours, groups)
+        except ConfigurationError as error:
+            problems[name] = error.problems or (Problem(file, error.message, error.hint),)
+    return mappings, problems
+
+
+def _connector(connection: Connection, clock: Callable[[], datetime]) -> CrmConnector:
+    """Build the connector of a kind; imports its client library only now."""
+    settings = ConnectionSettings(
+        name=connection.name,
+        environment=connection.environment.value,
+        base_url=connection.base_url,
+        token_url=connection.token_url,
+        ca_file=connection.ca_file,
+        api_version=connection.api_version,
+        credentials=connection.credentials,
+        webhook=connection.webhook,
+        connect_timeout_seconds=connection.connect_timeout_seconds,
+        read_timeout_seconds=connection.read_timeout_seconds,
+    )
+    if connection.kind is Kind.SALESFORCE:
+        from connectors.salesforce.connector import SalesforceConnector
+
+        return SalesforceConnector(settings, clock)
+    if connection.kind is Kind.DYNAMICS365:
+        from connectors.dynamics365.connector import DynamicsConnector
+
+        return DynamicsConnector(settings, clock)
+    from connectors.hubspot.connector import HubSpotConnector
+
+    return HubSpotConnector(settings, clock)
