@@ -208,15 +208,16 @@ class SalesforceConnector:
     def _tracked_fields(self, object_name: str) -> set[str]:
         """Name the fields with history tracking on; none where our user may not look."""
         soql = select(
-            ["QualifiedApiName"],
+            ["QualifiedApiName", "IsFieldHistoryTracked"],
             "FieldDefinition",
-            f"EntityDefinition.QualifiedApiName = '{object_name}' AND IsFieldHistoryTracked = true",
+            f"EntityDefinition.QualifiedApiName = '{object_name}'",
         )
         try:
             pages = list(self._transport.query(soql, operation=f"describe {object_name}"))
         except (CallRejected, NotPermitted):
             return set()
-        return {str(row["QualifiedApiName"]) for page in pages for row in page.data["records"]}
+        rows = (row for page in pages for row in page.data["records"])
+        return {str(row["QualifiedApiName"]) for row in rows if row["IsFieldHistoryTracked"]}
 
     def _schema_with(self, object_name: str, fields: Sequence[str]) -> SalesforceSchema:
         """Give the schema once it has these fields; asks again before it says that one is missing."""

@@ -129,8 +129,8 @@ def _number(field: FieldSchema, value: Decimal) -> int | float:
 
 def write_time(moment: datetime) -> str:
     """Write an aware time as the API and SOQL take it; never with a `+`, which a URL would eat."""
-    utc = moment.astimezone(UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+    utc = moment.astimezone(UTC).replace(tzinfo=None)
+    return f"{utc.isoformat(timespec='milliseconds')}Z"
 
 
 def literal(field: FieldSchema, value: Value) -> str:

@@ -75,6 +75,10 @@ class SalesforceOrg:
         """Take a field from the integration user, as field-level security does."""
         self._hidden.add((object_name, field))
 
+    def show_field(self, object_name: str, field: str) -> None:
+        """Give a hidden field back."""
+        self._hidden.discard((object_name, field))
+
     # Sign-in, quota, locks
 
     @property

@@ -87,7 +87,8 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.DOTALL,
 )
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
+#: Others, like `\_`, mean something to LIKE and are left as they are.
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "\\": "\\", "'": "'", '"': '"'}
 _NOT_PLAYED = frozenset({"GROUP", "HAVING", "FOR", "WITH", "USING", "TYPEOF", "ALL"})
 _MAXIMUM_LENGTH = 100_000
 
@@ -214,7 +215,7 @@ class _Parser:
         token = self._next()
         if token.kind == "string":
             return re.sub(
-                r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), token.text[1:-1], flags=re.DOTALL
+                r"\\(.)", lambda m: _ESCAPES.get(m[1], m[0]), token.text[1:-1], flags=re.DOTALL
             )
         if token.kind == "number":
             return Decimal(token.text)
