@@ -163,7 +163,9 @@ def _import(
         wanted = submission(line.cells, program, stable_token(line.cells))
         first = first_lines.setdefault((wanted.partner_code, wanted.token), line.number)
         if first != line.number:
-            return Outcome(line.number, Result.ALREADY_THERE, reason=f"the same deal as line {first}")
+            return Outcome(
+                line.number, Result.ALREADY_THERE, reason=f"the same deal as line {first}"
+            )
         known, is_new = _submit(database, actor, program, wanted, dry_run=dry_run)
     except DomainRefusal as error:
         return _bad(line, error)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+
+from sqlalchemy.orm import Session
 
 from cli.output import Output, short
 from registration_core.conflict_check import deciders
 from registration_core.model import ConflictCheck, Partner, Registration, RegistrationState
 from registration_core.partner_view import PartnerView
+from registration_core.store import repository
+from registration_core.store.tables import RegistrationRow
 
 _WAITING = (
     RegistrationState.SUBMITTED,
@@ -30,6 +34,15 @@ def waits_for(registration: Registration, check: ConflictCheck | None) -> str:
             f"{r.connection}: {r.reason}" for r in check.incomplete
         )
     return " and ".join(sorted(deciders(check.findings))) or "any approver"
+
+
+def numbers(session: Session, ids: Iterable[str | None]) -> dict[str | None, str]:
+    """Return the public numbers of registrations by id; an id that is None has none."""
+    wanted = sorted({i for i in ids if i is not None})
+    found = repository.registrations(
+        session, RegistrationRow.id.in_(wanted), limit=len(wanted) or 1
+    )
+    return {registration.id: registration.number for registration in found}
 
 
 def row(registration: Registration, partner: str) -> dict[str, object]:

@@ -1,0 +1,96 @@
+"""`dealreg connection`: the CRM orgs this deployment is connected to."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from cli.frame import Exit, Frame, Noun, pass_frame
+
+
+@click.group(cls=Noun)
+def connection() -> None:
+    """Connections to CRM orgs, as connections.yaml names them."""
+
+
+@connection.command("list")
+@pass_frame
+def list_(frame: Frame) -> None:
+    """List every connection, how it is doing, and why it cannot be used where it cannot."""
+    from config.connections import load_connections
+    from sync.status import status
+
+    settings = frame.settings
+    usable = load_connections(settings.config_dir, settings.variables).usable
+    with frame.runtime() as runtime:
+        found = status(runtime).connections
+    rows = []
+    for one in found:
+        described = usable.get(one.name)
+        rows.append(
+            {
+                "name": one.name,
+                "kind": described.kind if described else "",
+                "environment": described.environment if described else "",
+                "url": described.base_url if described else "",
+                "mode": one.mode,
+                "state": "unusable" if one.problems else "paused" if one.paused_until else "ready",
+                "org_id": one.org_id,
+                "accounts_as_of": one.accounts_as_of,
+                "paused_until": one.paused_until,
+                "why": [*one.problems, one.reason] if one.reason else list(one.problems),
+            }
+        )
+    frame.out.table(
+        rows,
+        {
+            "name": "Name", "kind": "Kind", "environment": "Environment", "url": "Address",
+            "mode": "Mode", "state": "State", "org_id": "Org", "accounts_as_of": "Accounts as of",
+            "why": "Why",
+        },
+        empty="There are no connections. Describe one in connections.yaml.",
+    )  # fmt: skip
+    frame.out.say("Prove one: dealreg connection check NAME")
+
+
+@connection.command()
+@click.argument("name", metavar="[NAME]", default="")
+@pass_frame
+def check(frame: Frame, name: str) -> None:
+    """Prove credentials, permissions, key fields, mapping and API budget; writes nothing."""
+    from registration_core.contracts import ConnectionName
+    from sync.connecting import check as prove
+
+    rows: list[dict[str, object]] = []
+    with frame.runtime() as runtime:
+        names = [ConnectionName(name)] if name else sorted({*runtime.connectors, *runtime.problems})
+        for each in names:
+            problems = runtime.problems.get(each, ())
+            rows += [
+                {
+                    "connection": each, "step": "configuration", "result": "failed",
+                    "detail": f"{p.where}: {p.what}", "remedy": p.remedy,
+                }
+                for p in problems
+            ]  # fmt: skip
+            if not problems:
+                rows += [
+                    {"connection": each, "result": _result(item.ok, warning=item.warning)}
+                    | {key: asdict(item)[key] for key in ("step", "detail", "remedy")}
+                    for item in prove(runtime, each)
+                ]
+    frame.out.table(
+        rows,
+        {
+            "connection": "Connection", "step": "Step", "result": "Result", "detail": "Detail",
+            "remedy": "What to do",
+        },
+        empty="There are no connections. Describe one in connections.yaml.",
+    )  # fmt: skip
+    if any(row["result"] == "failed" for row in rows):
+        frame.exit(Exit.FAILED)
+
+
+def _result(ok: bool, *, warning: bool) -> str:  # noqa: FBT001 - the step's own word
+    return "warning" if warning else "ok" if ok else "failed"
