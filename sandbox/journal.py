@@ -50,7 +50,7 @@ class Journal:
 
 
 class JournalMiddleware:
-    """ASGI: notes each request in a journal once it is over."""
+    """ASGI: notes each request before its caller has the whole answer, or when it came to nothing."""
 
     def __init__(self, app: ASGIApp, journal: Journal, clock: Clock) -> None:
         self._app, self._journal, self._clock = app, journal, clock
@@ -60,18 +60,27 @@ class JournalMiddleware:
             await self._app(scope, receive, send)
             return
         status: int | None = None
+        noted = False
         at, began = self._clock(), time.monotonic()
+
+        def note() -> None:
+            nonlocal noted
+            noted = True
+            query = scope["query_string"].decode("latin-1")
+            path = scope["path"] + (f"?{query}" if query else "")
+            seconds = round(time.monotonic() - began, 4)
+            self._journal.add(Entry(at, scope["method"], path, status, seconds))
 
         async def watched(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+            elif not message.get("more_body", False):
+                note()
             await send(message)
 
         try:
             await self._app(scope, receive, watched)
         finally:
-            query = scope["query_string"].decode("latin-1")
-            path = scope["path"] + (f"?{query}" if query else "")
-            seconds = round(time.monotonic() - began, 4)
-            self._journal.add(Entry(at, scope["method"], path, status, seconds))
+            if not noted:
+                note()

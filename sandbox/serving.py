@@ -18,7 +18,7 @@ from pathlib import Path
 import uvicorn
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 import sandbox.dynamics365.app
 import sandbox.hubspot.app
@@ -38,6 +38,8 @@ from sandbox.webhooks import WebhookSender
 HOST = "127.0.0.1"
 #: In the order of their ports, from the base port up; the control door comes last.
 CRMS = ("salesforce", "dynamics365", "hubspot")
+#: How long an idle connection is kept; shorter ones are closed under their clients' hands.
+_IDLE_SECONDS = 300
 _STARTED_WITHIN_SECONDS = 20.0
 _STOPPED_WITHIN_SECONDS = 5.0
 
@@ -218,15 +220,21 @@ class _CuttableProtocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves no connection half open when requests outlast its patience."""
+    """A server that ends every connection when it stops, and lets requests in progress finish first.
+
+    A TLS connection closed politely stays until the client agrees, which an idle one never does.
+    """
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._abort(lambda cycle: cycle is None or cycle.response_complete)
         await super().shutdown(sockets)
-        for connection in list(self.server_state.connections):
-            transport = connection.transport
-            if transport is not None:
-                transport.abort()
+        self._abort(lambda _: True)
         await asyncio.sleep(0.01)
+
+    def _abort(self, which: Callable[[RequestResponseCycle | None], bool]) -> None:
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, H11Protocol) and which(connection.cycle):
+                connection.transport.abort()
 
 
 def _serve(
@@ -245,6 +253,7 @@ def _serve(
         server_header=False,
         date_header=files is None,
         timeout_graceful_shutdown=1,
+        timeout_keep_alive=_IDLE_SECONDS,
         ssl_certfile=files.server_file if files else None,
     )
     server = _Server(config)

@@ -21,79 +21,25 @@ BACKGROUND = 200
 CRMS = ("salesforce", "dynamics365", "hubspot")
 TARGET = Path(__file__).with_name("accounts.json")
 
-STARTS = (
-    "Aldin",
-    "Bram",
-    "Cald",
-    "Eller",
-    "Fen",
-    "Garth",
-    "Hask",
-    "Ingel",
-    "Jorv",
-    "Kelm",
-    "Lusk",
-    "Marl",
-    "Neth",
-    "Orm",
-    "Pell",
-    "Quern",
-    "Rav",
-    "Sked",
-    "Thorn",
-    "Ulver",
-    "Vang",
-    "Wyn",
-    "Yarrow",
-    "Zell",
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+STARTS = _words(
+    "Aldin Bram Cald Eller Fen Garth Hask Ingel Jorv Kelm Lusk Marl Neth Orm Pell Quern Rav "
+    "Sked Thorn Ulver Vang Wyn Yarrow Zell"
 )
-ENDS = (
-    "beck",
-    "bridge",
-    "croft",
-    "dale",
-    "feld",
-    "gate",
-    "holt",
-    "ley",
-    "mark",
-    "moor",
-    "stead",
-    "thwaite",
-    "vik",
-    "wick",
-)
+ENDS = _words("beck bridge croft dale feld gate holt ley mark moor stead thwaite vik wick")
 TRADES = {
-    "en": [
-        "Logistics",
-        "Foods",
-        "Biosciences",
-        "Robotics",
-        "Software",
-        "Packaging",
-        "Instruments",
-        "Energy",
-        "Health",
-        "Capital",
-        "Marine",
-        "Textiles",
-        "Analytics",
-        "Plastics",
-        "Water",
-        "Rail",
-    ],
-    "de": [
-        "Maschinenbau",
-        "Logistik",
-        "Chemie",
-        "Werkzeuge",
-        "Lebensmittel",
-        "Verpackung",
-        "Messtechnik",
-    ],
-    "fr": ["Logistique", "Énergie", "Industries", "Emballage", "Santé", "Agroalimentaire"],
-    "nl": ["Logistiek", "Voeding", "Techniek", "Verpakking"],
-    "nordic": ["Energi", "Marin", "Logistikk", "Teknik", "Bygg"],
+    "en": _words(
+        "Logistics Foods Biosciences Robotics Software Packaging Instruments Energy Health "
+        "Capital Marine Textiles Analytics Plastics Water Rail"
+    ),
+    "de": _words("Maschinenbau Logistik Chemie Werkzeuge Lebensmittel Verpackung Messtechnik"),
+    "fr": _words("Logistique Énergie Industries Emballage Santé Agroalimentaire"),
+    "nl": _words("Logistiek Voeding Techniek Verpakking"),
+    "nordic": _words("Energi Marin Logistikk Teknik Bygg"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The CRMs that the contract suite runs against: one table of their names, and what happens to them.
+"""The CRMs that the contract suite runs against, and what people and bad luck do to them.
 
 A peer is one CRM with a connector to it and a person who works in it. `MEMORY` is the in-memory
 twin; the others are the stand-ins of `sandbox`, reached over HTTPS as a real org would be.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -23,111 +24,24 @@ from connectors.port import (
     CreateItem,
     CrmConnector,
     ObjectNeed,
+    RemoteRecord,
     UpdateItem,
     WebhookRequest,
 )
-from registration_core.contracts import ConnectionName, Fields, FieldSchema, FieldType, ObjectSchema
+from registration_core.contracts import (
+    ConnectionName,
+    Fields,
+    FieldSchema,
+    FieldType,
+    ObjectSchema,
+    Value,
+)
 from sandbox.faults import Fault, FaultKind
 from sandbox.records import Event, Json
 from sandbox.serving import Running, StandIn
+from tests.contract.names import NAMES, Names
 
 Wire = Mapping[str, Json]
-
-
-@dataclass(frozen=True)
-class Names:
-    """What the suite calls things in one CRM."""
-
-    object: str
-    key: str
-    text: str
-    long_text: str
-    money: str
-    day: str
-    choice: str
-    #: Two values that `choice` takes.
-    choices: tuple[str, str]
-    #: What a create needs beside key and text.
-    base: Fields
-    #: A field and a value for it that the CRM refuses.
-    bad: tuple[str, str]
-    #: An id of the right shape that no record has.
-    unknown_id: str
-    #: A field that is changed in the history test, and is tracked.
-    tracked: str
-    user: str = "Sales Rep East"
-    #: How a person's screens send money.
-    wire_money: Callable[[Decimal], Json] = str
-    #: A token that has expired is replaced by signing in again.
-    renews_tokens: bool = True
-
-    @property
-    def all_fields(self) -> tuple[str, ...]:
-        """Every field the suite uses."""
-        return (self.key, self.text, self.long_text, self.money, self.day, self.choice)
-
-
-NAMES: Mapping[str, Names] = {
-    "memory": Names(
-        object="Deal",
-        key="registration_id",
-        text="name",
-        long_text="notes",
-        money="amount",
-        day="protected_until",
-        choice="stage",
-        choices=("open", "won"),
-        base={"stage": "open"},
-        bad=("stage", "no such stage"),
-        unknown_id="deal-999999",
-        tracked="name",
-    ),
-    "salesforce": Names(
-        object="Opportunity",
-        key="Dealreg_Id__c",
-        text="Name",
-        long_text="Description",
-        money="Amount",
-        day="Dealreg_Protected_Until__c",
-        choice="StageName",
-        choices=("Prospecting", "Qualification"),
-        base={"StageName": "Prospecting", "CloseDate": datetime(2027, 6, 30, tzinfo=UTC).date()},
-        bad=("Name", "x" * 200),
-        unknown_id="006000000000000AAA",
-        tracked="Name",
-        wire_money=float,
-    ),
-    "dynamics365": Names(
-        object="opportunity",
-        key="dr_dealregid",
-        text="name",
-        long_text="description",
-        money="estimatedvalue",
-        day="dr_protecteduntil",
-        choice="salesstage",
-        choices=("0", "1"),
-        base={"salesstage": "0"},
-        bad=("name", "x" * 400),
-        unknown_id="5d3b4c1e-0000-4000-8000-000000000000",
-        tracked="name",
-        wire_money=float,
-    ),
-    "hubspot": Names(
-        object="deals",
-        key="dealreg_id",
-        text="dealname",
-        long_text="description",
-        money="amount",
-        day="dealreg_protected_until",
-        choice="dealstage",
-        choices=("appointmentscheduled", "qualifiedtobuy"),
-        base={"dealstage": "appointmentscheduled", "pipeline": "default"},
-        bad=("dealstage", "no_such_stage"),
-        unknown_id="99999999999",
-        tracked="dealname",
-        renews_tokens=False,
-    ),
-}
 
 
 class Timepiece:
@@ -194,6 +108,22 @@ class Peer:
     def patch(self, record_id: str, version: str | None = None, **fields: object) -> UpdateItem:
         """Word an update in the suite's names."""
         return UpdateItem(record_id, self.fields(**fields), version)
+
+    def read(self, record_id: str) -> RemoteRecord:
+        """Read a record that must be there, with every field of the suite."""
+        names = self.names
+        found = self.connector.read(names.object, [record_id], names.all_fields)[record_id]
+        assert isinstance(found, RemoteRecord), f"{record_id} is {found}"
+        return found
+
+    def values(self, record: RemoteRecord) -> dict[str, Value]:
+        """Return a record's values under the suite's names."""
+        suite = ("key", "text", "long_text", "money", "day", "choice")
+        return {name: record.fields[getattr(self.names, name)] for name in suite}
+
+    def read_values(self, record_id: str) -> dict[str, Value]:
+        """Read the values of a record that must be there, under the suite's names."""
+        return self.values(self.read(record_id))
 
     def need(self) -> ObjectNeed:
         """What `check` is asked for."""
@@ -304,6 +234,8 @@ class SandboxPeerOrg:
         "dynamics365": r"\$batch",
         "hubspot": r"/batch/create",
     }
+    #: Requests that sign in and get a token.
+    SIGN_IN = r"/oauth2/(v2\.0/)?token$"
     #: Every request but signing in.
     CALLS = r"^(?!.*(oauth|openid|token))"
 
@@ -315,6 +247,17 @@ class SandboxPeerOrg:
     def edit(self, record_id: str, fields: Wire) -> None:
         """Change a record as a sales rep."""
         self.stand_in.org.edit(self._names.object, record_id, fields, self._names.user)
+
+    def merge_accounts(self, loser_name: str, winner_name: str) -> tuple[str, str]:
+        """Add two accounts as a sales rep and merge the first into the second; return both ids."""
+        org, user, accounts = self.stand_in.org, self._names.user, self._names.accounts
+        assert accounts is not None
+        loser, winner = (
+            org.add(accounts.object, {accounts.name: name}, user).id
+            for name in (loser_name, winner_name)
+        )
+        org.merge(accounts.object, loser, winner, user)
+        return loser, winner
 
     def remove(self, record_id: str) -> None:
         """Delete a record as a sales rep."""
@@ -336,6 +279,10 @@ class SandboxPeerOrg:
     def go_down(self) -> None:
         """Answer every call with 503."""
         self.stand_in.faults.add(Fault(FaultKind.DOWN, path=self.CALLS))
+
+    def sign_ins(self) -> int:
+        """Count the times somebody signed in so far, as far as the journal goes."""
+        return sum(bool(re.search(self.SIGN_IN, e.path)) for e in self.stand_in.journal.last())
 
     def heal(self) -> None:
         """Take every fault away; an expired static token is accepted again."""
