@@ -18,7 +18,6 @@ class AppFacts:
     """What HubSpot says of the app behind the token; empty where it does not say."""
 
     app_id: str = ""
-    user_id: str = ""
     scopes: frozenset[str] = frozenset()
 
 

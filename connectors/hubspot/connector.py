@@ -219,6 +219,5 @@ class HubSpotConnector:
             return checking.AppFacts()
         return checking.AppFacts(
             app_id=str(body.get("appId") or ""),
-            user_id=str(body.get("userId") or ""),
             scopes=frozenset(map(str, body.get("scopes") or ())),
         )

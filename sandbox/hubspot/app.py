@@ -257,7 +257,8 @@ def _pair(call: _Call, verb: str) -> tuple[ObjectType, ObjectType]:
 
 
 def _associations_read(call: _Call) -> tuple[int, _Json]:
-    return batch.associations_read(call.org, *_pair(call, "read"), call.body())
+    pair = _pair(call, "read")
+    return batch.associations_read(call.org, *pair, call.body(), dated=call.dated)
 
 
 def _associations_create(call: _Call) -> tuple[int, _Json]:

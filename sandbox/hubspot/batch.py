@@ -69,15 +69,22 @@ def update(org: HubSpotOrg, kind: ObjectType, body: _Body, by: str) -> Answer:
         return _write_each(org, kind, inputs, write, success=200)
 
 
-def associations_read(org: HubSpotOrg, from_: ObjectType, to: ObjectType, body: _Body) -> Answer:
-    """Read the associations of many records; those that have none are errors of the 207."""
+def associations_read(
+    org: HubSpotOrg, from_: ObjectType, to: ObjectType, body: _Body, *, dated: bool
+) -> Answer:
+    """Read the associations of many records; those that have none are errors of the 207.
+
+    Ids are numbers in v4 and text in the dated versions.
+    """
     started = org.clock()
     results, errors = [], []
     for entry in _inputs(body, ASSOCIATION_INPUTS_MAX):
         from_id = str(entry["id"])
         found = org.links.of((from_.name, from_id), to.name)
         if found:
-            results.append({"from": {"id": from_id}, "to": [_far(*link) for link in found]})
+            results.append(
+                {"from": {"id": from_id}, "to": [_far(*link, dated=dated) for link in found]}
+            )
             continue
         none = HubSpotError(
             404,
@@ -130,9 +137,9 @@ def associations_archive(
                 org.links.remove(*pair, by)
 
 
-def _far(other_id: str, types: list[int]) -> dict[str, Any]:
+def _far(other_id: str, types: list[int], *, dated: bool) -> dict[str, Any]:
     return {
-        "toObjectId": int(other_id),
+        "toObjectId": other_id if dated else int(other_id),
         "associationTypes": [
             {
                 "category": "HUBSPOT_DEFINED",

@@ -60,20 +60,6 @@ class Links:
         if row is not None:
             self._drop(row, by)
 
-    def remove_labels(
-        self, from_: tuple[str, str], to: tuple[str, str], type_ids: Iterable[int], by: str
-    ) -> None:
-        """Take away some labels of a pair; without the unlabeled type nothing of it remains."""
-        unlabeled = UNLABELED[from_[0], to[0]]
-        gone = set(type_ids)
-        if unlabeled in gone:
-            self.remove(from_, to, by)
-            return
-        from_, to, gone = _canonical(from_, to, gone)
-        row = self._store.get(LINKS, _key(from_, to))
-        if row is not None and _types(row) & gone:
-            self._set_types(row, _types(row) - gone, by)
-
     def of(self, record: tuple[str, str], to_type: str) -> list[tuple[str, list[int]]]:
         """Return the associated records of one type with the type ids seen from `record`."""
         found = []

@@ -52,11 +52,11 @@ def org(stand_in: StandIn) -> Iterator[HubSpotOrg]:
     stand_in.faults.clear()
 
 
-@pytest.fixture(params=["2026-09", "v3"])
+@pytest.fixture(scope="session", params=["2026-09", "v3"])
 def hubspot(
     request: pytest.FixtureRequest, running: Running, timepiece: Timepiece
 ) -> HubSpotConnector:
-    """A connector to each kind of path."""
+    """A connector to each kind of path, kept for the session as a worker keeps it."""
     settings = replace(settings_of(running, "hubspot"), api_version=request.param)
     return HubSpotConnector(settings, timepiece)
 
@@ -385,7 +385,10 @@ def test_check_finds_a_token_of_another_app(running: Running, timepiece: Timepie
     assert [each.step for each in wrong] == ["app id"]
 
 
-def test_the_daily_quota_is_known_after_the_first_call(hubspot: HubSpotConnector) -> None:
+def test_the_daily_quota_is_known_after_the_first_call(
+    running: Running, timepiece: Timepiece
+) -> None:
+    hubspot = HubSpotConnector(settings_of(running, "hubspot"), timepiece)
     assert hubspot.api_budget() is None
     hubspot.identity()
     budget = hubspot.api_budget()
