@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msal
 import requests
+from msal.exceptions import MsalError
 
 from connectors.errors import AuthenticationFailed, CrmUnavailable
 from connectors.port import ConnectionSettings
@@ -67,7 +68,7 @@ class TokenSource:
             if self._app is None:
                 self._app = self._build()
             answer: dict[str, Any] = self._app.acquire_token_for_client(scopes=[scope])
-        except requests.exceptions.RequestException as error:
+        except (requests.exceptions.RequestException, MsalError) as error:
             self._app = None
             raise CrmUnavailable(
                 f"No answer from the sign-in service: {type(error).__name__}.",

@@ -2,68 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from datetime import timedelta
 
 import pytest
 
-from sandbox.dynamics365.calls import API, Answer, Call
-from sandbox.dynamics365.engine import DynamicsOrg
-from sandbox.dynamics365.service import WebApi
-from sandbox.records import Event
-
-CREDENTIALS = {
-    "tenant_id": "11111111-2222-4333-8444-555555555555",
-    "client_id": "app",
-    "client_secret": "a secret",
-    "webhook_secret": "another secret",
-}
-ROOT = f"https://org.example{API}"
-REP = "Sales Rep East"
-
-
-class Environment:
-    """An org, its API, and a clock to turn."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2027, 3, 1, 12, 0, 0, tzinfo=UTC)
-        self.org = DynamicsOrg(lambda: self.now, CREDENTIALS)
-        self.api = WebApi(self.org)
-        self.events: list[Event] = []
-        self.org.store.on_event(self.events.append)
-
-    def call(
-        self,
-        method: str,
-        address: str,
-        body: object = None,
-        **headers: str,
-    ) -> Answer:
-        split = urlsplit(address.removeprefix(ROOT))
-        raw = (
-            body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        )
-        return self.api.handle(
-            Call(
-                method=method,
-                path=unquote(split.path),
-                query=dict(parse_qsl(split.query, keep_blank_values=True)),
-                headers={name.replace("_", "-"): value for name, value in headers.items()},
-                body=raw,
-                user_id=self.org.integration_user_id,
-                root=ROOT,
-            )
-        )
-
-    def account(self, **fields: Any) -> str:
-        return self.org.add("account", {"name": "Acme", **fields}, REP).id
-
-    def deal(self, key: str | None = None, **fields: Any) -> str:
-        named = {"name": "Deal", **({"dr_dealregid": key} if key else {}), **fields}
-        return self.org.add("opportunity", named, REP).id
+from tests.unit.sandbox.dynamics365 import REP, ROOT, Environment, body, code
 
 
 @pytest.fixture
@@ -73,14 +17,6 @@ def env() -> Iterator[Environment]:
     environment.events.clear()
     yield environment
     environment.org.store.close()
-
-
-def body(answer: Answer) -> Any:
-    return json.loads(answer.encoded())
-
-
-def code(answer: Answer) -> tuple[int, str]:
-    return answer.status, body(answer)["error"]["code"]
 
 
 # --- PATCH, its conditions and its answers
@@ -310,112 +246,6 @@ def test_pages_follow_their_cookie_and_miss_nothing_when_rows_go(env: Environmen
         page = body(env.call("GET", page["@odata.nextLink"], **size))
         names += [row["name"] for row in page["value"]]
     assert names == ["D4", "D3", "D2", "D1", "D0"]
-
-
-# --- change tracking
-
-TRACK = {"prefer": "odata.track-changes,odata.maxpagesize=2"}
-
-
-def follow(env: Environment, address: str) -> tuple[list[dict[str, Any]], str]:
-    """Read a feed to its end; rows and the link for later."""
-    rows: list[dict[str, Any]] = []
-    while True:
-        page = body(env.call("GET", address, **TRACK))
-        rows += page["value"]
-        if "@odata.deltaLink" in page:
-            return rows, page["@odata.deltaLink"]
-        address = page["@odata.nextLink"]
-
-
-def test_the_feed_tells_changes_first_and_deletions_last(env: Environment) -> None:
-    first, second, third = env.deal(), env.deal(), env.deal()
-    rows, link = follow(env, "opportunities?$select=name")
-    assert {row["opportunityid"] for row in rows} == {first, second, third}
-    env.org.remove("opportunity", second, REP)
-    passing = env.deal()
-    env.org.remove("opportunity", passing, REP)
-    env.org.edit("opportunity", first, {"name": "New"}, REP)
-    rows, later = follow(env, link)
-    assert [row.get("name") for row in rows] == ["New", None, None]
-    assert [row["id"] for row in rows[1:]] == [second, passing]
-    assert follow(env, link)[0] == rows
-    assert follow(env, later)[0] == []
-
-
-def test_a_row_changed_between_pages_comes_with_the_next_link(env: Environment) -> None:
-    deals = [env.deal() for _ in range(4)]
-    page = body(env.call("GET", "opportunities?$select=name", **TRACK))
-    env.org.edit("opportunity", deals[3], {"name": "New"}, REP)
-    _, link = follow(env, page["@odata.nextLink"])
-    assert [row["name"] for row in follow(env, link)[0]] == ["New"]
-
-
-def test_an_old_token_is_refused(env: Environment) -> None:
-    _, link = follow(env, "opportunities?$select=name")
-    env.now += timedelta(days=8)
-    assert code(env.call("GET", link)) == (400, "0x80044352")
-
-
-@pytest.mark.parametrize("option", ["$filter=name eq 'x'", "$orderby=name", "$top=1"])
-def test_tracking_takes_no_other_option(env: Environment, option: str) -> None:
-    assert env.call("GET", f"opportunities?{option}", **TRACK).status == 400
-
-
-# --- batches
-
-
-def batch(*parts: str) -> bytes:
-    pieces = [f"--b\nContent-Type: application/http\n\n{part}\n" for part in parts]
-    return ("".join(pieces) + "--b--").encode()
-
-
-def send(env: Environment, content: bytes, **headers: str) -> Answer:
-    return env.call(
-        "POST", "$batch", content, content_type="multipart/mixed; boundary=b", **headers
-    )
-
-
-GOOD = f'POST {API}accounts HTTP/1.1\nContent-Type: application/json\n\n{{"name":"In a batch"}}'
-BAD = f'POST {API}accounts HTTP/1.1\nContent-Type: application/json\n\n{{"nonsense":1}}'
-
-
-def named(env: Environment) -> int:
-    return sum(row.fields["name"] == "In a batch" for row in env.org.store.rows("account"))
-
-
-@pytest.mark.parametrize(
-    ("preference", "status", "written"), [("", 400, 1), ("odata.continue-on-error", 200, 2)]
-)
-def test_a_batch_goes_on_after_an_error_when_asked(
-    env: Environment, preference: str, status: int, written: int
-) -> None:
-    answer = send(env, batch(GOOD, BAD, GOOD), prefer=preference)
-    assert answer.status == status
-    assert answer.encoded().startswith(b"--batchresponse_")
-    assert named(env) == written
-
-
-def test_a_change_set_is_written_and_told_whole_or_not_at_all(env: Environment) -> None:
-    def change_set(*parts: str) -> bytes:
-        inner = "".join(f"--c\nContent-Type: application/http\n\n{part}\n" for part in parts)
-        head = "--b\nContent-Type: multipart/mixed; boundary=c\n\n"
-        return f"{head}{inner}--c--\n--b--".encode()
-
-    version = env.org.store.version
-    failed = send(env, change_set(GOOD, BAD), prefer="odata.continue-on-error")
-    assert failed.encoded().count(b"HTTP/1.1 ") == 1
-    assert (named(env), env.events) == (0, [])
-    assert env.org.store.version > version
-    assert send(env, change_set(GOOD, GOOD)).encoded().count(b"HTTP/1.1 204") == 2
-    assert (named(env), len(env.events)) == (2, 2)
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"--b\nnoise", b"--b\nContent-Type: text/plain\n\nx\n--b--"]
-)
-def test_a_malformed_batch_is_refused_in_json(env: Environment, content: bytes) -> None:
-    assert code(send(env, content))[0] == 400
 
 
 # --- who may, and what is not there
