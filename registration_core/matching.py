@@ -16,17 +16,29 @@ from registration_core.model import Account, Band, Customer
 #: Raised when keys or bands change, and kept with every check.
 MATCHER_VERSION = "exact-keys-1"
 
-#: Mail and hosting domains that many organisations share; they identify nobody.
+#: Mail, hosting and social domains that many organisations share; they identify nobody.
 SHARED_DOMAINS = frozenset(
-    "aol.com gmail.com gmx.com gmx.de gmx.net googlemail.com hotmail.com icloud.com live.com mail.com "
-    "mail.ru me.com msn.com outlook.com proton.me protonmail.com qq.com web.de yahoo.com yandex.com "
-    "github.io wixsite.com wordpress.com blogspot.com azurewebsites.net herokuapp.com".split()
+    "163.com aol.com btinternet.com comcast.net free.fr gmail.com gmx.at gmx.ch gmx.com gmx.de gmx.net "
+    "googlemail.com hotmail.co.uk hotmail.com icloud.com live.co.uk live.com mail.com mail.ru me.com "
+    "msn.com orange.fr outlook.com proton.me protonmail.com qq.com t-online.de web.de yahoo.co.uk "
+    "yahoo.com yandex.com azurewebsites.net blogspot.com github.io herokuapp.com wixsite.com "
+    "wordpress.com facebook.com instagram.com linkedin.com twitter.com x.com xing.com".split()
 )
 
 _LEGAL_FORMS = frozenset(
     "ab ag as asa bv co company corp corporation gmbh inc incorporated kg kgaa limited llc llp ltd nv "
     "oy oyj plc pty sa sarl sas se spa srl".split()
 )
+
+#: Letters that Unicode does not take apart into a plain letter and an accent.
+_PLAIN_LETTERS = str.maketrans(
+    {"æ": "ae", "đ": "d", "ð": "d", "ı": "i", "ł": "l", "ø": "o", "œ": "oe", "þ": "th"}
+)
+
+#: Longest value of a key that is kept, in characters; what follows decides nothing.
+_VALUE_MAX = 255
+
+_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)+")
 
 
 @dataclass(frozen=True)
@@ -39,10 +51,12 @@ class MatchKey:
 
 def fold_name(name: str) -> str:
     """Fold a company name: no case, accents, punctuation or trailing legal form."""
-    bare = unicodedata.normalize("NFKD", name.replace("ß", "ss")).casefold()
-    bare = "".join(c for c in bare if not unicodedata.combining(c)).replace("&", " and ")
-    words = re.sub(r"[^\w\s]", " ", re.sub(r"[.']", "", bare)).split()
-    while len(words) > 1 and words[-1] in _LEGAL_FORMS:
+    bare = unicodedata.normalize("NFKD", name).casefold().translate(_PLAIN_LETTERS)
+    bare = "".join(c for c in unicodedata.normalize("NFKD", bare) if not unicodedata.combining(c))
+    bare = re.sub(r"\b(\w)/(?=\w\b)", r"\1", bare.replace("&", " and "))  # A/S is AS
+    words = re.sub(r"[^\w\s]", " ", re.sub("[.'’‘ʼ]", "", bare)).split()
+    # "GmbH & Co. KG" leaves an "and" behind.
+    while len(words) > 1 and (words[-1] in _LEGAL_FORMS or words[-1] == "and"):
         words.pop()
     return " ".join(words)
 
@@ -54,31 +68,32 @@ def fold_id(value: str) -> str:
 
 
 def domain_of(website_or_email: str) -> str:
-    """Return the host of a website or e-mail address without `www.`; '' if shared or none."""
+    """Return the host of a website or e-mail address without `www.`; '' if shared or none.
+
+    International names are given in the form that DNS uses, `xn--…`.
+    """
     text = website_or_email.strip().casefold()
-    if "@" in text:
-        host = text.rsplit("@", 1)[1]
-    else:
-        try:
-            host = urlsplit(text if "//" in text else f"//{text}").hostname or ""
-        except ValueError:  # a website field is free text, for example an open bracket
-            return ""
-    host = host.removeprefix("www.").rstrip(".")
-    return "" if "." not in host or host in SHARED_DOMAINS else host
+    try:
+        # An e-mail address is a host with a user in front, as far as a URL is concerned.
+        host = urlsplit(text if re.match("([a-z]+:)?//", text) else f"//{text}").hostname or ""
+        host = re.sub(r"^(www\.)+", "", host.rstrip(".").encode("idna").decode())
+    except ValueError:  # a website field is free text, for example an open bracket
+        return ""
+    return host if _HOST.fullmatch(host) and host not in SHARED_DOMAINS else ""
 
 
 def match_keys(
     *, name: str, country: str, tax_id: str = "", duns: str = "", domains: tuple[str, ...] = ()
 ) -> frozenset[MatchKey]:
     """Return the exact keys of an organisation."""
-    keys = {MatchKey("domain", d) for d in map(domain_of, domains) if d}
+    found = {("domain", domain) for domain in map(domain_of, domains) if domain}
     if fold_id(tax_id):
-        keys.add(MatchKey("tax_id", fold_id(tax_id)))
+        found.add(("tax_id", fold_id(tax_id)))
     if fold_id(duns):
-        keys.add(MatchKey("duns", fold_id(duns).zfill(9)))
+        found.add(("duns", fold_id(duns).zfill(9)))
     if fold_name(name) and country:
-        keys.add(MatchKey("name_country", f"{fold_name(name)}|{country.upper()}"))
-    return frozenset(keys)
+        found.add(("name_country", f"{country.upper()}|{fold_name(name)}"))
+    return frozenset(MatchKey(kind, value[:_VALUE_MAX]) for kind, value in found)
 
 
 def customer_keys(customer: Customer) -> frozenset[MatchKey]:

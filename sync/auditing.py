@@ -6,7 +6,7 @@ value; the CRM's own field history shows it afterwards, and it is kept as a sett
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import structlog
@@ -27,32 +27,29 @@ log = structlog.get_logger()
 def audit_overwrites(
     runtime: Runtime,
     crm: CrmConnector,
-    object_name: str,
+    mappings: Mapping[str, ObjectMapping],
     intents: Sequence[IntentRow],
     since: datetime,
 ) -> int:
     """Keep every overwritten unseen value as a conflict; returns how many were found.
 
-    A history that cannot be read is logged: the write stands, and the next read of the record
+    `intents` are writes to one object, `mappings` theirs by registration. A history that cannot be read is logged: the write stands, and the next read of the record
     still shows what it holds.
     """
     by_record = {str(intent.record_id): intent for intent in intents}
     names = sorted({name for intent in intents for name in intent.payload})
     try:
-        changes = crm.history(object_name, list(by_record), names, since)
+        changes = crm.history(intents[0].object, list(by_record), names, since)
     except ConnectorError as error:
         log.warning("overwrite audit failed", connection=crm.name, reason=error.message)
         return 0
-    mapping = next(
-        m for m in runtime.mappings[crm.name].objects.values() if m.object == object_name
-    )
     found = [
         (by_record[change.record_id], change)
         for change in changes
         if change.record_id in by_record and _unseen(by_record[change.record_id], change)
     ]
     for intent, change in found:
-        _keep(runtime, crm, mapping, intent, change)
+        _keep(runtime, crm, mappings[intent.registration_id], intent, change)
     return len(found)
 
 

@@ -82,6 +82,7 @@ def carry_out(
             now |= merge.base
         keep_conflict(unit, link, group.group, conflict)
     link.base = now
+    link.version, link.changed_at = link.version + 1, unit.now
     for problem in planned.problems:
         keep_problem(unit, link, problem)
     unit.session.flush()
@@ -119,6 +120,8 @@ def keep_conflict(
     if open_row is not None:
         open_row.state, open_row.resolved_at = "resolved", unit.now
         open_row.resolved_by = conflict.reason
+    if conflict.settled is not None and _kept_already(unit, link, group, conflict):
+        return
     state = "open" if conflict.settled is None else "auto_settled"
     row = SyncConflictRow(
         id=unit.ids.new(),
@@ -151,6 +154,28 @@ def keep_conflict(
             "crm": {n: str(v) for n, v in conflict.remote.items()},
             "reason": conflict.reason,
         },
+    )
+
+
+def _kept_already(
+    unit: UnitOfWork, link: LinkRow, group: FieldGroup, conflict: SyncConflict
+) -> bool:
+    """Whether the same loss was kept by an attempt whose write was not confirmed since."""
+    last = unit.session.scalars(
+        select(SyncConflictRow)
+        .where(
+            SyncConflictRow.link_id == link.id,
+            SyncConflictRow.field_group == group.value,
+            SyncConflictRow.state == "auto_settled",
+        )
+        .order_by(SyncConflictRow.opened_at.desc())
+        .limit(1)
+    ).first()
+    return (
+        last is not None
+        and link.changed_at <= last.opened_at
+        and last.store == conflict.store
+        and last.remote == conflict.remote
     )
 
 

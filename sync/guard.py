@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from sqlalchemy import update
 
 from connectors.errors import AuthenticationFailed, ConnectorError, NotPermitted, RateLimited
 from connectors.port import (
@@ -36,6 +37,7 @@ from connectors.port import (
 from registration_core.contracts import Condition, ConnectionName, ObjectSchema
 from registration_core.errors import SyncError
 from registration_core.store.database import Database
+from registration_core.store.tables import CheckRequestRow
 from sync.ledger.tables import ConnectionStateRow
 
 T = TypeVar("T")
@@ -234,6 +236,10 @@ def _note_success(database: Database, connection: ConnectionName) -> None:
         row = _state(unit.session.get(ConnectionStateRow, connection), connection)
         row.failures, row.paused_until, row.reason, row.seen_at = 0, None, "", unit.now
         unit.session.add(row)
+        # Checks that were incomplete, perhaps because of this connection, need not wait longer.
+        unit.session.execute(
+            update(CheckRequestRow).where(CheckRequestRow.attempts > 0).values(due_at=unit.now)
+        )
         unit.nudges |= {"check", f"push:{connection}", f"pull:{connection}"}
 
 

@@ -17,7 +17,8 @@ from datetime import timedelta
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
-from registration_core.store.database import Database
+from registration_core.errors import SyncError
+from registration_core.store.database import Database, StoreUnavailable
 from sync.ledger.tables import LeaseRow
 
 #: How long a lease lasts without renewal; a killed holder blocks its lane for this long.
@@ -33,15 +34,46 @@ class Lease:
     fence: int
 
 
+class LeaseLost(SyncError):
+    """Another holder took the lease over; nothing more is written by this one."""
+
+    code = "lease_lost"
+
+
 @contextmanager
 def held(database: Database, name: str) -> Iterator[Lease | None]:
-    """Hold the lease `name`, or yield None when somebody else does."""
+    """Hold the lease `name`, or yield None when somebody else does.
+
+    A thread renews it while it is held, so that a CRM call of any length keeps it.
+    """
     lease = _take(database, name)
+    if lease is None:
+        yield None
+        return
+    done = threading.Event()
+    renewer = threading.Thread(target=_keep, args=(database, lease, done), daemon=True)
+    renewer.start()
     try:
         yield lease
     finally:
-        if lease is not None:
-            _release(database, lease)
+        done.set()
+        renewer.join()
+        _release(database, lease)
+
+
+def require(database: Database, lease: Lease) -> None:
+    """Raise `LeaseLost` unless the lease is still held: asked right before a write is sent."""
+    if not renew(database, lease):
+        raise LeaseLost(f"The lease {lease.name} was taken over.")
+
+
+def _keep(database: Database, lease: Lease, done: threading.Event) -> None:
+    while not done.wait(LEASE.total_seconds() / 3):
+        try:
+            if not renew(database, lease):
+                return
+        except StoreUnavailable:
+            continue  # the store is away: the lease runs out, and `require` will tell
 
 
 def renew(database: Database, lease: Lease) -> bool:

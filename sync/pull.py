@@ -120,6 +120,8 @@ def _pull_object(
             continue  # still due: the next round reads and plans again
         if taken:
             _read(runtime, [row])
+        else:
+            _wait(runtime, row)
 
 
 def _take_record(
@@ -153,7 +155,6 @@ def _take_record(
             link_version=job.link.version,
             writing=False,
         )
-        carried.link.version, carried.link.changed_at = carried.link.version + 1, unit.now
         carried.link.remote_version = record.version
         if planned.write:
             work.request_push(unit, carried.registration, only=connection)
@@ -246,6 +247,14 @@ def _read(runtime: Runtime, rows: Sequence[InboxRow]) -> None:
                 InboxRow, (row.connection, row.object, row.record_id), with_for_update=True
             )
             now.read, now.attempts = max(now.read, row.noticed), 0
+
+
+def _wait(runtime: Runtime, row: InboxRow) -> None:
+    """Look again soon: an unsettled create of ours is about this record."""
+    with runtime.database.begin() as unit:
+        key = (row.connection, row.object, row.record_id)
+        now = unit.session.get_one(InboxRow, key, with_for_update=True)
+        now.due_at = unit.now + timedelta(seconds=2)
 
 
 def _postpone(

@@ -71,6 +71,8 @@ def drain(runtime: Runtime, connection: str) -> int:
 
 def _rounds(runtime: Runtime, connection: ConnectionName, lease: leases.Lease) -> int:
     crm, worked = runtime.connector(connection), 0
+    if runtime.modes[connection] is Mode.PUSH:
+        settling.end_observing(runtime, connection)
     for _ in range(ROUNDS_MAX):
         settling.settle_pending(runtime, connection)
         jobs = _due(runtime, connection, crm.capabilities.write_batch)
@@ -80,7 +82,7 @@ def _rounds(runtime: Runtime, connection: ConnectionName, lease: leases.Lease) -
         if runtime.modes[connection] is Mode.OBSERVE:
             settling.observe(runtime, connection, planned)
         else:
-            _write_all(runtime, crm, planned)
+            _write_all(runtime, crm, planned, lease)
         worked += len(jobs)
         if not leases.renew(runtime.database, lease):
             break
@@ -113,7 +115,7 @@ def _plan_all(runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]) -> list[
     for object_name in sorted({job.mapping.object for job in jobs}):
         group = [job for job in jobs if job.mapping.object == object_name]
         active = [j for j in group if j.link is not None and j.link.state == "active"]
-        reads = group[0].mapping.reads()
+        reads = sorted({name for job in group for name in job.mapping.reads()})
         records = crm.read(object_name, [j.link.record_id for j in active if j.link], reads)
         for job in active:
             assert job.link is not None
@@ -146,21 +148,26 @@ def _plan_unlinked(runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]) -> 
     return planned
 
 
-def _write_all(runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned]) -> None:
+def _write_all(
+    runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned], lease: leases.Lease
+) -> None:
     creates = [p for p in planned if p.record is None]
     updates = [p for p in planned if p.record is not None]
     for object_name in sorted({p.job.mapping.object for p in planned}):
-        _create(runtime, crm, [p for p in creates if p.job.mapping.object == object_name])
-        _update(runtime, crm, [p for p in updates if p.job.mapping.object == object_name])
+        _create(runtime, crm, [p for p in creates if p.job.mapping.object == object_name], lease)
+        _update(runtime, crm, [p for p in updates if p.job.mapping.object == object_name], lease)
 
 
-def _create(runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned]) -> None:
+def _create(
+    runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned], lease: leases.Lease
+) -> None:
     if not planned:
         return
     with runtime.database.begin() as unit:
         intents = [settling.intend(unit, crm.name, p, None, p.plan.base) for p in planned]
     mapping = planned[0].job.mapping
     items = [CreateItem(p.job.registration.id, _with_key(p)) for p in planned]
+    leases.require(runtime.database, lease)
     _settle(
         runtime, intents, _sent(lambda few: crm.create(mapping.object, mapping.key, few), items)
     )
@@ -170,7 +177,9 @@ def _with_key(planned: Planned) -> Fields:
     return {**planned.plan.write, planned.job.mapping.key: planned.job.registration.id}
 
 
-def _update(runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned]) -> None:
+def _update(
+    runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned], lease: leases.Lease
+) -> None:
     intents: list[IntentRow] = []
     items: list[UpdateItem] = []
     read_at = []
@@ -187,9 +196,11 @@ def _update(runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned]) -> 
     if not items:
         return
     object_name = planned[0].job.mapping.object
+    leases.require(runtime.database, lease)
     _settle(runtime, intents, _sent(lambda few: crm.update(object_name, few), items))
     if crm.capabilities.history and not crm.capabilities.precondition:
-        auditing.audit_overwrites(runtime, crm, object_name, intents, min(read_at))
+        mappings = {p.job.registration.id: p.job.mapping for p in planned}
+        auditing.audit_overwrites(runtime, crm, mappings, intents, min(read_at))
 
 
 def _commit_plan(
@@ -209,8 +220,6 @@ def _commit_plan(
             link_version=job.link.version,
             writing=True,
         )
-        carried.link.version += 1
-        carried.link.changed_at = unit.now
         if planned.record is not None:
             carried.link.remote_version = planned.record.version
         if not planned.plan.write:

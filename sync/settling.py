@@ -24,10 +24,11 @@ from connectors.port import (
     Stale,
     Written,
 )
+from mapping.schema import ObjectMapping
 from mapping.translate import to_store
 from reconciler.merge import same
 from registration_core.contracts import ConnectionName, Fields
-from registration_core.store import audit
+from registration_core.store import audit, repository
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import OutboxRow
 from sync.carrying import dead_letter
@@ -40,6 +41,8 @@ log = structlog.get_logger()
 
 #: After so many attempts a row that is refused again and again becomes a dead letter.
 ATTEMPTS_MAX = 8
+#: Why a row waits in mode `observe`.
+OBSERVED = "mode observe: nothing is written"
 
 
 def intend(
@@ -261,37 +264,61 @@ def settle_pending(runtime: Runtime, connection: ConnectionName) -> None:
 def _look_up(
     runtime: Runtime, connection: ConnectionName, object_name: str, intents: Sequence[IntentRow]
 ) -> dict[str, Outcome]:
-    crm, mapping = runtime.connector(connection), None
-    for candidate in runtime.mappings[connection].objects.values():
-        if candidate.object == object_name:
-            mapping = candidate
-    if mapping is None:
+    crm = runtime.connector(connection)
+    with runtime.database.read() as session:
+        registrations = [repository.registration(session, i.registration_id) for i in intents]
+    mappings = {r.id: runtime.mapping_of(r, connection) for r in registrations}
+    known = [m for m in mappings.values() if m is not None and m.object == object_name]
+    if not known:
         return {
             i.id: Refused("no_mapping", f"{object_name} is not mapped any more") for i in intents
         }
+    reads = sorted({name for mapping in known for name in mapping.reads()})
     keys = [i.registration_id for i in intents if i.operation == "create"]
-    found = crm.find(object_name, mapping.key, keys, mapping.reads())
-    ids = [i.record_id for i in intents if i.record_id]
-    read = crm.read(object_name, ids, mapping.reads())
+    found = crm.find(object_name, known[0].key, keys, reads)
+    read = crm.read(object_name, [i.record_id for i in intents if i.record_id], reads)
     outcomes: dict[str, Outcome] = {}
     for intent in intents:
-        record: RemoteRecord | Gone | None = (
-            found.get(intent.registration_id)
-            if intent.operation == "create"
-            else read[str(intent.record_id)]
-        )
-        if isinstance(record, Gone):
-            outcomes[intent.id] = record
-        elif record is None:
-            outcomes[intent.id] = Stale("")  # it never happened: plan again
-        elif intent.operation == "create":
-            outcomes[intent.id] = Written(record.record_id, None, record.modified_at)
+        mapping = mappings[intent.registration_id]
+        if intent.operation == "create":
+            made = found.get(intent.registration_id)
+            # Not there: it never happened, and the create is planned again.
+            outcomes[intent.id] = Written(made.record_id) if made else Stale("")
         else:
-            wrote = to_store(mapping, intent.payload).fields
-            holds = to_store(mapping, record.fields).fields
-            there = all(same(holds.get(name), value) for name, value in wrote.items())
-            outcomes[intent.id] = Written(record.record_id) if there else Stale(record.record_id)
+            outcomes[intent.id] = _looked_up(mapping, intent, read[str(intent.record_id)])
     return outcomes
+
+
+def _looked_up(
+    mapping: ObjectMapping | None, intent: IntentRow, record: RemoteRecord | Gone
+) -> Outcome:
+    """Whether a lost update took effect; if anything differs it is planned again from the old base."""
+    if isinstance(record, Gone):
+        return record
+    if mapping is None:
+        return Stale(record.record_id)
+    wrote = to_store(mapping, intent.payload).fields
+    holds = to_store(mapping, record.fields).fields
+    there = all(same(holds.get(name), value) for name, value in wrote.items())
+    return Written(record.record_id, record.version) if there else Stale(record.record_id)
+
+
+def end_observing(runtime: Runtime, connection: ConnectionName) -> None:
+    """Let rows that waited for mode `push` go on."""
+    with runtime.database.read() as session:
+        waiting = session.scalars(
+            select(OutboxRow.registration_id)
+            .where(OutboxRow.connection == connection, OutboxRow.reason == OBSERVED)
+            .limit(1)
+        ).first()
+    if waiting is None:
+        return
+    with runtime.database.begin() as unit:
+        unit.session.execute(
+            update(OutboxRow)
+            .where(OutboxRow.connection == connection, OutboxRow.reason == OBSERVED)
+            .values(state="open", reason="", due_at=unit.now)
+        )
 
 
 def observe(runtime: Runtime, connection: ConnectionName, planned: Sequence[Planned]) -> None:
@@ -307,7 +334,7 @@ def observe(runtime: Runtime, connection: ConnectionName, planned: Sequence[Plan
                     OutboxRow.registration_id == p.job.registration.id,
                     OutboxRow.connection == connection,
                 )
-                .values(state="waiting", reason="mode observe: nothing is written")
+                .values(state="waiting", reason=OBSERVED)
             )
 
 

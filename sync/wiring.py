@@ -63,9 +63,7 @@ def build(
         ConfigurationError: A file cannot be read at all, or no program can be loaded.
     """
     settings.home.mkdir(parents=True, exist_ok=True)
-    connections = load_connections(
-        settings.config_dir, settings.variables, settings.environment
-    )
+    connections = load_connections(settings.config_dir, settings.variables, settings.environment)
     programs = load_programs(settings.config_dir, connections.names)
     mappings, problems = _mappings(settings.config_dir, connections, programs)
     usable = {n: c for n, c in connections.usable.items() if n in mappings and n not in problems}

@@ -12,7 +12,7 @@ from datetime import date, timedelta
 
 from sqlalchemy import select
 
-from registration_core.errors import AlreadyProtected
+from registration_core.errors import AlreadyProtected, DomainRefusal
 from registration_core.matching import customer_keys
 from registration_core.model import ClaimState, ProtectionState, Registration
 from registration_core.program import Exclusivity, Program
@@ -82,7 +82,7 @@ def extend(unit: UnitOfWork, registration: Registration, days: int) -> Registrat
     """Move the end of a standing protection; the caller saves it."""
     hold_lock(unit)
     if registration.protection_ends_on is None or not registration.protection_state.standing:
-        raise AlreadyProtected(
+        raise DomainRefusal(
             f"{registration.number} has no standing protection to extend.",
             hint=f"Type: dealreg registration show {registration.number}",
         )
