@@ -9,6 +9,9 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+import requests
+from simple_salesforce import Salesforce
+from simple_salesforce.exceptions import SalesforceGeneralError
 
 from connectors.errors import CallRejected, FeedExpired, RateLimited
 from connectors.port import (
@@ -458,3 +461,37 @@ def test_the_spent_quota_stops_calls_for_minutes(
         org.calls_max = allowed
 
     assert caught.value.retry_after_seconds >= 300
+
+
+def test_simple_salesforce_by_itself_pages_through_the_stand_in(
+    settings: ConnectionSettings, org: SalesforceOrg
+) -> None:
+    session = requests.Session()
+    session.verify, session.trust_env = settings.ca_file, False
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": settings.credentials["client_id"],
+        "client_secret": settings.credentials["client_secret"],
+    }
+    answer = session.post(f"{settings.base_url}/services/oauth2/token", data=form, timeout=5).json()
+    with session:
+        salesforce = Salesforce(
+            session_id=answer["access_token"],
+            instance_url=answer["instance_url"],
+            version="67.0",
+            session=session,
+        )
+        for number in range(210):
+            org.add("Account", {"Name": f"Page filler {number}"}, REP)
+        small = {"Sforce-Query-Options": "batchSize=200"}
+        soql = "SELECT Id, Name FROM Account WHERE Name LIKE 'Page filler%' ORDER BY Name"
+
+        rows = salesforce.query_all(soql, headers=small)["records"]
+
+        assert len({row["Id"] for row in rows}) == 210
+        described = salesforce.restful("sobjects/Account/describe")
+        assert described is not None
+        assert described["keyPrefix"] == "001"
+        assert salesforce.limits()["DailyApiRequests"]["Remaining"] > 0
+        with pytest.raises(SalesforceGeneralError, match="NOT_IMPLEMENTED"):
+            salesforce.restful("sobjects/Account", method="POST", json={"Name": "x"})

@@ -11,7 +11,7 @@ import pytest
 import requests
 import responses
 
-from connectors.errors import AuthenticationFailed, CrmUnavailable, RateLimited
+from connectors.errors import AuthenticationFailed, CallRejected, CrmUnavailable, RateLimited
 from connectors.port import ConnectionSettings
 from connectors.salesforce.transport import READ_ATTEMPTS, Transport
 from registration_core.contracts import ConnectionName
@@ -269,7 +269,7 @@ def test_a_redirect_is_not_followed_with_our_token(
     _token(salesforce)
     salesforce.get(f"{DATA}/limits", status=302, headers={"Location": "https://elsewhere.example/"})
 
-    with pytest.raises(Exception, match="My Domain"):
+    with pytest.raises(CallRejected, match="My Domain"):
         transport.read("limits", operation="limits")
 
     assert all("elsewhere" not in str(call.request.url) for call in salesforce.calls)
@@ -300,3 +300,29 @@ def test_every_request_has_a_time_out_and_trusts_only_the_given_authority(
         sent = call.request.req_kwargs  # type: ignore[attr-defined]
         assert sent["timeout"] == (2, 3)
         assert sent["verify"] == "/ours.pem"
+
+
+def test_a_query_is_read_until_it_is_done_whatever_the_size_of_its_pages(
+    salesforce: responses.RequestsMock, transport: Transport
+) -> None:
+    _token(salesforce)
+    more = "/services/data/v67.0/query/01g000000000001AAA-2000"
+    first = {"totalSize": 2, "done": False, "nextRecordsUrl": more, "records": [{"Id": "a"}]}
+    last = {"totalSize": 2, "done": True, "records": [{"Id": "b"}]}
+    salesforce.get(f"{DATA}/query", json=first, headers=DATE)
+    salesforce.get(f"{BASE}{more}", json=last, headers=DATE)
+
+    pages = list(transport.query("SELECT Id FROM Account", operation="test"))
+
+    assert [row["Id"] for page in pages for row in page.data["records"]] == ["a", "b"]
+
+
+def test_a_next_page_on_another_path_is_refused(
+    salesforce: responses.RequestsMock, transport: Transport
+) -> None:
+    _token(salesforce)
+    page = {"done": False, "nextRecordsUrl": "https://elsewhere.example/query/x", "records": []}
+    salesforce.get(f"{DATA}/query", json=page, headers=DATE)
+
+    with pytest.raises(CallRejected, match="nextRecordsUrl"):
+        list(transport.query("SELECT Id FROM Account", operation="test"))
