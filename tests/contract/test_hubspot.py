@@ -14,7 +14,6 @@ from connectors.port import (
     Absence,
     AlreadyExists,
     ChangePage,
-    CreateItem,
     Deferred,
     Gone,
     ObjectNeed,
@@ -23,15 +22,12 @@ from connectors.port import (
     UpdateItem,
     Written,
 )
-from registration_core.contracts import Condition, Value
+from registration_core.contracts import Condition
 from sandbox.faults import Fault, FaultKind
 from sandbox.hubspot.engine import HubSpotOrg
-from sandbox.records import Row
 from sandbox.serving import Running, StandIn
+from tests.contract.hubspot_portal import COMPANY, REP, company, company_of, created, item
 from tests.contract.peers import Peer, Timepiece, settings_of
-
-COMPANY = "associations.companies"
-REP = "Sales Rep East"
 
 
 @pytest.fixture
@@ -64,36 +60,6 @@ def hubspot(
 @pytest.fixture
 def new_key(remote: Callable[[str], Peer]) -> Callable[[], str]:
     return remote("hubspot").new_key
-
-
-def item(key: str, **fields: Value) -> CreateItem:
-    """Word a deal to create."""
-    named: dict[str, Value] = {
-        "dealname": f"Deal {key}",
-        "pipeline": "default",
-        "dealstage": "appointmentscheduled",
-        "dealreg_id": key,
-    }
-    return CreateItem(key, named | fields)
-
-
-def created(hubspot: HubSpotConnector, key: str, **fields: Value) -> str:
-    """Create a deal and return its id."""
-    (outcome,) = hubspot.create("deals", "dealreg_id", [item(key, **fields)])
-    assert isinstance(outcome, Written)
-    return outcome.record_id
-
-
-def company(org: HubSpotOrg, name: str = "Acme") -> Row:
-    """Add a company as a sales rep."""
-    return org.add("companies", {"name": name}, REP)
-
-
-def company_of(hubspot: HubSpotConnector, deal_id: str) -> Value:
-    """Read a deal's primary company."""
-    found = hubspot.read("deals", [deal_id], [COMPANY])[deal_id]
-    assert isinstance(found, RemoteRecord)
-    return found.fields[COMPANY]
 
 
 def test_a_deals_company_is_set_moved_and_cleared_like_a_field(
