@@ -61,7 +61,7 @@ class Checker:
 
     def _privileges(self, user_id: str) -> Mapping[str, str]:
         address = f"systemusers({user_id})/Microsoft.Dynamics.CRM.RetrieveUserPrivileges()"
-        rows = self._transport.get(address, "read privileges").json()["RolePrivileges"]
+        rows = self._transport.get_json(address, "read privileges")["RolePrivileges"]
         return {row["PrivilegeId"].lower(): row["Depth"] for row in rows}
 
     def _object(self, need: ObjectNeed, held: Mapping[str, str]) -> Iterator[CheckItem]:

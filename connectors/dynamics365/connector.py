@@ -82,7 +82,7 @@ class DynamicsConnector:
         """Ask `WhoAmI` once."""
         with self._identity_lock:
             if self._identity is None:
-                body = self._transport.get("WhoAmI", "identity").json()
+                body = self._transport.get_json("WhoAmI", "identity")
                 self._identity = OrgIdentity(
                     org_id=str(body["OrganizationId"]).lower(), user_id=str(body["UserId"]).lower()
                 )

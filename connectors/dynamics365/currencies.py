@@ -42,6 +42,6 @@ class Currencies:
             return self._known
 
     def _read(self) -> CurrencyTable:
-        rows = self._transport.get(_QUERY, "read currencies").json()["value"]
+        rows = self._transport.get_json(_QUERY, "read currencies")["value"]
         codes = {row["transactioncurrencyid"].lower(): row["isocurrencycode"] for row in rows}
         return CurrencyTable(codes, {code: record_id for record_id, code in codes.items()})

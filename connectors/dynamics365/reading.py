@@ -120,7 +120,7 @@ class Reader:
         found: list[Mapping[str, Any]] = []
         as_of: datetime | None = None
         for reply in self._pages(address, size, operation):
-            found += self._json(reply, operation)["value"]
+            found += self._transport.decoded(reply, operation)["value"]
             as_of = as_of or reply.as_of(self._clock())
             if limit is not None and len(found) > limit:
                 break
@@ -134,7 +134,7 @@ class Reader:
             seen.add(address)
             reply = self._transport.get(address, operation, headers)
             yield reply
-            address = str(self._json(reply, operation).get("@odata.nextLink") or "")
+            address = str(self._transport.decoded(reply, operation).get("@odata.nextLink") or "")
             # A page number that advances over a cookie that does not would never end.
             if address in seen:
                 raise CrmUnavailable(
@@ -149,19 +149,9 @@ class Reader:
             table, select=table.primary_id, filter=filter_text, orderby=table.primary_id
         )
         return sum(
-            len(self._json(reply, "count")["value"])
+            len(self._transport.decoded(reply, "count")["value"])
             for reply in self._pages(address, PAGE_MAX, "count")
         )
-
-    def _json(self, reply: Reply, operation: str) -> Any:
-        try:
-            return reply.json()
-        except ValueError as error:
-            raise CrmUnavailable(
-                f"Dynamics 365 gave an unreadable answer to {operation}.",
-                connection=self._connection,
-                operation=operation,
-            ) from error
 
     # Records -----------------------------------------------------------------------------------
 
@@ -231,7 +221,7 @@ class Reader:
             if cursor is None:
                 raise
             raise self._expired(error.message) from error
-        body = self._json(reply, "changes")
+        body = self._transport.decoded(reply, "changes")
         deleted = [row for row in body["value"] if "reason" in row and table.primary_id not in row]
         rows = [row for row in body["value"] if table.primary_id in row]
         records = self.records(table, rows, fields)

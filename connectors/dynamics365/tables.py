@@ -187,10 +187,8 @@ class Tables:
     def _set_names(self, relations: Iterable[Mapping[str, Any]]) -> Mapping[str, str]:
         missing = {r["ReferencedEntity"] for r in relations} - self._sets.keys()
         if missing:
-            reply = self._transport.get(
-                "EntityDefinitions?$select=LogicalName,EntitySetName", _OPERATION
-            )
-            rows = reply.json()["value"]
+            address = "EntityDefinitions?$select=LogicalName,EntitySetName"
+            rows = self._transport.get_json(address, _OPERATION)["value"]
             self._sets = {row["LogicalName"]: row["EntitySetName"] for row in rows}
         return self._sets
 

@@ -128,6 +128,21 @@ class Transport:
         """Read `address` (below the API root, or a link the environment gave); retried shortly."""
         return self._retried(_Request("GET", self._url(address, operation), operation, headers))
 
+    def get_json(self, address: str, operation: str) -> Any:
+        """Read `address` and return its JSON."""
+        return self.decoded(self.get(address, operation), operation)
+
+    def decoded(self, reply: Reply, operation: str) -> Any:
+        """Return the JSON of an answer; a gateway's page in its place is an outage."""
+        try:
+            return reply.json()
+        except ValueError as error:
+            raise CrmUnavailable(
+                f"Dynamics 365 gave an unreadable answer to {operation}.",
+                connection=self._name,
+                operation=operation,
+            ) from error
+
     def read_batch(self, body: bytes, operation: str, headers: Mapping[str, str]) -> Reply:
         """Send a batch that only reads; retried like any read."""
         url = self._url("$batch", operation)

@@ -178,8 +178,12 @@ class DynamicsOrg:
         self._check_status(table, state, status)
         ended = str(close.get("actualend") or self.clock().isoformat())[:10]
         fields: dict[str, Json] = {"actualclosedate": ended}
-        if close.get("actualrevenue") is not None:
-            fields["actualvalue"] = close["actualrevenue"]
+        revenue = close.get("actualrevenue")
+        if revenue is None and state == _WON:
+            # Table reference of opportunity: actual revenue defaults to the estimated one when won.
+            revenue = row.fields.get("actualvalue", row.fields.get("estimatedvalue"))
+        if revenue is not None:
+            fields["actualvalue"] = revenue
         fields = {**checked(table, fields), "statecode": state, "statuscode": status}
         activity = {"opportunityid": row.id, "subject": close.get("subject") or "Closed"}
         with self.store.transaction():

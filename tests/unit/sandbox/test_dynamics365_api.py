@@ -147,6 +147,14 @@ def test_winning_closes_with_revenue_and_day_and_only_once(env: Environment) -> 
     assert code(env.call("POST", "LoseOpportunity", payload)) == (400, "0x80040515")
 
 
+@pytest.mark.parametrize(("state", "revenue"), [(1, 250.0), (2, None)])
+def test_a_deal_won_without_a_revenue_takes_the_estimated_one(
+    env: Environment, state: int, revenue: float | None
+) -> None:
+    env.deal(estimatedvalue=250, statecode=state)
+    assert env.org.store.rows("opportunity")[0].fields.get("actualvalue") == revenue
+
+
 def test_a_status_of_another_state_does_not_close(env: Environment) -> None:
     close = {"opportunityid@odata.bind": f"/opportunities({env.deal()})"}
     payload = {"Status": 4, "OpportunityClose": close}
