@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.frame import Exit, Frame, Noun, pass_frame
+from registration_core.errors import DealregError
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -65,6 +66,16 @@ def upgrade_store(settings: Settings) -> tuple[str | None, str | None]:
     before = _current(settings)
     command.upgrade(_alembic(settings), "head")
     return before, _current(settings)
+
+
+def require_current(settings: Settings) -> None:
+    """Refuse to run on tables of another version."""
+    now, wanted = _current(settings), _head(settings)
+    if now != wanted:
+        raise DealregError(
+            f"The store is at {now or 'nothing'}, this program wants {wanted}.",
+            hint="Type: dealreg db upgrade",
+        )
 
 
 def _make_folder(settings: Settings) -> None:

@@ -62,6 +62,11 @@ class Frame:
 
         return load_settings(self.environ)
 
+    def reload_settings(self) -> Settings:
+        """Read the settings again, after something wrote the env file."""
+        self.__dict__.pop("settings", None)
+        return self.settings
+
     @cached_property
     def actor(self) -> Actor:
         """Who acts: the operating-system user, or whom `--actor` names; never verified."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -19,6 +20,8 @@ def main() -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    if options.until_stdin_closes:
+        threading.Thread(target=_stop_at_end_of_input, args=(stop,), daemon=True).start()
     try:
         running = start(
             options.state, base_port=options.base_port, webhook_base=options.webhook_base
@@ -50,10 +53,21 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--env-file", type=Path, metavar="FILE", help="write the settings, secrets included"
     )
+    parser.add_argument(
+        "--until-stdin-closes",
+        action="store_true",
+        help="also stop at the end of standard input, as when a parent process is killed",
+    )
     options = parser.parse_args()
     if not 0 <= options.base_port <= 65532:
         parser.error("--base-port must be 0, or leave room for four ports below 65536")
     return options
+
+
+def _stop_at_end_of_input(stop: threading.Event) -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    stop.set()
 
 
 def _write_environment(file: Path, running: Running) -> None:
