@@ -74,7 +74,8 @@ def apply(
     Idempotent: changes that already hold change nothing.
     """
     current, refused, taken = registration, dict[FieldGroup, str](), dict[str, str]()
-    for group, fields in changes.items():
+    # The stage last: closing freezes the amount that came with it.
+    for group, fields in sorted(changes.items(), key=lambda change: change[0] is FieldGroup.STAGE):
         try:
             changed = _take(unit, current, connection, group, fields, program)
         except DomainRefusal as refusal:

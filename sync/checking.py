@@ -267,7 +267,7 @@ def _open_opportunities(
 
 def _rivals(session: Session, registration: Registration, keys: frozenset[MatchKey]) -> list[Rival]:
     """Return other registrations that may be about the same customer."""
-    owners = set(repository.customers_with(session, keys).values()) | {registration.customer_id}
+    owners = set(repository.customers_with(session, keys)) | {registration.customer_id}
     others = repository.registrations(
         session, RegistrationRow.customer_id.in_(owners), RegistrationRow.id != registration.id
     )

@@ -216,7 +216,7 @@ def recheck_protected(unit: UnitOfWork, accounts: Sequence[Account]) -> int:
     keys: set[MatchKey] = set()
     for account in accounts:
         keys |= account_keys(account)
-    owners = set(repository.customers_with(unit.session, keys).values())
+    owners = set(repository.customers_with(unit.session, keys))
     standing = [state.value for state in ProtectionState if state.standing]
     found = repository.registrations(
         unit.session,
