@@ -67,6 +67,8 @@ class Settings:
     web_host: str
     #: 0 takes any free port.
     web_port: int
+    #: Where the CRMs reach the HTTP door, without a slash at the end; empty where they call it directly.
+    public_url: str
     log_format: LogFormat
     log_level: LogLevel
     #: Seconds between two scheduled polls of one connection.
@@ -100,6 +102,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         environment=reader.read("DEALREG_ENVIRONMENT", "sandbox", _word(Environment)),
         web_host=reader.read("DEALREG_WEB_HOST", "127.0.0.1", str),
         web_port=reader.read("DEALREG_WEB_PORT", "8700", _whole(0, 65_535)),
+        public_url=reader.read("DEALREG_PUBLIC_URL", "", _public_url),
         log_format=reader.read("DEALREG_LOG_FORMAT", "text", _word(LogFormat)),
         log_level=reader.read("DEALREG_LOG_LEVEL", "info", _word(LogLevel)),
         poll_seconds=reader.read("DEALREG_POLL_SECONDS", "30", _whole(1, 86_400)),
@@ -185,6 +188,23 @@ def _redis_url(text: str) -> str | None:
     if urlsplit(text).scheme not in ("redis", "rediss", "unix"):
         raise _Wrong("it is not a Redis URL", "use redis://HOST:PORT/0, rediss:// or unix://")
     return text
+
+
+def _public_url(text: str) -> str:
+    if not text:
+        return ""
+    wrong = _Wrong(
+        "it is not an address that a CRM could call",
+        "use https://HOST or https://HOST/PATH, as it stands before /webhooks in the CRM",
+    )
+    try:
+        url = urlsplit(text)
+        host = url.port != 0 and url.hostname
+    except ValueError as error:
+        raise wrong from error
+    if url.scheme not in ("http", "https") or not host or url.query or url.fragment or "@" in text:
+        raise wrong
+    return text.rstrip("/")
 
 
 def _env_file(environ: Mapping[str, str], home: Path, problems: list[Problem]) -> dict[str, str]:

@@ -36,6 +36,7 @@ def test_an_empty_environment_gives_the_embedded_sandbox_set_up(
         environment=Environment.SANDBOX,
         web_host="127.0.0.1",
         web_port=8700,
+        public_url="",
         log_format=LogFormat.TEXT,
         log_level=LogLevel.INFO,
         poll_seconds=30,
@@ -54,6 +55,7 @@ def test_every_setting_can_be_set(tmp_path: Path) -> None:
             "DEALREG_ENVIRONMENT": "Production",
             "DEALREG_WEB_HOST": "0.0.0.0",  # noqa: S104
             "DEALREG_WEB_PORT": "0",
+            "DEALREG_PUBLIC_URL": "https://deals.acme.example/dealreg/",
             "DEALREG_LOG_FORMAT": "json",
             "DEALREG_LOG_LEVEL": "WARNING",
             "DEALREG_POLL_SECONDS": " 5 ",
@@ -66,8 +68,30 @@ def test_every_setting_can_be_set(tmp_path: Path) -> None:
     assert settings.config_dir == tmp_path
     assert settings.environment is Environment.PRODUCTION
     assert (settings.web_host, settings.web_port) == ("0.0.0.0", 0)  # noqa: S104
+    assert settings.public_url == "https://deals.acme.example/dealreg"
     assert (settings.log_format, settings.log_level) == (LogFormat.JSON, LogLevel.WARNING)
     assert (settings.poll_seconds, settings.worker_threads) == (5, 16)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "deals.acme.example",
+        "ftp://deals.acme.example",
+        "https://",
+        "https://[half",
+        "https://deals.acme.example:port",
+        "https://me:hunter2@deals.acme.example",
+        "https://deals.acme.example/?a=b",
+        "https://deals.acme.example/#top",
+    ],
+)
+def test_a_public_address_that_no_crm_could_call_is_refused(tmp_path: Path, value: str) -> None:
+    (problem,) = _problems({"DEALREG_HOME": str(tmp_path), "DEALREG_PUBLIC_URL": value})
+    assert problem == (
+        "DEALREG_PUBLIC_URL: it is not an address that a CRM could call (use https://HOST or "
+        "https://HOST/PATH, as it stands before /webhooks in the CRM)"
+    )
 
 
 @pytest.mark.parametrize(
