@@ -199,7 +199,7 @@ def _public_url(text: str) -> str:
     )
     try:
         url = urlsplit(text)
-        host = url.port != 0 and url.hostname
+        host, _ = url.hostname, url.port  # reading the port checks it
     except ValueError as error:
         raise wrong from error
     if url.scheme not in ("http", "https") or not host or url.query or url.fragment or "@" in text:
