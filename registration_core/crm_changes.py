@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -21,7 +21,21 @@ from registration_core.model import DisputeState, ProtectionState, Registration,
 from registration_core.program import Program, Role
 from registration_core.store import attribution, audit, protection, repository, work
 from registration_core.store.database import UnitOfWork
+from registration_core.store.types import is_exact
+from registration_core.submission import AMOUNT_BELOW
 from registration_core.use_cases import subject_of
+
+#: What a CRM may change, the type, and the longest text that is kept, in characters.
+_HELD: Mapping[str, tuple[type, int]] = {
+    "deal_name": (str, 255),
+    "amount": (Decimal, 0),
+    "currency": (str, 3),
+    "expected_close_on": (date, 0),
+    "actual_close_on": (date, 0),
+    "won_amount": (Decimal, 0),
+    "loss_reason": (str, 255),
+}
+_MAY_BE_EMPTY = frozenset({"actual_close_on", "won_amount", "loss_reason"})
 
 
 @dataclass(frozen=True)
@@ -69,9 +83,11 @@ def apply(
     changes: Mapping[FieldGroup, Fields],
     program: Program,
 ) -> Applied:
-    """Take the changes of each group from a CRM; the registration must be locked by the caller.
+    """Take the changes of each group from a CRM.
 
-    Idempotent: changes that already hold change nothing.
+    The caller has locked the registration, and before that, where the stage is among the
+    changes, the store (`protection.hold_lock`): closing and reopening move claims. Idempotent:
+    changes that already hold change nothing.
     """
     current, refused, taken = registration, dict[FieldGroup, str](), dict[str, str]()
     # The stage last: closing freezes the amount that came with it.
@@ -126,11 +142,18 @@ def _take(
 
 def _checked(fields: Fields) -> dict[str, Any]:
     """Refuse values that a registration cannot hold."""
-    wanted = {"deal_name": str, "amount": Decimal, "currency": str, "expected_close_on": date}
     for name, value in fields.items():
-        if name not in wanted:
+        if name not in _HELD:
             raise InvalidInput(f"{name} is not changed by a CRM.", field=name)
-        if not isinstance(value, wanted[name]):
+        if value is None and name in _MAY_BE_EMPTY:
+            continue
+        kind, length_max = _HELD[name]
+        fits = isinstance(value, kind) and not isinstance(value, datetime)
+        if isinstance(value, str):
+            fits = fits and 0 < len(value) <= length_max and "\x00" not in value
+        elif isinstance(value, Decimal):
+            fits = fits and is_exact(value) and abs(value) < AMOUNT_BELOW
+        if not fits:
             raise InvalidInput(f"{name} cannot be {value!r}.", field=name)
     return dict(fields)
 
@@ -149,18 +172,21 @@ def _stage(
     fields: Fields,
     program: Program,
 ) -> Registration:
-    rest: dict[str, Any] = {name: value for name, value in fields.items() if name != "sales_stage"}
-    after = replace(before, **rest)
-    stage = SalesStage(str(fields.get("sales_stage", before.sales_stage)))
+    named = fields.get("sales_stage", before.sales_stage.value)
+    if not isinstance(named, str) or named not in list(SalesStage):
+        raise InvalidInput(f"sales_stage cannot be {named!r}.", field="sales_stage")
+    stage = SalesStage(named)
+    rest = _checked({name: value for name, value in fields.items() if name != "sales_stage"})
     if stage is before.sales_stage:
-        return after
-    after = replace(after, sales_stage=stage)
+        return replace(before, **rest)
+    close: dict[str, Any] = {"actual_close_on": None, "won_amount": None, "loss_reason": None}
+    after = replace(before, **{**close, **rest}, sales_stage=stage)
     if before.roles.get(connection) is Role.HOME and after.converted_at is None:
         after = replace(after, converted_at=unit.now)
     if before.sales_stage.closed and before.state is not RegistrationState.APPROVED:
-        after = _reopen(unit, after, program)
+        after = _reopen(unit, after, program, takes_claim=not stage.closed)
     if not stage.closed:
-        return replace(after, actual_close_on=None, won_amount=None, loss_reason=None)
+        return replace(after, **close)
     move = Move.WIN if stage is SalesStage.WON else Move.LOSE
     after = replace(
         after,
@@ -175,12 +201,15 @@ def _stage(
     return protection.release(unit, after, ProtectionState.RELEASED)
 
 
-def _reopen(unit: UnitOfWork, closed: Registration, program: Program) -> Registration:
+def _reopen(
+    unit: UnitOfWork, closed: Registration, program: Program, *, takes_claim: bool
+) -> Registration:
+    """Open a closed deal again; one that goes from won to lost or back takes no claim."""
     state = advance(closed.state, Move.REOPEN, closed.number)
-    attribution.reverse(unit, closed.id)
-    reopened = replace(closed, state=state, actual_close_on=None, won_amount=None, loss_reason=None)
+    reopened = replace(closed, state=state)
     try:
-        return protection.claim(unit, reopened, program, starts_on=unit.now.date())
+        if takes_claim:
+            reopened = protection.claim(unit, reopened, program, starts_on=unit.now.date())
     except AlreadyProtected as refusal:
         audit.record(
             unit,
@@ -188,4 +217,6 @@ def _reopen(unit: UnitOfWork, closed: Registration, program: Program) -> Registr
             "open dispute",
             {"because": f"reopened, but {refusal.message}"},
         )
-        return replace(reopened, dispute_state=DisputeState.OPEN)
+        reopened = replace(reopened, dispute_state=DisputeState.OPEN)
+    attribution.reverse(unit, closed.id)
+    return reopened

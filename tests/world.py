@@ -139,7 +139,11 @@ ACCOUNT = ObjectSchema(
     },
 )
 _MARKS = {ListKind.DIRECT: "Direct", ListKind.HOUSE: "House", ListKind.DO_NOT_CALL: "NoCall"}
-_CANARIES = {ListKind.DIRECT: "DE900001", ListKind.HOUSE: "DE900002", ListKind.DO_NOT_CALL: "DE900003"}
+_CANARIES = {
+    ListKind.DIRECT: "DE900001",
+    ListKind.HOUSE: "DE900002",
+    ListKind.DO_NOT_CALL: "DE900003",
+}
 
 
 def authority(wins: Mapping[FieldGroup, str]) -> dict[FieldGroup, dict[Phase, Authority]]:
@@ -150,7 +154,9 @@ def authority(wins: Mapping[FieldGroup, str]) -> dict[FieldGroup, dict[Phase, Au
         shared = Authority(frozenset({"store", "home", "mirrors"}), wins.get(group, "home"))
         table[group] = {Phase.REGISTERED: store, Phase.CONVERTED: shared}
     table[FieldGroup.OWNER] = dict.fromkeys(Phase, Authority(frozenset({"home"}), "home"))
-    table[FieldGroup.ACCOUNT] = dict.fromkeys(Phase, Authority(frozenset({"store", "home"}), "home"))
+    table[FieldGroup.ACCOUNT] = dict.fromkeys(
+        Phase, Authority(frozenset({"store", "home"}), "home")
+    )
     return table
 
 
@@ -200,7 +206,7 @@ class World:
         """Let time pass."""
         self.now += timedelta(seconds=seconds)
 
-    def submit(self, tax_id: str = "DE100", token: str = "t", **more: object) -> Registration:  # noqa: S107
+    def submit(self, tax_id: str = "DE100", token: str = "t", **more: object) -> Registration:
         """Submit a registration by partner ACME for the customer with this tax id."""
         submission = Submission(
             partner_code="ACME",
@@ -220,7 +226,7 @@ class World:
             )
         return made
 
-    def approved(self, tax_id: str = "DE100", token: str = "t", **more: object) -> Registration:  # noqa: S107
+    def approved(self, tax_id: str = "DE100", token: str = "t", **more: object) -> Registration:
         """Submit a registration and let the rule approve it; nothing is pushed yet."""
         made = self.submit(tax_id, token, **more)
         checking.drain(self.runtime)
@@ -286,7 +292,7 @@ def build(
     def now() -> datetime:
         return world.now
 
-    database = Database(url, now, random.Random(seed))  # noqa: S311 - repeatable on purpose
+    database = Database(url, now, random.Random(seed))
     database.on_work = world.nudges.update
     able = {HOME: replace(ABLE, precondition=False), MIRROR: ABLE}
     metrics = CallMetrics(CollectorRegistry())
@@ -294,7 +300,10 @@ def build(
     for name, capabilities in able.items():
         org = MemoryOrg(now, [DEAL, ACCOUNT], org_id=f"org-{name}")
         for kind, tax_id in _CANARIES.items():
-            org.add("Account", {"Name": f"Canary {kind}", "Country": "DE", "Tax": tax_id, _MARKS[kind]: True})
+            org.add(
+                "Account",
+                {"Name": f"Canary {kind}", "Country": "DE", "Tax": tax_id, _MARKS[kind]: True},
+            )
         org.add("Account", {"Name": "Nordhafen Logistik GmbH", "Country": "DE", "Tax": "DE100"})
         world.orgs[name] = org
         world.doors[name] = MemoryConnector(name, org, capabilities=capabilities)

@@ -112,7 +112,7 @@ def test_a_stale_version_is_read_and_planned_again(world: World) -> None:
     made = world.approved()
     world.settle()
     world.update(made.number, deal_name="Renamed here")
-    raced = []
+    raced: list[str] = []
 
     def race(operation: str) -> None:
         if operation == "update" and not raced:
@@ -132,7 +132,7 @@ def test_a_value_overwritten_between_read_and_write_is_kept_as_a_conflict(world:
     made = world.approved()
     world.settle()
     world.update(made.number, deal_name="Ours")
-    raced = []
+    raced: list[str] = []
 
     def race(operation: str) -> None:
         if operation == "update" and not raced:

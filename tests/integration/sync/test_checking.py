@@ -1,0 +1,207 @@
+"""No approval without a complete and fresh check, and never two protections."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from connectors.memory import MemoryFault
+from registration_core.errors import CheckNotUsable, NotAllowed
+from registration_core.model import (
+    Actor,
+    ConflictCheck,
+    Customer,
+    DisputeState,
+    FindingKind,
+    RegistrationState,
+)
+from registration_core.program import ListKind
+from registration_core.store import repository
+from sync import checking, directory
+from tests.world import BEN, HOME, MIRROR, World
+
+
+def last_check(world: World, key: str) -> ConflictCheck:
+    with world.database.read() as session:
+        found = repository.last_check(session, key)
+    assert found is not None
+    return found
+
+
+def mark(world: World, **marks: bool) -> None:
+    """Mark the customer's account in the home CRM."""
+    org = world.orgs[HOME]
+    (record,) = [r for r in org.records("Account") if r.fields["Tax"] == "DE100"]
+    org.edit("Account", record.record_id, marks, "admin")
+
+
+def test_a_clean_small_deal_of_a_good_partner_is_approved_by_the_rule(world: World) -> None:
+    made = world.approved()
+
+    assert made.state is RegistrationState.APPROVED
+    check = last_check(world, made.id)
+    assert (check.incomplete, check.findings) == ((), ())
+    assert {r.connection for r in check.readings} == {HOME, MIRROR}
+    assert all(r.as_of is not None for r in check.readings)
+
+
+def test_a_larger_deal_goes_before_a_person(world: World) -> None:
+    assert world.approved(amount=Decimal(100_001)).state is RegistrationState.UNDER_REVIEW
+
+
+def test_a_currency_is_never_converted_to_fit_the_rule(world: World) -> None:
+    assert world.approved(currency="USD").state is RegistrationState.UNDER_REVIEW
+
+
+@pytest.mark.parametrize(
+    ("field", "kind", "owner"),
+    [
+        ("Direct", FindingKind.DIRECT_ACCOUNT, ""),
+        ("House", FindingKind.HOUSE_ACCOUNT, "house-desk"),
+        ("NoCall", FindingKind.DO_NOT_CALL, "compliance-desk"),
+    ],
+)
+def test_an_account_on_a_list_is_found_and_held_for_the_lists_owner(
+    world: World, field: str, kind: FindingKind, owner: str
+) -> None:
+    mark(world, **{field: True})
+
+    made = world.approved()
+
+    assert made.state is RegistrationState.UNDER_REVIEW
+    (finding,) = last_check(world, made.id).findings
+    assert (finding.kind, finding.decides, finding.connection) == (kind, owner, HOME)
+    if owner:
+        with pytest.raises(NotAllowed, match=f"held for {owner}"):
+            checking.approve(world.runtime, made.number, BEN)
+        made = checking.approve(world.runtime, made.number, Actor(owner, "desk"))
+    else:
+        made = checking.approve(world.runtime, made.number, BEN)
+    assert made.state is RegistrationState.APPROVED
+
+
+def test_the_submitter_cannot_approve(world: World) -> None:
+    made = world.approved(amount=Decimal(200_000))
+
+    with pytest.raises(NotAllowed, match="ann submitted"):
+        checking.approve(world.runtime, made.number, Actor("ann", "elsewhere"))
+
+
+def test_a_crm_that_is_away_makes_the_check_incomplete_until_it_is_back(world: World) -> None:
+    world.doors[MIRROR].fail(MemoryFault.UNAVAILABLE, times=None)
+
+    made = world.approved()
+
+    assert made.state is RegistrationState.SUBMITTED
+    (unread,) = last_check(world, made.id).incomplete
+    assert unread.connection == MIRROR
+    with pytest.raises(CheckNotUsable, match=MIRROR):
+        checking.approve(world.runtime, made.number, BEN)
+
+    world.doors[MIRROR].recover()
+    world.settle()
+    assert world.registration(made.id).state is RegistrationState.APPROVED
+
+
+def test_a_missing_canary_makes_the_check_incomplete(world: World) -> None:
+    org = world.orgs[HOME]
+    (canary,) = [r for r in org.records("Account") if r.fields["House"]]
+    org.edit("Account", canary.record_id, {"House": False}, "admin")
+
+    made = world.approved()
+
+    assert made.state is RegistrationState.SUBMITTED
+    (unread,) = last_check(world, made.id).incomplete
+    assert "canary of the house list" in unread.reason
+
+
+def test_a_shrunken_list_is_not_believed_until_a_person_accepts_it(world: World) -> None:
+    org = world.orgs[HOME]
+    houses = [
+        org.add("Account", {"Name": f"House {n}", "Country": "DE", "Tax": f"H{n}", "House": True})
+        for n in range(9)
+    ]
+    world.approved(token="first")
+    for record_id in houses[:3]:
+        org.edit("Account", record_id, {"House": False}, "admin")
+    other = Customer("Other GmbH", "DE", tax_id="DE555")
+
+    made = world.approved(token="second", customer=other)
+
+    (unread,) = last_check(world, made.id).incomplete
+    assert "house list has 7 accounts, it had 10" in unread.reason
+    assert directory.accept_list(world.runtime, HOME, ListKind.HOUSE) == 7
+    world.settle()
+    assert world.registration(made.id).state is RegistrationState.APPROVED
+
+
+def test_an_old_check_is_made_again_before_an_approval(world: World) -> None:
+    made = world.approved(amount=Decimal(200_000))
+    old = last_check(world, made.id)
+    world.pass_time(3600)
+
+    approved = checking.approve(world.runtime, made.number, BEN)
+
+    assert approved.state is RegistrationState.APPROVED
+    assert last_check(world, made.id).began_at > old.began_at
+
+
+def test_a_list_mark_set_between_check_and_approval_is_seen(world: World) -> None:
+    made = world.approved(amount=Decimal(200_000))
+    mark(world, House=True)
+    world.pass_time(3600)
+
+    with pytest.raises(NotAllowed, match="held for house-desk"):
+        checking.approve(world.runtime, made.number, BEN)
+
+
+def test_of_two_partners_only_the_first_receipt_is_protected(world: World) -> None:
+    first = world.submit(token="one")
+    second = world.submit(token="two", partner_code="BETA")
+
+    checking.drain(world.runtime)
+
+    states = [world.registration(key).state for key in (first.id, second.id)]
+    assert states == [RegistrationState.APPROVED, RegistrationState.UNDER_REVIEW]
+    (finding,) = last_check(world, second.id).findings
+    assert finding.kind is FindingKind.ACTIVE_REGISTRATION
+
+
+def test_a_direct_opportunity_on_a_protected_account_opens_a_dispute(world: World) -> None:
+    made = world.approved()
+    world.settle()
+    account = made.accounts[HOME]
+
+    world.orgs[HOME].add(
+        "Deal", {"Name": "Rep's own", "Stage": "Q1", "Account": account, "Closed": False}, "rep"
+    )
+    world.settle()
+
+    after = world.registration(made.id)
+    assert after.dispute_state is DisputeState.OPEN
+    assert after.state is RegistrationState.APPROVED
+
+
+def test_one_customer_named_two_ways_is_one_through_its_account(world: World) -> None:
+    org = world.orgs[HOME]
+    (record,) = [r for r in org.records("Account") if r.fields["Tax"] == "DE100"]
+    org.edit("Account", record.record_id, {"Website": "https://nordhafen.example"}, "admin")
+    world.approved(token="by-tax-id")
+    typed = Customer("Nordhafen Logistik", "DE", website="www.nordhafen.example")
+
+    second = world.approved(token="by-domain", partner_code="BETA", customer=typed)
+
+    assert second.state is RegistrationState.UNDER_REVIEW
+    kinds = {f.kind for f in last_check(world, second.id).findings}
+    assert FindingKind.ACTIVE_REGISTRATION in kinds
+
+
+def test_a_check_keeps_policy_and_matcher_versions(world: World) -> None:
+    made = world.approved()
+    check = last_check(world, made.id)
+    assert (check.policy_version, check.matcher_version) == ("1", "exact-keys-1")
+    changed = replace(world.runtime.program("default"), version="2")
+    world.runtime.programs["default"] = changed  # type: ignore[index]
+    assert checking.check_now(world.runtime, made.number).policy_version == "2"

@@ -1,0 +1,104 @@
+"""No CRM call inside a transaction, no call to another org, one drain per lane."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from connectors.memory import MemoryConnector, MemoryFault
+from connectors.memory_org import MemoryOrg
+from registration_core.contracts import ConnectionName
+from sync import clock, leases, push
+from sync.guard import CallMetrics, ConnectionPaused, GuardedConnector, OrgMismatch
+from tests.world import ACCOUNT, DEAL, HOME, MIRROR, World
+
+
+def test_a_crm_call_inside_a_transaction_is_a_programming_error(world: World) -> None:
+    with (
+        world.database.begin(),
+        pytest.raises(AssertionError, match="transaction is open during identity of alpha"),
+    ):
+        world.runtime.connector(HOME).describe("Deal")
+
+
+def test_another_org_than_the_pinned_one_is_refused_and_everything_else_runs(world: World) -> None:
+    world.approved()
+    world.push()
+    stranger = MemoryOrg(lambda: world.now, [DEAL, ACCOUNT], org_id="somebody-else")
+    door = GuardedConnector(
+        MemoryConnector(HOME, stranger), world.database, CallMetrics(CollectorRegistry())
+    )
+
+    with pytest.raises(OrgMismatch, match="pinned to the org org-alpha, but somebody-else"):
+        door.describe("Deal")
+
+    assert len(world.deals(MIRROR)) == 1
+
+
+def test_a_throttled_connection_rests_as_long_as_it_was_told_on_every_worker(world: World) -> None:
+    world.approved()
+    world.doors[HOME].fail(MemoryFault.RATE_LIMITED)
+
+    push.drain(world.runtime, HOME)
+
+    with pytest.raises(ConnectionPaused):
+        world.runtime.connector(HOME).describe("Deal")
+    world.settle()
+    assert len(world.deals(HOME)) == 1
+
+
+def test_a_held_lease_is_not_given_twice_and_runs_out_with_its_holder(world: World) -> None:
+    with leases.held(world.database, "push:x") as mine:
+        assert mine is not None
+        with leases.held(world.database, "push:x") as other:
+            assert other is None
+        world.pass_time(leases.LEASE.total_seconds() + 1)
+        with leases.held(world.database, "push:x") as taken:
+            assert taken is not None
+            assert taken.fence > mine.fence
+            with pytest.raises(leases.LeaseLost):
+                leases.require(world.database, mine)
+
+
+def test_a_schedule_slot_fires_once_however_many_clocks_tick(world: World) -> None:
+    fired: list[str] = []
+
+    def tick() -> None:
+        fired.extend(k for k in clock.tick(world.runtime, lambda kinds: None) if "poll" in k)
+
+    threads = [threading.Thread(target=tick) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(fired) == [f"poll:{HOME}", f"poll:{MIRROR}"]
+    world.now += timedelta(seconds=world.runtime.poll_seconds + 1)
+    tick()
+    assert len(fired) == 4
+
+
+def test_work_that_nobody_was_nudged_for_is_found_by_the_sweep(world: World) -> None:
+    world.approved()
+
+    assert {f"push:{HOME}", f"push:{MIRROR}"} <= clock.due_work(world.runtime)
+
+
+def test_a_lost_nudge_does_not_fail_the_commit(world: World) -> None:
+    from sync.wiring import careful
+
+    def broken(kinds: set[str]) -> None:
+        raise ConnectionError(f"no broker for {kinds}")
+
+    world.database.on_work = careful(broken)
+
+    made = world.submit()
+
+    assert world.registration(made.id).number == made.number
+
+
+def test_an_unknown_connection_has_nothing_to_drain(world: World) -> None:
+    assert push.drain(world.runtime, ConnectionName("nowhere")) == 0
