@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -32,7 +33,7 @@ def bind(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         raise DealregError(
-            f"Port {port} on {host} cannot be used ({error.strerror}).",
+            f"Port {port} on {host} cannot be used ({os.strerror(error.errno or 0)}).",
             hint="Stop what is using it, or set DEALREG_WEB_PORT to another.",
         ) from error
 

@@ -259,15 +259,15 @@ def withdraw(frame: Frame, number: str, version: int | None) -> None:
 @pass_frame
 def plan(frame: Frame, number: str, connection: str) -> None:
     """Tell what would be written to a CRM and taken from it now, without doing it."""
-    from sync import push
+    from cli.showing import plan_answer, show_plan
+    from sync.previewing import preview
 
     with frame.runtime() as runtime:
-        groups = push.preview(runtime, number, connection)
-    frame.out.table(
-        [{"group": group, "plan": what} for group, what in groups.items()],
-        {"group": "Field group", "plan": "What would happen"},
-        empty=f"{number} and {connection} agree: nothing would be written or taken.",
-    )
+        planned = preview(runtime, number, connection)
+    if frame.out.as_json:
+        frame.out.json(plan_answer(planned))
+    else:
+        show_plan(frame.out, planned)
 
 
 class _Progress:

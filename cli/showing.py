@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
@@ -13,6 +14,9 @@ from registration_core.model import ConflictCheck, Partner, Registration, Regist
 from registration_core.partner_view import PartnerView
 from registration_core.store import repository
 from registration_core.store.tables import RegistrationRow
+
+if TYPE_CHECKING:
+    from sync.jobs import Planned
 
 _WAITING = (
     RegistrationState.SUBMITTED,
@@ -149,3 +153,50 @@ def show_partner_view(out: Output, view: PartnerView) -> None:
         return
     facts = {name.replace("_", " "): value for name, value in asdict(view).items()}
     out.facts(facts, title=view.number)
+
+
+def plan_answer(planned: Planned) -> Mapping[str, object]:
+    """Return what a push would do, as scripts get it."""
+    job, plan = planned.job, planned.plan
+    return {
+        "number": job.registration.number,
+        "connection": job.connection,
+        "object": job.mapping.object,
+        "record_id": job.link.record_id if job.link else None,
+        "write": plan.write,
+        "before": plan.before,
+        "take": plan.takes,
+        "conflicts": {group: asdict(conflict) for group, conflict in plan.conflicts.items()},
+        "problems": [str(problem) for problem in plan.problems],
+        "takes_over": plan.converts,
+    }
+
+
+def show_plan(out: Output, planned: Planned) -> None:
+    """Print what a push would do."""
+    job, plan = planned.job, planned.plan
+    record = (
+        f"{job.mapping.object} {job.link.record_id}" if job.link else f"a new {job.mapping.object}"
+    )
+    if plan.is_empty:
+        out.say(f"{job.registration.number} and {record} in {job.connection} agree.")
+        return
+    out.show(
+        [{"field": n, "now": plan.before.get(n), "then": v} for n, v in plan.write.items()],
+        {"field": "Field", "now": "Now", "then": "Then"},
+        title=f"Would be written to {record} in {job.connection}:",
+    )
+    out.show(
+        [{"field": n, "then": v} for fields in plan.takes.values() for n, v in fields.items()],
+        {"field": "Field", "then": "Then"},
+        title=f"Would be taken from {job.connection}:",
+    )
+    out.show(
+        [asdict(conflict) | {"group": group} for group, conflict in plan.conflicts.items()],
+        {"group": "Fields", "store": "Ours", "remote": "Theirs", "settled": "For", "reason": "Why"},
+        title="Would be kept as a sync conflict:",
+    )
+    for problem in plan.problems:
+        out.say(f"Cannot be translated: {problem}")
+    if plan.converts:
+        out.say(f"{job.connection} takes the deal over.")
