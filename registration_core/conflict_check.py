@@ -217,6 +217,7 @@ def is_low_risk(
     rule = program.low_risk
     return (
         rule is not None
+        and registration.product_line in program.product_lines
         and not check.findings
         and not check.incomplete
         and registration.currency == rule.currency

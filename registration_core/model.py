@@ -47,7 +47,12 @@ class ProtectionState(StrEnum):
     @property
     def standing(self) -> bool:
         """Whether the claim keeps others out."""
-        return self in (ProtectionState.ACTIVE, ProtectionState.EXPIRING, ProtectionState.SUSPENDED)
+        return self in (
+            ProtectionState.ACTIVE,
+            ProtectionState.EXPIRING,
+            ProtectionState.SUSPENDED,
+            ProtectionState.CONTESTED,
+        )
 
 
 class DisputeState(StrEnum):

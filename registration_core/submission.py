@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import date, timedelta
+from dataclasses import dataclass, field, fields, replace
+from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
-from registration_core.contracts import Value
+from registration_core.contracts import FieldType, Value
 from registration_core.errors import InvalidInput
 from registration_core.model import Customer, Partner
-from registration_core.program import Program
+from registration_core.program import CustomField, Program
 
 #: Longest texts that are taken, in characters.
 NAME_MAX, DESCRIPTION_MAX, TOKEN_MAX = 120, 4000, 128
+#: Longest of the other texts; their columns hold no more.
+_LONGEST = {
+    "website": 255, "email_domain": 255, "city": 120, "tax_id": 64, "duns": 32,
+    "contact_name": 120, "contact_email": 254,
+}  # fmt: skip
 #: Latest expected close, from the day of the submit.
 CLOSE_AHEAD_MAX = timedelta(days=5 * 366)
 #: Amounts stay below this, in any currency.
 AMOUNT_BELOW = Decimal("1e12")
 
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+")
+#: Control characters and halves of surrogate pairs: no CRM takes them and PostgreSQL cannot.
+_NOT_TEXT = frozenset({"Cc", "Cs"})
+
+_TYPES: Mapping[FieldType, type] = {
+    FieldType.TEXT: str,
+    FieldType.NUMBER: Decimal,
+    FieldType.DATE: date,
+    FieldType.DATETIME: datetime,
+    FieldType.BOOLEAN: bool,
+    FieldType.PICKLIST: str,
+    FieldType.MULTI_PICKLIST: tuple,
+    FieldType.REFERENCE: str,
+}
 
 
 @dataclass(frozen=True)
@@ -47,6 +67,16 @@ def is_email(text: str) -> bool:
     return bool(_EMAIL.fullmatch(text))
 
 
+def in_nfc(submission: Submission) -> Submission:
+    """Return the submission with every text in NFC, the one form that is kept and compared."""
+    customer = {name: _nfc(text) for name, text in _texts(submission.customer)}
+    custom = {name: _nfc(value) for name, value in submission.custom.items()}
+    texts: dict[str, Any] = {name: _nfc(text) for name, text in _texts(submission)}
+    return replace(
+        submission, **texts, customer=replace(submission.customer, **customer), custom=custom
+    )
+
+
 def require_valid(submission: Submission, program: Program, partner: Partner, today: date) -> None:
     """Raise `InvalidInput` for the first thing that is wrong, with its field and a remedy."""
     if not partner.active:
@@ -59,30 +89,47 @@ def require_valid(submission: Submission, program: Program, partner: Partner, to
         raise InvalidInput(f"{name}: {what}.", field=name, hint=remedy)
 
 
+def wrong_deal(deal: Mapping[str, object], program: Program) -> Iterator[tuple[str, str, str]]:
+    """Yield what is wrong with these values of a deal, new or changed: field, what, remedy."""
+    wanted = {
+        "deal_name": str, "description": str, "currency": str, "amount": Decimal,
+        "expected_close_on": date,
+    }  # fmt: skip
+    for name, value in deal.items():
+        if not isinstance(value, wanted[name]) or isinstance(value, datetime):
+            yield name, f"{value!r} is not a {wanted[name].__name__}", "Correct it."
+        elif isinstance(value, str):
+            yield from _wrong_text(name, value)
+        if name == "deal_name" and not 0 < len(str(value).strip()) <= NAME_MAX:
+            yield "deal_name", f"a deal name has 1 to {NAME_MAX} characters", "Name the deal."
+        elif name == "description" and len(str(value)) > DESCRIPTION_MAX:
+            yield "description", f"longer than {DESCRIPTION_MAX} characters", "Shorten it."
+        elif name == "currency" and value not in program.currencies:
+            known = ", ".join(sorted(program.currencies))
+            yield "currency", f"{value!r} is not taken by {program.name}", f"One of: {known}."
+        elif name == "amount" and isinstance(value, Decimal):
+            yield from _wrong_amount(value, program)
+
+
 def _wrong(s: Submission, program: Program, today: date) -> Iterator[tuple[str, str, str]]:
     """Yield everything that is wrong: field, what, remedy."""
     yield from _wrong_customer(s.customer)
-    if not 0 < len(s.deal_name.strip()) <= NAME_MAX:
-        yield "deal_name", f"a deal name has 1 to {NAME_MAX} characters", "Name the deal."
     if s.product_line not in program.product_lines:
         known = ", ".join(program.product_lines)
         yield "product_line", f"there is no product line {s.product_line!r}", f"One of: {known}."
-    if s.currency not in program.currencies:
-        known = ", ".join(sorted(program.currencies))
-        yield "currency", f"{s.currency!r} is not taken by {program.name}", f"One of: {known}."
-    yield from _wrong_amount(s.amount, program)
+    deal = ("deal_name", "description", "currency", "amount", "expected_close_on")
+    yield from wrong_deal({name: getattr(s, name) for name in deal}, program)
     if not today <= s.expected_close_on <= today + CLOSE_AHEAD_MAX:
         what = f"{s.expected_close_on} is not between today and five years ahead"
         yield "expected_close_on", what, "Correct the date."
-    if len(s.description) > DESCRIPTION_MAX:
-        yield "description", f"longer than {DESCRIPTION_MAX} characters", "Shorten it."
     if s.contact_email and not is_email(s.contact_email):
         yield "contact_email", f"{s.contact_email!r} is not an e-mail address", "Correct it."
     if not 0 < len(s.token) <= TOKEN_MAX:
         yield "token", f"a token has 1 to {TOKEN_MAX} characters", "Choose one."
+    for name, text in (*_texts(s), *((n, v) for n, v in s.custom.items() if isinstance(v, str))):
+        yield from _wrong_text(name, text)
     for custom in program.custom_fields.values():
-        if custom.required and s.custom.get(custom.name) is None:
-            yield custom.name, "missing", f"Give {custom.label}."
+        yield from _wrong_custom(custom, s.custom.get(custom.name))
     for name in sorted(set(s.custom) - set(program.custom_fields)):
         yield name, f"{program.name} has no such field", "Leave it out."
 
@@ -93,6 +140,16 @@ def _wrong_customer(customer: Customer) -> Iterator[tuple[str, str, str]]:
     if not re.fullmatch("[A-Z]{2}", customer.country):
         what = f"{customer.country!r} is not a country code"
         yield "country", what, "Use two capital letters, for example DE."
+    for name, text in _texts(customer):
+        yield from _wrong_text("customer" if name == "name" else name, text)
+
+
+def _wrong_text(name: str, text: str) -> Iterator[tuple[str, str, str]]:
+    if len(text) > _LONGEST.get(name, len(text)):
+        yield name, f"longer than {_LONGEST[name]} characters", "Shorten it."
+    layout = "\t\r\n" if name == "description" else ""
+    if any(unicodedata.category(c) in _NOT_TEXT and c not in layout for c in text):
+        yield name, "holds a control character", "Type it again, without line breaks."
 
 
 def _wrong_amount(amount: Decimal, program: Program) -> Iterator[tuple[str, str, str]]:
@@ -102,3 +159,28 @@ def _wrong_amount(amount: Decimal, program: Program) -> Iterator[tuple[str, str,
     elif amount < program.amount_at_least:
         least = program.amount_at_least
         yield "amount", f"below the program's minimum of {least}", "Register larger deals only."
+
+
+def _wrong_custom(custom: CustomField, value: Value) -> Iterator[tuple[str, str, str]]:
+    if value is None:
+        if custom.required:
+            yield custom.name, "missing", f"Give {custom.label}."
+        return
+    right = isinstance(value, _TYPES[custom.type])
+    if isinstance(value, datetime):  # which is a date to Python
+        right = custom.type is FieldType.DATETIME and value.tzinfo is not None
+    if not right:
+        yield custom.name, f"{value!r} is not a {custom.type.value}", f"Correct {custom.label}."
+    elif custom.options is not None:
+        unknown = set(value if isinstance(value, tuple) else (value,)) - set(custom.options)
+        if unknown:
+            yield custom.name, f"{value!r} is no option", f"One of: {', '.join(custom.options)}."
+
+
+def _texts(record: Submission | Customer) -> list[tuple[str, str]]:
+    values = ((f.name, getattr(record, f.name)) for f in fields(record))
+    return [(name, value) for name, value in values if isinstance(value, str)]
+
+
+def _nfc(value: Value) -> Any:
+    return unicodedata.normalize("NFC", value) if isinstance(value, str) else value

@@ -8,6 +8,7 @@ person saw; `StaleVersion` means somebody was faster.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -17,7 +18,7 @@ from registration_core.conflict_check import deciders, require_usable
 from registration_core.contracts import ConnectionName, Value
 from registration_core.errors import InvalidInput, NotAllowed, StaleVersion
 from registration_core.fields import FieldGroup, SalesStage
-from registration_core.lifecycle import Move, advance
+from registration_core.lifecycle import Move, advance, possible_moves
 from registration_core.matching import account_keys, customer_keys
 from registration_core.model import (
     SYSTEM,
@@ -33,7 +34,10 @@ from registration_core.partner_view import reason_text
 from registration_core.program import Program
 from registration_core.store import audit, customers, protection, repository, work
 from registration_core.store.database import UnitOfWork
-from registration_core.submission import NAME_MAX, Submission, is_email, require_valid
+from registration_core.submission import Submission, in_nfc, is_email, require_valid, wrong_deal
+
+#: When an approved claim is checked again, counted from the approval.
+RECHECKS_AFTER = (timedelta(hours=1), timedelta(days=1))
 
 
 def subject_of(registration: Registration) -> str:
@@ -74,11 +78,12 @@ def submit(unit: UnitOfWork, submission: Submission, program: Program) -> tuple[
     known = repository.registration_by_token(unit.session, partner.id, submission.token)
     if known is not None:
         return known, False
+    submission = in_nfc(submission)
     require_valid(submission, program, partner, unit.now.date())
     roles = program.roles_for(submission.customer.country)
     made = Registration(
         id=unit.ids.new(),
-        number=unit.ids.number(),
+        number=_new_number(unit),
         program=program.name,
         partner_id=partner.id,
         submitted_by=str(unit.actor.name),
@@ -140,6 +145,8 @@ def update(
     `NotAllowed` where the program gives the field group to the CRMs in this phase.
     """
     before = _locked(unit, number, expected_version)
+    if before.sales_stage.closed or not possible_moves(before.state):
+        raise NotAllowed(f"{before.number} is {before.state.value}: it is not changed any more.")
     groups = {
         "deal_name": FieldGroup.NAME, "amount": FieldGroup.AMOUNT, "currency": FieldGroup.AMOUNT,
         "expected_close_on": FieldGroup.CLOSE, "sales_stage": FieldGroup.STAGE,
@@ -155,14 +162,7 @@ def update(
                 f"{before.number} is worked in {before.home}: its {groups[name].value} is changed there.",
                 hint=f"Change it in {before.home}.",
             )
-    values: dict[str, Any] = dict(changes)
-    after = replace(before, **values)
-    if after.sales_stage.closed:
-        raise InvalidInput(
-            f"{before.number} is closed in {before.home}, not here.", field="sales_stage"
-        )
-    if after.currency not in program.currencies or not 0 < len(after.deal_name.strip()) <= NAME_MAX:
-        raise InvalidInput(f"The deal name or currency of {before.number} is not valid.")
+    after = replace(before, **_valid(before, changes, program))
     if after == before:
         return before
     return _saved(unit, after, "update", {"changes": {n: str(v) for n, v in changes.items()}})
@@ -194,14 +194,22 @@ def approve(
     state = advance(before.state, Move.APPROVE, before.number)
     require_usable(check, before, program, unit.now)
     _require_decider(unit, before, check)
-    for connection in check.accounts:
-        known = repository.account(unit.session, connection, check.accounts[connection])
-        if known is not None:
-            customers.learn(unit, before.customer_id, account_keys(known))
-    claimed = protection.claim(unit, before, program, starts_on=unit.now.date())
+    if unit.actor == SYSTEM and check.findings:
+        raise NotAllowed(f"{before.number} has findings: a person decides on it.")
+    accounts = {**check.accounts, **before.accounts}  # what a person chose comes first
+    customer_id = customers.resolve(
+        unit, before.customer.name, customer_keys(before.customer), known=before.customer_id
+    )
+    for connection, record_id in accounts.items():
+        account = repository.account(unit.session, connection, record_id)
+        if account is not None:
+            customers.learn(unit, customer_id, account_keys(account))
+    claimed = protection.claim(
+        unit, replace(before, customer_id=customer_id), program, starts_on=unit.now.date()
+    )
     after = replace(
         claimed, state=state, decided_at=unit.now, reason_code=None, partner_message=None,
-        accounts={**check.accounts, **before.accounts},
+        accounts=accounts,
     )  # fmt: skip
     saved = _saved(
         unit, after, "approve",
@@ -210,9 +218,17 @@ def approve(
          "findings": [f.summary for f in check.findings]},
         partner={"state": "Approved", "protected_until": str(after.protection_ends_on)},
     )  # fmt: skip
-    for hours in (1, 24):
-        work.request_check(unit, saved.id, f"{hours} h after approval", timedelta(hours=hours))
+    request_recheck(unit, saved)
     return saved
+
+
+def request_recheck(unit: UnitOfWork, approved: Registration) -> None:
+    """Ask for the next check that an approval is owed: after an hour, then after a day."""
+    since = unit.now - (approved.decided_at or unit.now)
+    for after in RECHECKS_AFTER:
+        if since < after:
+            work.request_check(unit, approved.id, f"{after} after the approval", after - since)
+            return
 
 
 def reject(
@@ -242,6 +258,7 @@ def reject(
 
 def withdraw(unit: UnitOfWork, number: str, expected_version: int | None = None) -> Registration:
     """Take a registration back; its protection is freed."""
+    protection.hold_lock(unit)
     before = _locked(unit, number, expected_version)
     after = replace(before, state=advance(before.state, Move.WITHDRAW, before.number))
     if before.protection_state is not ProtectionState.NONE:
@@ -253,6 +270,7 @@ def extend(unit: UnitOfWork, number: str, days: int, reason: str) -> Registratio
     """Extend a standing protection by 1 to 366 days."""
     if not 1 <= days <= 366:
         raise InvalidInput("A protection is extended by 1 to 366 days.", field="days")
+    protection.hold_lock(unit)
     after = protection.extend(unit, _locked(unit, number, None), days)
     return _saved(
         unit, after, "extend protection", {"days": days, "reason": reason},
@@ -262,14 +280,16 @@ def extend(unit: UnitOfWork, number: str, days: int, reason: str) -> Registratio
 
 def expire_due(unit: UnitOfWork, warn_days: int = 14) -> list[Registration]:
     """Expire protections that ended before today and flag those that end within `warn_days`."""
+    protection.hold_lock(unit)
     today, changed = unit.now.date(), []
-    for found in repository.protections_ending(unit.session, today + timedelta(days=warn_days)):
+    warn_until = today + timedelta(days=warn_days)
+    for found in repository.protections_ending(unit.session, today, warn_until):
         before = _locked(unit, found.id, None)
         if before.protection_ends_on is not None and before.protection_ends_on < today:
             after = replace(before, state=advance(before.state, Move.EXPIRE, before.number))
             after = protection.release(unit, after, ProtectionState.EXPIRED)
             changed.append(_saved(unit, after, "expire", {}, partner={"state": "Expired"}))
-        elif before.protection_state is ProtectionState.ACTIVE:
+        else:
             after = replace(before, protection_state=ProtectionState.EXPIRING)
             ends = {"protected_until": str(before.protection_ends_on)}
             changed.append(_saved(unit, after, "expiring soon", ends, partner=ends))
@@ -287,11 +307,54 @@ def open_dispute(unit: UnitOfWork, registration: Registration, because: str) -> 
 def choose_account(
     unit: UnitOfWork, number: str, connection: ConnectionName, record_id: str
 ) -> Registration:
-    """Say which account of a CRM the deal belongs to; the claim is checked again."""
+    """Say which account of a CRM the deal belongs to; a check from before counts no more."""
     before = _locked(unit, number, None)
-    after = replace(before, accounts={**before.accounts, connection: record_id})
+    after = replace(
+        before,
+        accounts={**before.accounts, connection: record_id},
+        match_keys_changed_at=unit.now,
+    )
     work.request_check(unit, before.id, "another account was chosen")
     return _saved(unit, after, "choose account", {"connection": connection, "account": record_id})
+
+
+def _new_number(unit: UnitOfWork) -> str:
+    """Return a public number that no registration has."""
+    number = unit.ids.number()
+    while repository.number_exists(unit.session, number):
+        number = unit.ids.number()
+    return number
+
+
+def _valid(before: Registration, changes: Mapping[str, Value], program: Program) -> dict[str, Any]:
+    """Return the changes as a registration keeps them; `InvalidInput` tells what is wrong."""
+    values: dict[str, Any] = {
+        name: unicodedata.normalize("NFC", value) if isinstance(value, str) else value
+        for name, value in changes.items()
+    }
+    if "sales_stage" in values:
+        values["sales_stage"] = _open_stage(before, values["sales_stage"])
+    deal = {name: value for name, value in values.items() if name != "sales_stage"}
+    for name, what, remedy in wrong_deal(deal, program):
+        raise InvalidInput(f"{name}: {what}.", field=name, hint=remedy)
+    if isinstance(values.get("deal_name"), str):
+        values["deal_name"] = values["deal_name"].strip()
+    return values
+
+
+def _open_stage(before: Registration, stage: object) -> SalesStage:
+    known = {s.value: s for s in SalesStage if not s.closed}
+    if stage in (SalesStage.WON, SalesStage.LOST):
+        raise InvalidInput(
+            f"{before.number} is closed in {before.home}, not here.", field="sales_stage"
+        )
+    if not isinstance(stage, str) or stage not in known:
+        raise InvalidInput(
+            f"sales_stage: there is no stage {stage!r}.",
+            field="sales_stage",
+            hint=f"One of: {', '.join(known)}.",
+        )
+    return known[stage]
 
 
 def _require_decider(

@@ -18,7 +18,7 @@ from registration_core.errors import SyncError
 from registration_core.fields import FieldGroup
 from registration_core.model import Registration
 from registration_core.program import Program
-from registration_core.store import audit, repository
+from registration_core.store import audit, protection, repository
 from registration_core.store.database import UnitOfWork
 from sync.ledger.tables import DeadLetterRow, LinkRow, SyncConflictRow
 from sync.planning import Plan
@@ -56,6 +56,8 @@ def carry_out(
     `Outdated` if anything moved since the plan was made. With `writing`, conflicts that a write
     settles are kept too; without, they are left to the push that will settle them.
     """
+    if FieldGroup.STAGE in planned.takes:  # closing and reopening move claims
+        protection.hold_lock(unit)
     registration = repository.registration(unit.session, registration_id, lock=True)
     link = unit.session.get_one(LinkRow, link_id, with_for_update=True, populate_existing=True)
     if registration.version != registration_version or link.version != link_version:

@@ -48,7 +48,7 @@ from registration_core.model import (
     RegistrationState,
 )
 from registration_core.program import Program
-from registration_core.store import audit, repository, work
+from registration_core.store import audit, protection, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import CheckRequestRow, RegistrationRow
 from sync import directory, leases
@@ -295,6 +295,7 @@ def _record(
 ) -> None:
     """Keep the check and do what follows from it, in one commit."""
     with runtime.database.begin() as unit:
+        protection.hold_lock(unit)
         registration = repository.registration(unit.session, number, lock=True)
         before = repository.last_check(unit.session, registration.id)
         repository.add_check(unit.session, check)
@@ -347,6 +348,7 @@ def _follow(
         because = "; ".join(f.summary for f in check.findings) or "not a low-risk registration"
         use_cases.review(unit, registration, because)
     elif registration.state is RegistrationState.APPROVED:
+        use_cases.request_recheck(unit, registration)
         fresh = _new_findings(check, before)
         if fresh:
             use_cases.open_dispute(unit, registration, "; ".join(f.summary for f in fresh))

@@ -25,7 +25,7 @@ from registration_core.contracts import ConnectionName, Fields, Value
 from registration_core.errors import DomainRefusal, InvalidInput, NotFound
 from registration_core.fields import FIELDS, FieldGroup
 from registration_core.model import Actor, Registration
-from registration_core.store import audit, repository, work
+from registration_core.store import audit, protection, repository, work
 from registration_core.store.database import UnitOfWork
 from sync.ids import by_id
 from sync.jobs import job_of
@@ -177,6 +177,8 @@ def _parsed(given: Mapping[str, str]) -> dict[str, Value]:
 
 
 def _locked(unit: UnitOfWork, row: SyncConflictRow) -> tuple[Registration, LinkRow]:
+    if row.field_group == FieldGroup.STAGE.value:  # closing and reopening move claims
+        protection.hold_lock(unit)
     registration = repository.registration(unit.session, row.registration_id, lock=True)
     return registration, unit.session.get_one(LinkRow, row.link_id, with_for_update=True)
 

@@ -183,7 +183,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["customer_id"], ["customer.id"], name=op.f("fk_customer_key_customer_id_customer")
         ),
-        sa.PrimaryKeyConstraint("kind", "value", name=op.f("pk_customer_key")),
+        sa.PrimaryKeyConstraint("kind", "value", "customer_id", name=op.f("pk_customer_key")),
     )
     op.create_index(
         op.f("ix_customer_key_customer_id"), "customer_key", ["customer_id"], unique=False

@@ -12,6 +12,7 @@ import hmac
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -60,7 +61,7 @@ def record(
         {
             "subject": subject,
             "seq": seq,
-            "at": unit.now.isoformat(),
+            "at": unit.now.astimezone(UTC).isoformat(),
             "actor": str(unit.actor),
             "verified": unit.actor.verified,
             "action": action,
@@ -89,11 +90,8 @@ def checkpoint(unit: UnitOfWork) -> int:
     if last is not None and last.heads == heads:
         return len(heads)
     previous, seq = (last.hash, last.seq + 1) if last else (_START, 1)
-    unit.session.add(
-        AuditCheckpointRow(
-            seq=seq, at=unit.now, heads=heads, hash=_checkpoint_hash(previous, heads)
-        )
-    )
+    digest = _checkpoint_hash(previous, seq, unit.now, heads)
+    unit.session.add(AuditCheckpointRow(seq=seq, at=unit.now, heads=heads, hash=digest))
     return len(heads)
 
 
@@ -123,16 +121,15 @@ def verify(session: Session) -> tuple[int, list[Break]]:
     """
     breaks: list[Break] = []
     seen: dict[tuple[str, int], str] = {}
-    bodies: dict[tuple[str, int], dict[str, Any]] = {}
+    digests: dict[tuple[str, int], dict[str, str]] = {}
     for row, problem in _chain(session):
         seen[row.subject, row.seq] = row.hash
         if problem:
             breaks.append(Break(row.subject, row.seq, problem))
-        else:
-            bodies[row.subject, row.seq] = json.loads(row.body)
+        elif personal_digests := json.loads(row.body)["personal"]:
+            digests[row.subject, row.seq] = personal_digests
     for personal in session.scalars(select(AuditPersonalRow)):
-        body = bodies.get((personal.subject, personal.seq))
-        expected = body["personal"].get(personal.name, "") if body else ""
+        expected = digests.get((personal.subject, personal.seq), {}).get(personal.name, "")
         if not hmac.compare_digest(expected, _digest(personal.key, personal.value)):
             breaks.append(
                 Break(personal.subject, personal.seq, f"personal value {personal.name} was changed")
@@ -166,7 +163,7 @@ def _event_problem(row: AuditEventRow, seq: int, previous: str) -> str:
 def _verify_checkpoints(session: Session, seen: Mapping[tuple[str, int], str]) -> Iterator[Break]:
     previous = _START
     for point in session.scalars(select(AuditCheckpointRow).order_by(AuditCheckpointRow.seq)):
-        if point.hash != _checkpoint_hash(previous, point.heads):
+        if point.hash != _checkpoint_hash(previous, point.seq, point.at, point.heads):
             yield Break("checkpoint", point.seq, "the checkpoint was changed")
         previous = point.hash
         for subject, seq, head in point.heads:
@@ -203,5 +200,5 @@ def _digest(key: str, value: str) -> str:
     return hmac.new(key.encode(), value.encode(), hashlib.sha256).hexdigest()
 
 
-def _checkpoint_hash(previous: str, heads: list[Any]) -> str:
-    return _hash(previous + json.dumps(heads, sort_keys=True))
+def _checkpoint_hash(previous: str, seq: int, at: datetime, heads: list[Any]) -> str:
+    return _hash(json.dumps([previous, seq, at.astimezone(UTC).isoformat(), heads]))

@@ -6,13 +6,14 @@ to be held, because claims hang on customers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, tuple_, update
 
 from registration_core.matching import MatchKey
 from registration_core.model import ClaimState, DisputeState, ProtectionState
-from registration_core.store import audit, repository
+from registration_core.store import audit, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import ClaimRow, CustomerKeyRow, CustomerRow, RegistrationRow
 
@@ -20,19 +21,19 @@ from registration_core.store.tables import ClaimRow, CustomerKeyRow, CustomerRow
 _IDENTIFYING = ("tax_id", "duns")
 
 
-def resolve(unit: UnitOfWork, name: str, keys: Iterable[MatchKey]) -> str:
-    """Return the id of the customer that these keys identify; makes one where there is none.
+def resolve(unit: UnitOfWork, name: str, keys: Iterable[MatchKey], known: str | None = None) -> str:
+    """Return the id of the customer that these keys identify, else `known`, else a new one's.
 
     Tax id and DUNS identify; domain and name together do. Whatever else is known is added.
     """
     keys = frozenset(keys)
     owners = repository.customers_with(unit.session, keys)
-    found = _identified(keys, owners)
+    found = _identified(owners) or known
     if found is None:
         found = unit.ids.new()
         unit.session.add(CustomerRow(id=found, name=name, created_at=unit.now))
         unit.session.flush()
-    _add_keys(unit, found, keys - owners.keys())
+    _add_keys(unit, found, keys, owners)
     return found
 
 
@@ -44,57 +45,76 @@ def learn(unit: UnitOfWork, customer_id: str, keys: Iterable[MatchKey]) -> str:
     """
     keys = frozenset(k for k in keys if k.kind in _IDENTIFYING)
     owners = repository.customers_with(unit.session, keys)
-    for other in sorted(set(owners.values()) - {customer_id}):
-        _join(unit, loser=other, winner=customer_id)
-    _add_keys(unit, customer_id, keys - owners.keys())
+    for other in owners:
+        if other != customer_id:
+            _join(unit, loser=other, winner=customer_id)
+    _add_keys(unit, customer_id, keys, repository.customers_with(unit.session, keys))
     return customer_id
 
 
-def _identified(keys: frozenset[MatchKey], owners: dict[MatchKey, str]) -> str | None:
-    for kind in _IDENTIFYING:
-        for key in sorted(keys, key=lambda k: (k.kind, k.value)):
-            if key.kind == kind and key in owners:
-                return owners[key]
-    by_kind = {key.kind: owner for key, owner in owners.items()}
-    both = by_kind.get("domain"), by_kind.get("name_country")
-    return both[0] if both[0] is not None and both[0] == both[1] else None
+def _identified(owners: Mapping[str, frozenset[MatchKey]]) -> str | None:
+    """Return the customer of the strongest evidence, the oldest where several have it."""
+    for wanted in (*({kind} for kind in _IDENTIFYING), {"domain", "name_country"}):
+        for owner, shared in owners.items():
+            if wanted <= {key.kind for key in shared}:
+                return owner
+    return None
 
 
-def _add_keys(unit: UnitOfWork, customer_id: str, keys: Iterable[MatchKey]) -> None:
+def _add_keys(
+    unit: UnitOfWork,
+    customer_id: str,
+    keys: frozenset[MatchKey],
+    owners: Mapping[str, frozenset[MatchKey]],
+) -> None:
+    """Give a customer the keys it lacks; an identifier that is another's stays theirs."""
+    taken = frozenset[MatchKey]().union(*owners.values())
+    new = {k for k in keys if k.kind not in _IDENTIFYING or k not in taken}
     unit.session.add_all(
-        CustomerKeyRow(kind=k.kind, value=k.value, customer_id=customer_id) for k in keys
+        CustomerKeyRow(kind=k.kind, value=k.value, customer_id=customer_id)
+        for k in new - owners.get(customer_id, frozenset())
     )
     unit.session.flush()
 
 
 def _join(unit: UnitOfWork, *, loser: str, winner: str) -> None:
     session = unit.session
-    standing = ClaimRow.state == ClaimState.STANDING.value
-    mine = {
-        (c.product_line, c.slot): c
-        for c in session.scalars(select(ClaimRow).where(ClaimRow.customer_id == winner, standing))
-    }
-    for claim in session.scalars(select(ClaimRow).where(ClaimRow.customer_id == loser, standing)):
-        rival = mine.get((claim.product_line, claim.slot))
-        if rival is not None:
-            _contest(unit, claim, rival)
+    kept = ClaimRow.state != ClaimState.RELEASED.value
+    mine = session.scalars(select(ClaimRow).where(ClaimRow.customer_id == winner, kept)).all()
+    for claim in session.scalars(select(ClaimRow).where(ClaimRow.customer_id == loser, kept)):
+        rivals = [c for c in mine if (c.product_line, c.slot) == (claim.product_line, claim.slot)]
+        if rivals:
+            for contested in (claim, *rivals):
+                _contest(unit, contested)
     session.flush()
+    both = repository.keys_of_customer(session, winner)
+    session.execute(
+        delete(CustomerKeyRow).where(
+            CustomerKeyRow.customer_id == loser,
+            tuple_(CustomerKeyRow.kind, CustomerKeyRow.value).in_(
+                [(k.kind, k.value) for k in both]
+            ),
+        )
+    )
     for table in (CustomerKeyRow, RegistrationRow, ClaimRow):
         session.execute(update(table).where(table.customer_id == loser).values(customer_id=winner))
     audit.record(unit, f"customer:{winner}", "join customers", {"joined": loser})
 
 
-def _contest(unit: UnitOfWork, *claims: ClaimRow) -> None:
-    for claim in claims:
-        claim.state = ClaimState.CONTESTED.value
-        row = unit.session.get_one(RegistrationRow, claim.registration_id)
-        row.protection_state = ProtectionState.CONTESTED.value
-        row.dispute_state = DisputeState.OPEN.value
-        row.version, row.updated_at = row.version + 1, unit.now
-        audit.record(
-            unit,
-            f"registration:{row.id}",
-            "open dispute",
-            {"because": "two protected customers turned out to be one", "claim": claim.id},
-            partner={"message": "Your protection is being reviewed."},
-        )
+def _contest(unit: UnitOfWork, claim: ClaimRow) -> None:
+    if claim.state == ClaimState.CONTESTED.value:
+        return
+    claim.state = ClaimState.CONTESTED.value
+    before = repository.registration(unit.session, claim.registration_id, lock=True)
+    after = replace(
+        before, protection_state=ProtectionState.CONTESTED, dispute_state=DisputeState.OPEN
+    )
+    saved = repository.save(unit.session, after, unit.now)
+    audit.record(
+        unit,
+        f"registration:{saved.id}",
+        "open dispute",
+        {"because": "two protected customers turned out to be one", "claim": claim.id},
+        partner={"message": "Your protection is being reviewed."},
+    )
+    work.request_push(unit, saved)

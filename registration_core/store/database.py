@@ -23,6 +23,12 @@ from registration_core.errors import DealregError
 from registration_core.ids import Ids
 from registration_core.model import SYSTEM, Actor
 
+#: What makes a transaction read one state and nothing else, by database.
+_READING: dict[str, dict[str, Any]] = {
+    "sqlite": {"sqlite_begin": "DEFERRED"},
+    "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+}
+
 
 class StoreUnavailable(DealregError):
     """The store's database cannot be reached."""
@@ -59,21 +65,28 @@ class Database:
     @contextmanager
     def begin(self, actor: Actor = SYSTEM) -> Iterator[UnitOfWork]:
         """Open a write transaction; commits at the end, rolls back on any exception."""
-        with self._counted(), _told(self.url):
-            with Session(self.engine, expire_on_commit=False) as session, session.begin():
-                unit = UnitOfWork(session, actor, self.clock(), self.ids)
-                yield unit
+        with (
+            self._counted(),
+            _told(),
+            Session(self.engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            unit = UnitOfWork(session, actor, self.clock(), self.ids)
+            yield unit
         if unit.nudges:
             self.on_work(unit.nudges)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """Open a read transaction on one consistent state; writes in it are an error on SQLite."""
-        options: dict[str, Any] = {"sqlite_begin": "DEFERRED"}
-        with self._counted(), _told(self.url):
-            with self.engine.connect().execution_options(**options) as connection:
-                with Session(connection, expire_on_commit=False, autoflush=False) as session:
-                    yield session
+        """Open a read transaction on one consistent state; a write in it is an error."""
+        options = _READING[self.engine.dialect.name]
+        with (
+            self._counted(),
+            _told(),
+            self.engine.connect().execution_options(**options) as connection,
+            Session(connection, expire_on_commit=False, autoflush=False) as session,
+        ):
+            yield session
 
     def require_no_transaction(self, doing: str) -> None:
         """Raise `AssertionError` if this thread holds a transaction: a CRM call may take minutes."""
@@ -118,16 +131,23 @@ class Database:
 
 
 @contextmanager
-def _told(url: str) -> Iterator[None]:
+def _told() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        if error.connection_invalidated or "connect" in str(error.orig).lower():
+        if _unreachable(error):
             raise StoreUnavailable(
                 "The store does not answer.",
                 hint="Check DEALREG_DATABASE_URL and that the database runs.",
             ) from error
         raise
+
+
+def _unreachable(error: OperationalError) -> bool:
+    sqlite_error = getattr(error.orig, "sqlite_errorname", None)
+    if sqlite_error is not None:
+        return str(sqlite_error).startswith("SQLITE_CANTOPEN")
+    return error.connection_invalidated or "connect" in str(error.orig).lower()
 
 
 def _engine(url: str, pool_size: int) -> Engine:
@@ -136,7 +156,7 @@ def _engine(url: str, pool_size: int) -> Engine:
     engine = create_engine(url, pool_size=pool_size, max_overflow=pool_size)
 
     @event.listens_for(engine, "connect")
-    def on_connect(connection: Any, record: Any) -> None:
+    def on_connect(connection: Any, _record: Any) -> None:
         # The driver's own transaction handling begins too late; `on_begin` does it instead.
         connection.isolation_level = None
         for pragma in (
@@ -151,6 +171,7 @@ def _engine(url: str, pool_size: int) -> Engine:
     def on_begin(connection: Connection) -> None:
         mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
         if not connection.get_execution_options().get("isolation_level"):
+            connection.exec_driver_sql(f"PRAGMA query_only={'ON' if mode == 'DEFERRED' else 'OFF'}")
             connection.exec_driver_sql(f"BEGIN {mode}")
 
     return engine

@@ -2,7 +2,8 @@
 
 Check-then-insert protects twice; so every decision about claims is made while holding one
 store-wide lock, and a partial unique index stands behind it. On SQLite the write transaction
-itself is the lock; on PostgreSQL the row is locked.
+itself is the lock; on PostgreSQL the row is locked. Whoever may touch a claim takes this lock
+before it locks a registration; the other order would deadlock.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from datetime import date, timedelta
 
 from sqlalchemy import select
 
-from registration_core.errors import AlreadyProtected, DomainRefusal
+from registration_core.errors import AlreadyProtected, DomainRefusal, NotAllowed
 from registration_core.matching import customer_keys
 from registration_core.model import ClaimState, ProtectionState, Registration
 from registration_core.program import Exclusivity, Program
@@ -49,11 +50,20 @@ def claim(
     check. Returns the registration with its protection; the caller saves it.
     """
     hold_lock(unit)
+    line = program.product_lines.get(registration.product_line)
+    if line is None:
+        raise NotAllowed(
+            f"{program.name} has no product line {registration.product_line} any more, "
+            f"so {registration.number} cannot be protected.",
+            hint=f"Type: dealreg approval reject {registration.number} --reason PRODUCT_NOT_ELIGIBLE",
+        )
     customer_id = customers.resolve(
-        unit, registration.customer.name, customer_keys(registration.customer)
+        unit,
+        registration.customer.name,
+        customer_keys(registration.customer),
+        known=registration.customer_id,
     )
     ends_on = starts_on + timedelta(days=program.protection_days)
-    line = program.product_lines[registration.product_line]
     if line.exclusivity is not Exclusivity.OPEN:
         slot = _free_slot(unit, registration, customer_id, line.slots)
         unit.session.add(
@@ -79,11 +89,13 @@ def claim(
 
 
 def extend(unit: UnitOfWork, registration: Registration, days: int) -> Registration:
-    """Move the end of a standing protection; the caller saves it."""
+    """Move the end of a running protection; the caller saves it."""
     hold_lock(unit)
-    if registration.protection_ends_on is None or not registration.protection_state.standing:
+    running = (ProtectionState.ACTIVE, ProtectionState.EXPIRING)
+    if registration.protection_ends_on is None or registration.protection_state not in running:
         raise DomainRefusal(
-            f"{registration.number} has no standing protection to extend.",
+            f"The protection of {registration.number} is {registration.protection_state.value} "
+            "and cannot be extended.",
             hint=f"Type: dealreg registration show {registration.number}",
         )
     ends_on = registration.protection_ends_on + timedelta(days=days)
@@ -116,11 +128,10 @@ def _claims_of(unit: UnitOfWork, registration_id: str) -> list[ClaimRow]:
 def _free_slot(unit: UnitOfWork, registration: Registration, customer_id: str, slots: int) -> int:
     taken = repository.standing_claims(unit.session, customer_id, registration.product_line)
     others = [claim for claim in taken if claim.registration_id != registration.id]
-    free = set(range(1, slots + 1)) - {claim.slot for claim in others}
-    if not free:
+    if len(others) >= slots:  # contested claims may stand on the same slot
         raise AlreadyProtected(
             f"{registration.number} cannot be protected: every slot for {registration.customer.name} "
             f"and {registration.product_line} is taken.",
             hint=f"Type: dealreg approval reject {registration.number} --reason DUP_ACTIVE",
         )
-    return min(free)
+    return min(set(range(1, slots + 1)) - {claim.slot for claim in others})

@@ -132,6 +132,12 @@ def registration(session: Session, key: str, *, lock: bool = False) -> Registrat
     return _registration(row)
 
 
+def number_exists(session: Session, number: str) -> bool:
+    """Whether a registration has this public number."""
+    query = select(RegistrationRow.id).where(RegistrationRow.number == number)
+    return session.scalars(query).first() is not None
+
+
 def registration_by_token(session: Session, partner_id: str, token: str) -> Registration | None:
     """Return what an earlier submit with this token made, if any."""
     row = session.scalars(
@@ -150,14 +156,17 @@ def registrations(
     return [_registration(row) for row in session.scalars(query.limit(limit))]
 
 
-def protections_ending(session: Session, until: date) -> list[Registration]:
-    """Return approved registrations whose protection stands and ends no later than `until`."""
-    standing = (ProtectionState.ACTIVE.value, ProtectionState.EXPIRING.value)
+def protections_ending(session: Session, today: date, warn_until: date) -> list[Registration]:
+    """Return approved registrations whose protection has ended, or ends soon and was not flagged."""
+    ends_on, state = RegistrationRow.protection_ends_on, RegistrationRow.protection_state
+    running = (ProtectionState.ACTIVE.value, ProtectionState.EXPIRING.value)
     return registrations(
         session,
         RegistrationRow.state == RegistrationState.APPROVED.value,
-        RegistrationRow.protection_state.in_(standing),
-        RegistrationRow.protection_ends_on <= until,
+        or_(
+            and_(state.in_(running), ends_on < today),
+            and_(state == ProtectionState.ACTIVE.value, ends_on <= warn_until),
+        ),
     )
 
 
@@ -174,10 +183,18 @@ def save(session: Session, changed: Registration, now: datetime) -> Registration
 # --- customers, claims ------------------------------------------------------------------------
 
 
-def customers_with(session: Session, keys: Iterable[MatchKey]) -> dict[MatchKey, str]:
-    """Return whose each of these keys is, where it is anybody's."""
-    found = session.scalars(select(CustomerKeyRow).where(_any_key(CustomerKeyRow, keys)))
-    return {MatchKey(row.kind, row.value): row.customer_id for row in found}
+def customers_with(session: Session, keys: Iterable[MatchKey]) -> dict[str, frozenset[MatchKey]]:
+    """Return the customers that have any of these keys, oldest first, and which of them each has."""
+    found = session.scalars(
+        select(CustomerKeyRow)
+        .where(_any_key(CustomerKeyRow, keys))
+        .order_by(CustomerKeyRow.customer_id)
+    )
+    owners: dict[str, frozenset[MatchKey]] = {}
+    for row in found:
+        key = MatchKey(row.kind, row.value)
+        owners[row.customer_id] = owners.get(row.customer_id, frozenset()) | {key}
+    return owners
 
 
 def keys_of_customer(session: Session, customer_id: str) -> frozenset[MatchKey]:
@@ -187,12 +204,12 @@ def keys_of_customer(session: Session, customer_id: str) -> frozenset[MatchKey]:
 
 
 def standing_claims(session: Session, customer_id: str, product_line: str) -> list[Claim]:
-    """Return the claims that keep a slot of this customer and product line."""
+    """Return the claims that keep others out of this customer and product line."""
     rows = session.scalars(
         select(ClaimRow).where(
             ClaimRow.customer_id == customer_id,
             ClaimRow.product_line == product_line,
-            ClaimRow.state == ClaimState.STANDING.value,
+            ClaimRow.state != ClaimState.RELEASED.value,
         )
     )
     return [_claim(row) for row in rows]

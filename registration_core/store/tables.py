@@ -68,12 +68,17 @@ class CustomerRow(Base):
 
 
 class CustomerKeyRow(Base):
-    """One exact match key (tax id, DUNS, domain, folded name and country) and whose it is."""
+    """One exact match key (tax id, DUNS, domain, folded name and country) of a customer.
+
+    Several customers may have the same domain or name; a tax id or DUNS has one owner.
+    """
 
     __tablename__ = "customer_key"
     kind: Mapped[str] = mapped_column(String(16), primary_key=True)
     value: Mapped[str] = mapped_column(String(255), primary_key=True)
-    customer_id: Mapped[str] = mapped_column(ForeignKey("customer.id"), index=True)
+    customer_id: Mapped[str] = mapped_column(
+        ForeignKey("customer.id"), primary_key=True, index=True
+    )
 
 
 class RegistrationRow(Base):

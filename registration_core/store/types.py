@@ -38,7 +38,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class Money(TypeDecorator[Decimal]):
-    """An exact amount; SQLite has no decimals and keeps its text."""
+    """An exact amount of up to 14 digits and 4 decimals; SQLite keeps its text."""
 
     impl = Numeric(18, 4)
     cache_ok = True
@@ -48,8 +48,12 @@ class Money(TypeDecorator[Decimal]):
         return dialect.type_descriptor(String(32) if dialect.name == "sqlite" else Numeric(18, 4))
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
-        """Write the text form for SQLite."""
-        return str(value) if value is not None and dialect.name == "sqlite" else value
+        """Refuse what a column would round or overflow; write the text form for SQLite."""
+        if value is None:
+            return None
+        if not is_exact(value) or abs(value) >= Decimal("1e14"):
+            raise ValueError(f"not an exact amount: {value}")
+        return str(plain(value)) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
         """Give back the shortest exact form, so that both stores agree."""
@@ -57,9 +61,19 @@ class Money(TypeDecorator[Decimal]):
 
 
 def plain(value: Decimal) -> Decimal:
-    """Return the amount without trailing zeros and without an exponent: 1E+3 becomes 1000."""
-    whole = value.normalize()
-    return whole.quantize(Decimal(1)) if whole == whole.to_integral_value() else whole
+    """Return the number without trailing zeros, exponent or signed zero: 1E+3 becomes 1000."""
+    if not value.is_finite():
+        raise ValueError(f"not a number that can be kept: {value}")
+    text = f"{value:f}"
+    return Decimal(text.rstrip("0").rstrip(".") if "." in text else text) if value else Decimal(0)
+
+
+def is_exact(value: Decimal) -> bool:
+    """Whether an amount is finite and has at most 4 decimals, so that both stores keep it."""
+    if not value.is_finite():
+        return False
+    exponent = plain(value).as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -4
 
 
 class Json(TypeDecorator[Any]):
@@ -108,6 +122,8 @@ def _dump(value: Value) -> object:
     if isinstance(value, Decimal):
         return {"n": str(plain(value))}
     if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError(f"time without a zone: {value}")
         return {"t": value.astimezone(UTC).isoformat()}
     if isinstance(value, date):
         return {"d": value.isoformat()}
