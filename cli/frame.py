@@ -124,7 +124,7 @@ class Command(click.Command):
         return [*super().get_params(ctx), *common_options()]
 
 
-class Noun(click.Group):
+class Noun(Command, click.Group):
     """The commands about one thing."""
 
     command_class = Command

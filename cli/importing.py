@@ -162,7 +162,7 @@ def _import(
     try:
         wanted = submission(line.cells, program, stable_token(line.cells))
         first = first_lines.setdefault((wanted.partner_code, wanted.token), line.number)
-        if first != line.number:
+        if dry_run and first != line.number:  # else the store itself knows the first one
             return Outcome(
                 line.number, Result.ALREADY_THERE, reason=f"the same deal as line {first}"
             )

@@ -7,7 +7,7 @@ from importlib import import_module
 
 import click
 
-from cli.frame import Frame, common_options
+from cli.frame import Frame, Noun
 from cli.wording import told
 
 #: Every noun, in the order of its help: `cli/<noun>.py` holds the command of the same name.
@@ -32,7 +32,7 @@ NOUNS = {
 }
 
 
-class Root(click.Group):
+class Root(Noun):
     """Loads the noun that was typed, and words whatever goes wrong."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -48,9 +48,6 @@ class Root(click.Group):
         """List the nouns without loading any."""
         with formatter.section("Commands"):
             formatter.write_dl(list(NOUNS.items()))
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        return [*super().get_params(ctx), *common_options()]
 
     def invoke(self, ctx: click.Context) -> object:
         try:

@@ -142,7 +142,7 @@ def _start(
         from cli.processes import web_server
         from web.app import build
 
-        serves = undo.enter_context(web_server(build(runtime), listener))
+        serves = undo.enter_context(web_server(build(runtime, settings.public_url), listener))
         watched.append(("the web server", serves))
     return watched
 

@@ -17,9 +17,9 @@ from cli.output import words
 from registration_core.errors import CheckNotUsable, ConfigurationError, DealregError
 
 #: What a database says when its tables are missing or from another version.
-_NOT_MIGRATED = ("no such table", "no such column", "unable to open database file")
+_NOT_SET_UP = ("no such table", "no such column", "unable to open database file")
 #: PostgreSQL's codes for the same: undefined_table, undefined_column.
-_NOT_MIGRATED_STATES = ("42P01", "42703")
+_NOT_SET_UP_STATES = ("42P01", "42703")
 
 
 class Told(click.ClickException):
@@ -55,13 +55,13 @@ class Waits(Told):
 
 def told(error: Exception, frame: Frame) -> Told:
     """Word any error; what nobody foresaw is told without its traceback unless `--debug`."""
+    known = _store_not_set_up(error)
+    if known is not None:
+        return Told(known, as_json=frame.as_json)
     if isinstance(error, CheckNotUsable):
         return Waits(error, as_json=frame.as_json)
     if isinstance(error, DealregError):
         return Told(error, as_json=frame.as_json)
-    known = _store_not_migrated(error)
-    if known is not None:
-        return Told(known, as_json=frame.as_json)
     from config.logging import mask_text
 
     if frame.debug:
@@ -77,15 +77,16 @@ def told(error: Exception, frame: Frame) -> Told:
     return Told(unexpected, as_json=frame.as_json)
 
 
-def _store_not_migrated(error: Exception) -> DealregError | None:
+def _store_not_set_up(error: Exception) -> DealregError | None:
     if "sqlalchemy" not in sys.modules:  # then it cannot be one of its errors
         return None
     from sqlalchemy.exc import DBAPIError
 
-    if not isinstance(error, DBAPIError):
+    cause = error.__cause__ if isinstance(error, DealregError) else error
+    if not isinstance(cause, DBAPIError):
         return None
-    missing = any(phrase in str(error.orig) for phrase in _NOT_MIGRATED)
-    if missing or getattr(error.orig, "sqlstate", "") in _NOT_MIGRATED_STATES:
+    missing = any(phrase in str(cause.orig) for phrase in _NOT_SET_UP)
+    if missing or getattr(cause.orig, "sqlstate", "") in _NOT_SET_UP_STATES:
         return DealregError(
             "The store is not set up for this version.", hint="Type: dealreg db upgrade"
         )
