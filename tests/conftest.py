@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import random
+import shutil
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
@@ -17,7 +19,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import URL
 
-from tests import servers
+from registration_core.store.database import Database
+from tests import factories, servers, stores
 
 #: Where the caller's own servers are, kept from the settings that tests do not see.
 SERVICES: Mapping[str, str] = {
@@ -75,6 +78,68 @@ def database_url(request: pytest.FixtureRequest) -> str:
     address = request.getfixturevalue(f"{request.param}_url")
     assert isinstance(address, str)
     return address
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with every table; a copy is a migrated store in no time."""
+    path = tmp_path_factory.mktemp("template") / "dealreg.sqlite3"
+    stores.migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: URL) -> Iterator[str]:
+    """The name of a PostgreSQL database with every table, for others to be copied from."""
+    name = f"dealreg_template_{uuid.uuid4().hex}"
+    with servers.postgres_database(postgres_server, name) as address:
+        stores.migrate(address)
+        yield name
+
+
+@pytest.fixture
+def migrated_sqlite_url(sqlite_template: Path, sqlite_url: str, tmp_path: Path) -> str:
+    """The address of an SQLite file of this test's own, with every table."""
+    shutil.copyfile(sqlite_template, tmp_path / "dealreg.sqlite3")
+    return sqlite_url
+
+
+@pytest.fixture
+def migrated_postgres_url(postgres_server: URL, postgres_template: str) -> Iterator[str]:
+    """The address of a PostgreSQL database of this test's own, with every table."""
+    name = f"dealreg_test_{uuid.uuid4().hex}"
+    with servers.postgres_database(postgres_server, name, postgres_template) as address:
+        yield address
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def migrated_url(request: pytest.FixtureRequest) -> str:
+    """The address of a migrated store of this test's own; runs the test once for each store."""
+    address = request.getfixturevalue(f"migrated_{request.param}_url")
+    assert isinstance(address, str)
+    return address
+
+
+@pytest.fixture
+def clock() -> factories.Clock:
+    """The clock of `database`; it stands still until the test moves it."""
+    return factories.Clock()
+
+
+@pytest.fixture
+def database(migrated_url: str, clock: factories.Clock) -> Iterator[Database]:
+    """A migrated store of this test's own; runs the test once for each store."""
+    store = Database(migrated_url, clock, random.Random(7))
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def sqlite_database(migrated_sqlite_url: str, clock: factories.Clock) -> Iterator[Database]:
+    """A migrated SQLite store, for what has nothing to do with the kind of store."""
+    store = Database(migrated_sqlite_url, clock, random.Random(7))
+    yield store
+    store.close()
 
 
 @pytest.fixture(scope="session")

@@ -120,12 +120,14 @@ def postgres_server(environment: Mapping[str, str]) -> Iterator[URL]:
 
 
 @contextlib.contextmanager
-def postgres_database(server: URL, name: str) -> Iterator[str]:
-    """Yield the address of a new, empty database of that name; drop it afterwards."""
+def postgres_database(server: URL, name: str, template: str = "template0") -> Iterator[str]:
+    """Yield the address of a new copy of the template, empty by default; drop it afterwards."""
     database = sql.Identifier(name)
     with psycopg.connect(_libpq(server), autocommit=True) as connection:
         connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(database)
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} ENCODING 'UTF8'").format(
+                database, sql.Identifier(template)
+            )
         )
     try:
         yield server.set(database=name).render_as_string(hide_password=False)
