@@ -18,15 +18,27 @@ if TYPE_CHECKING:
 INTEGRATION_USER = "Dealreg Integration"
 SALES_REPS = ("Sales Rep East", "Sales Rep West")
 ACCOUNTS_FILE = Path(__file__).parent.parent / "data" / "accounts.json"
+#: Account, name, stage, amount, currency, rep, and how many days ago the rep opened it.
 _OPEN_DEALS = (
     (
         "sandpiper",
         "Sandpiper Foods freezer renewal",
         "Proposal/Price Quote",
         184_000.0,
+        "GBP",
         SALES_REPS[0],
+        0,
     ),
-    ("merganser", "Merganser store network refresh", "Qualification", 96_500.0, SALES_REPS[1]),
+    (
+        "merganser",
+        "Merganser store network refresh",
+        "Qualification",
+        96_500.0,
+        "GBP",
+        SALES_REPS[1],
+        0,
+    ),
+    ("redpoll", "Redpoll build farm", "Needs Analysis", 46_000.0, "USD", SALES_REPS[1], 7),
 )
 
 
@@ -136,16 +148,17 @@ def _account(entry: Mapping[str, Any], by: str) -> dict[str, Json]:
 
 
 def _seed_deals(org: SalesforceOrg, account_ids: Mapping[str, str]) -> None:
-    close = (org.store.clock() + timedelta(days=60)).date().isoformat()
+    now = org.store.clock()
     there = {row.fields["Name"] for row in org.store.rows("Opportunity")}
-    for key, name, stage, amount, rep in _OPEN_DEALS:
+    for key, name, stage, amount, currency, rep, age_days in _OPEN_DEALS:
         if name not in there:
             fields: dict[str, Json] = {
                 "Name": name,
                 "StageName": stage,
-                "CloseDate": close,
+                "CloseDate": (now + timedelta(days=60)).date().isoformat(),
                 "Amount": amount,
-                "CurrencyIsoCode": "GBP",
+                "CurrencyIsoCode": currency,
                 "AccountId": account_ids[key],
             }
-            org.add("Opportunity", fields, rep)
+            with org.committing_late(now - timedelta(days=age_days)):
+                org.add("Opportunity", fields, rep)
