@@ -28,7 +28,7 @@ from registration_core.conflict_check import (
     require_usable,
 )
 from registration_core.contracts import Condition, ConnectionName
-from registration_core.errors import AlreadyProtected, CheckNotUsable, SyncError
+from registration_core.errors import AlreadyProtected, CheckNotUsable, ConfigurationError, SyncError
 from registration_core.matching import (
     MATCHER_VERSION,
     Match,
@@ -153,7 +153,7 @@ def _check_batch(runtime: Runtime, due: Sequence[tuple[str, int]]) -> None:
 def _refresh(runtime: Runtime, connection: ConnectionName) -> directory.Refresh | str:
     try:
         return directory.refresh(runtime, connection)
-    except (ConnectorError, SyncError) as error:
+    except (ConnectorError, SyncError, ConfigurationError) as error:
         return error.message
 
 
@@ -213,7 +213,7 @@ def _candidates(
     for name, known in by_connection.items():
         try:
             candidates += _live(runtime, name, [a.record_id for a in known], keys)
-        except ConnectorError as error:
+        except (ConnectorError, SyncError, ConfigurationError) as error:
             failed[name] = error.message
             candidates += [Candidate(a, m) for a in known if (m := compare(keys, account_keys(a)))]
     return candidates, failed
