@@ -14,6 +14,7 @@ from registration_core.crm_changes import canonical
 from registration_core.model import Registration
 from registration_core.program import Role
 from registration_core.store import repository
+from sync import breaker
 from sync.ledger.tables import LinkRow
 from sync.planning import Plan, Situation, plan
 from sync.runtime import Runtime
@@ -77,5 +78,7 @@ def plan_job(runtime: Runtime, job: Job, record: RemoteRecord | None) -> Plan:
             base=(link.base or None) if link else None,
             remote=None if record is None else record.fields,
             restore=(link.restore or {}) if link else {},
+            repeats=breaker.read(link.repeats) if link else {},
+            remote_by_us=None if record is None else record.modified_by_us,
         )
     )

@@ -16,6 +16,11 @@ from registration_core.contracts import ConnectionName, Fields, Value
 from registration_core.fields import FieldGroup, SalesStage
 from registration_core.program import Authority, Phase, Program, Role
 
+#: How often the same values are written in a row before the breaker stops it.
+REPEATS_MAX = 2
+#: The same where a person is known to undo them.
+REPEATS_AGAINST_A_PERSON = 5
+
 
 @dataclass(frozen=True)
 class Situation:
@@ -34,6 +39,10 @@ class Situation:
     remote: Fields | None
     #: Values to write back once, because a resolution was undone.
     restore: Fields = field(default_factory=dict)
+    #: By group: the values last written and how often in a row they were.
+    repeats: Mapping[FieldGroup, tuple[Fields, int]] = field(default_factory=dict)
+    #: False when a person is known to have written the record last.
+    remote_by_us: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -133,7 +142,29 @@ def _merge(
         changes = {n: v for n, v in undo.items() if n in theirs and not same(theirs[n], v)}
         return GroupMerge(Verdict.RESTORE, base=_only(base or {}, names), remote_changes=changes)
     rule = rule_for(situation, group, phase)
-    return merge_group(None if base is None else _only(base, names), mine, theirs, rule)
+    merged = merge_group(None if base is None else _only(base, names), mine, theirs, rule)
+    return _broken(situation, group, merged, mine, theirs)
+
+
+def _broken(
+    situation: Situation, group: FieldGroup, merged: GroupMerge, store: Fields, remote: Fields
+) -> GroupMerge:
+    """Stop writing values that do not stay: the breaker turns the group into an open conflict.
+
+    Something in the CRM (an automation, a rule that reformats) undoes what we write. People may
+    undo it too, and are answered more often before we give up.
+    """
+    last, times = situation.repeats.get(group, ({}, 0))
+    limit = REPEATS_AGAINST_A_PERSON if situation.remote_by_us is False else REPEATS_MAX
+    if times < limit or not merged.remote_changes:
+        return merged
+    if not all(n in last and same(last[n], v) for n, v in merged.remote_changes.items()):
+        return merged
+    reason = f"{situation.connection} undid this value {times} times; we stopped writing it."
+    conflict = SyncConflict(_only(situation.base or {}, tuple(store)), store, remote, None, reason)
+    return GroupMerge(
+        Verdict.CONFLICT, _only(situation.base or {}, tuple(store)), conflict=conflict
+    )
 
 
 def rule_for(situation: Situation, group: FieldGroup, phase: Phase) -> Rule:

@@ -85,6 +85,7 @@ def resolve(
         registration, link = _locked(unit, row)
         row.base_before = link.base
         link.base = base_after(_value(row), link.base)
+        link.repeats = {g: v for g, v in link.repeats.items() if g != row.field_group}
         link.version, link.changed_at = link.version + 1, unit.now
         registration = _apply(unit, runtime, registration, row, chosen)
         work.request_push(unit, registration)

@@ -31,6 +31,7 @@ from registration_core.contracts import ConnectionName, Fields
 from registration_core.store import audit, repository
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import OutboxRow
+from sync import breaker
 from sync.carrying import dead_letter
 from sync.guard import ConnectionPaused
 from sync.jobs import Job, Planned
@@ -106,6 +107,7 @@ def _written(unit: UnitOfWork, intent: IntentRow, outcome: Written) -> None:
         if link is not None:
             # Only what was written is added: a pull may have moved the rest meanwhile.
             link.base = {**link.base, **intent.base}
+            link.repeats = breaker.noted(link.repeats, intent.base)
             link.remote_version, link.restore = outcome.version, None
             link.version, link.changed_at = link.version + 1, unit.now
     outbox_done(unit, intent.registration_id, ConnectionName(intent.connection), intent.wanted)
@@ -139,6 +141,7 @@ def add_link(
         mapping_version="",
         remote_version=version,
         restore=None,
+        repeats={},
         version=1,
         created_at=unit.now,
         changed_at=unit.now,

@@ -405,6 +405,7 @@ def upgrade() -> None:
         sa.Column("mapping_version", sa.String(length=64), nullable=False),
         sa.Column("remote_version", sa.String(length=255), nullable=True),
         sa.Column("restore", sa.Text(), nullable=True),
+        sa.Column("repeats", sa.Text(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("changed_at", UtcDateTime(), nullable=False),

@@ -35,6 +35,8 @@ class LinkRow(Base):
     remote_version: Mapped[str | None] = mapped_column(String(255))
     #: Values to write back once, because a resolution was undone.
     restore: Mapped[Fields | None]
+    #: By field group: the values last written and how often in a row, for the breaker.
+    repeats: Mapped[dict[str, Any]]
     version: Mapped[int]
     created_at: Mapped[datetime]
     changed_at: Mapped[datetime]

@@ -316,3 +316,28 @@ def test_a_crash_at_any_call_is_finished_by_the_next_drain(world: World, kill_at
 
     assert len(world.deals(HOME)) == 1
     assert world.deal(HOME, "Name") == world.registration(made.id).deal_name
+
+
+def test_the_breaker_stops_writing_a_value_that_an_automation_undoes(world: World) -> None:
+    made = world.approved()
+    world.settle()
+    org = world.orgs[HOME]
+    (record_id,) = world.deals(HOME)
+
+    def undo() -> None:
+        record = org.record("Deal", record_id)
+        assert record is not None
+        org.patch("Deal", record, {"Name": "AUTOMATION"}, org.us)
+
+    world.update(made.number, deal_name="Ours")
+    before = world.doors[HOME].calls["update"]
+    for _ in range(6):
+        world.settle()
+        undo()
+    world.settle()
+
+    assert world.doors[HOME].calls["update"] <= before + 3
+    with world.database.read() as session:
+        (kept,) = resolving.conflicts(session)
+    assert "we stopped writing it" in kept.reason
+    assert world.deal(MIRROR, "Name") == "Ours"
