@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import TypeVar
@@ -44,7 +45,9 @@ def stable_token(cells: Mapping[str, str]) -> str:
     own = cells.get("token", "").strip()
     if own:
         return own
-    parts = [text(cells.get(name, ""), DESCRIPTION_MAX).casefold() for name in _IDENTITY]
+    parts = [
+        unicodedata.normalize("NFC", cells.get(name, "")).strip().casefold() for name in _IDENTITY
+    ]
     return "row-" + hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
 
 
