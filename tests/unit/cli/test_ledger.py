@@ -59,7 +59,7 @@ def _add_conflict(unit: UnitOfWork, registration: str) -> None:
             id=link, registration_id=registration, connection="salesforce", object="Opportunity",
             record_id="006000000000003AAA", role="primary", state="active",
             base={"amount": Decimal(48000), "currency": "USD"}, mapping_version="",
-            remote_version=None, restore=None, version=1, created_at=unit.now,
+            remote_version=None, restore=None, repeats={}, version=1, created_at=unit.now,
             changed_at=unit.now, reason="",
         )
     )  # fmt: skip

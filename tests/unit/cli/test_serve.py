@@ -1,0 +1,61 @@
+"""What `dealreg serve` refuses before it starts anything."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cli.main import root
+from tests.unit.cli.conftest import Dealreg
+
+
+@pytest.mark.parametrize(
+    "line", [("clock",), ("serve", "--only", "clock"), ("serve", "--only", "worker")]
+)
+def test_a_part_of_its_own_needs_redis_to_reach_the_others(
+    dealreg: Dealreg, line: tuple[str, ...]
+) -> None:
+    done = dealreg(*line)
+    assert done.exit_code == 1
+    assert "DEALREG_REDIS_URL" in done.stderr
+
+
+def test_a_port_that_is_taken_is_told_with_the_setting_that_moves_it(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        environ = {"DEALREG_HOME": str(home), "DEALREG_WEB_PORT": port}
+        done = CliRunner(env=environ).invoke(root, ["serve"])
+    assert done.exit_code == 1
+    assert f"Port {port} on 127.0.0.1 cannot be used" in done.stderr
+    assert "DEALREG_WEB_PORT" in done.stderr
+
+
+def test_a_store_that_is_not_set_up_is_not_served(tmp_path: Path) -> None:
+    environ = {"DEALREG_HOME": str(tmp_path), "DEALREG_WEB_PORT": "0"}
+    done = CliRunner(env=environ).invoke(root, ["serve"])
+    assert done.exit_code == 1
+    assert "dealreg db upgrade" in done.stderr
+
+
+def test_the_sandbox_does_not_write_over_settings_of_a_person(home: Path) -> None:
+    (home / "env").write_text("DEALREG_SANDBOX_CA_FILE=x\nACME_SALESFORCE_CLIENT_SECRET=precious\n")
+    environ = {"DEALREG_HOME": str(home), "DEALREG_WEB_PORT": "0"}
+    done = CliRunner(env=environ).invoke(root, ["serve", "--sandbox"])
+    assert done.exit_code == 1
+    assert "holds settings of yours" in done.stderr
+    assert "precious" in (home / "env").read_text()
+    assert not (home / "sandbox").exists()
+
+
+def test_the_sandbox_needs_the_env_file_that_it_writes_to_be_read(home: Path) -> None:
+    other = home / "other-env"
+    other.write_text("")
+    environ = {
+        "DEALREG_HOME": str(home), "DEALREG_WEB_PORT": "0", "DEALREG_ENV_FILE": str(other),
+    }  # fmt: skip
+    done = CliRunner(env=environ).invoke(root, ["serve", "--sandbox"])
+    assert done.exit_code == 1
+    assert "DEALREG_ENV_FILE" in done.stderr
