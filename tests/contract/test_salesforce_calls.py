@@ -1,11 +1,10 @@
-"""What is special to Salesforce, through the connector and the stand-in's real wire protocol."""
+"""Writing to Salesforce, asking it, and what it refuses, through its real wire protocol."""
 
 from __future__ import annotations
 
-import json
 import uuid
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -13,13 +12,11 @@ import requests
 from simple_salesforce import Salesforce
 from simple_salesforce.exceptions import SalesforceGeneralError
 
-from connectors.errors import CallRejected, FeedExpired, RateLimited
+from connectors.errors import CallRejected, RateLimited
 from connectors.port import (
     Absence,
     AlreadyExists,
-    ChangePage,
     ConnectionSettings,
-    CreateItem,
     CrmConnector,
     Deferred,
     Gone,
@@ -29,18 +26,12 @@ from connectors.port import (
     UpdateItem,
     Written,
 )
-from connectors.salesforce import feed
 from connectors.salesforce.connector import SalesforceConnector
-from registration_core.contracts import Condition, Value
-from sandbox.records import Json
+from registration_core.contracts import Condition
 from sandbox.salesforce.engine import SalesforceOrg
-from sandbox.salesforce.seed import SALES_REPS
 from sandbox.serving import Running
 from tests.contract.peers import Timepiece, settings_of
-
-KEY = "Dealreg_Id__c"
-REP = SALES_REPS[0]
-OPPORTUNITY = "Opportunity"
+from tests.contract.salesforce import KEY, OPPORTUNITY, REP, account, create, item
 
 
 @pytest.fixture(scope="session")
@@ -63,209 +54,14 @@ def org(running: Running) -> SalesforceOrg:
     return engine
 
 
-def _item(**fields: Value) -> CreateItem:
-    key = str(uuid.uuid4())
-    base: dict[str, Value] = {
-        KEY: key,
-        "Name": f"Deal {key[:8]}",
-        "StageName": "Prospecting",
-        "CloseDate": date(2027, 6, 30),
-    }
-    return CreateItem(key, base | fields)
-
-
-def _create(connector: CrmConnector, **fields: Value) -> str:
-    (outcome,) = connector.create(OPPORTUNITY, KEY, [_item(**fields)])
-    assert isinstance(outcome, Written)
-    return outcome.record_id
-
-
-def _account(org: SalesforceOrg, name: str) -> str:
-    return org.add("Account", {"Name": name}, REP).id
-
-
-def _drain(
-    connector: CrmConnector, cursor: str | None, object_name: str = OPPORTUNITY
-) -> tuple[list[ChangePage], str]:
-    pages = []
-    while True:
-        page = connector.changes(object_name, ["Name"], cursor)
-        pages.append(page)
-        cursor = page.cursor
-        if not page.more:
-            return pages, cursor
-
-
-def _seen(pages: list[ChangePage]) -> dict[str, Value]:
-    return {r.record_id: r.fields["Name"] for page in pages for r in page.records}
-
-
-def test_a_merge_of_a_merge_leads_to_the_last_winner(
-    connector: CrmConnector, org: SalesforceOrg
-) -> None:
-    first, second, third = (_account(org, f"Triplet {n}") for n in range(3))
-    org.merge("Account", first, second, REP)
-    org.merge("Account", second, third, REP)
-
-    answer = connector.read("Account", [first, second, third], ["Name"])
-
-    assert answer[first] == Gone(first, Absence.MERGED, third)
-    assert answer[second] == Gone(second, Absence.MERGED, third)
-    assert isinstance(answer[third], RemoteRecord)
-
-
-def test_an_update_of_a_merged_record_says_into_which(
-    connector: CrmConnector, org: SalesforceOrg
-) -> None:
-    loser, winner = _account(org, "Loser"), _account(org, "Winner")
-    org.merge("Account", loser, winner, REP)
-
-    outcomes = connector.update("Account", [UpdateItem(loser, {"Phone": "1"})])
-
-    assert outcomes == (Gone(loser, Absence.MERGED, winner),)
-
-
-def test_the_feed_tells_of_merges_and_of_the_deals_that_moved(
-    connector: CrmConnector, org: SalesforceOrg
-) -> None:
-    loser, winner = _account(org, "Feed loser"), _account(org, "Feed winner")
-    deal = _create(connector, AccountId=loser)
-    _, accounts = _drain(connector, None, "Account")
-    org.merge("Account", loser, winner, REP)
-
-    pages, _ = _drain(connector, accounts, "Account")
-
-    gone = [g for page in pages for g in page.gone if g.record_id == loser]
-    assert gone == [Gone(loser, Absence.MERGED, winner)]
-    (record,) = connector.read(OPPORTUNITY, [deal], ["AccountId"]).values()
-    assert isinstance(record, RemoteRecord)
-    assert record.fields == {"AccountId": winner}
-    assert record.modified_by_us is False
-
-
-def test_a_write_that_commits_late_is_found_by_the_overlap(
-    connector: CrmConnector, org: SalesforceOrg, timepiece: Timepiece
-) -> None:
-    deal = _create(connector)
-    _, cursor = _drain(connector, None)
-    began = timepiece() - timedelta(minutes=5)
-
-    with org.committing_late(began):
-        org.edit(OPPORTUNITY, deal, {"Name": "committed late"}, REP)
-    pages, _ = _drain(connector, cursor)
-
-    assert _seen(pages)[deal] == "committed late"
-
-
-def test_many_rows_with_one_stamp_are_paged_without_loss_or_end(
-    connector: CrmConnector, org: SalesforceOrg, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(feed, "PAGE_ROWS", 3)
-    stamp = org.store.clock().replace(microsecond=0)
-    with org.committing_late(stamp):
-        deals = {_deal_of_rep(org) for _ in range(11)}
-
-    pages, _ = _drain(connector, None)
-
-    handed_out = [r.record_id for page in pages for r in page.records]
-    assert deals <= set(handed_out)
-    assert len(handed_out) == len(set(handed_out))
-    assert all(len(page.records) + len(page.gone) <= 3 for page in pages)
-    assert len({page.as_of for page in pages}) == 1
-
-
-def _deal_of_rep(org: SalesforceOrg) -> str:
-    fields: dict[str, Json] = {"Name": "Same second", "StageName": "Prospecting"}
-    return org.add(OPPORTUNITY, {**fields, "CloseDate": "2027-01-01"}, REP).id
-
-
-def test_a_record_that_changes_while_pages_are_read_comes_in_its_last_state(
-    connector: CrmConnector, org: SalesforceOrg, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    deals = [_create(connector) for _ in range(4)]
-    monkeypatch.setattr(feed, "PAGE_ROWS", 2)
-    page = connector.changes(OPPORTUNITY, ["Name"], None)
-    for deal in deals:
-        org.edit(OPPORTUNITY, deal, {"Name": "moved on"}, REP)
-
-    pages, _ = _drain(connector, page.cursor)
-
-    assert {_seen(pages)[deal] for deal in deals} == {"moved on"}
-
-
-@pytest.mark.parametrize("cursor", ["", "{}", "not a cursor", '{"object": "Opportunity"}'])
-def test_a_cursor_that_is_not_ours_has_expired(connector: CrmConnector, cursor: str) -> None:
-    with pytest.raises(FeedExpired):
-        connector.changes(OPPORTUNITY, ["Name"], cursor)
-
-
-def test_a_cursor_from_before_the_recycle_bin_was_emptied_has_expired(
-    connector: CrmConnector,
-) -> None:
-    _, cursor = _drain(connector, None)
-    kept = json.loads(cursor)
-    aged = datetime.fromisoformat(kept["as_of"]) - timedelta(days=15)
-
-    with pytest.raises(FeedExpired, match="is from"):
-        connector.changes(OPPORTUNITY, ["Name"], json.dumps(kept | {"as_of": aged.isoformat()}))
-
-
-def test_history_tells_stage_amount_lookup_and_text_changes_and_who_made_them(
-    connector: CrmConnector, org: SalesforceOrg, timepiece: Timepiece
-) -> None:
-    before, after = _account(org, "Before"), _account(org, "After")
-    deal = _create(connector, Amount=Decimal("100.00"), AccountId=before)
-    since = timepiece()
-    timepiece.skip(timedelta(seconds=2))
-    org.edit(OPPORTUNITY, deal, {"Amount": 250.5, "AccountId": after}, REP)
-    timepiece.skip(timedelta(seconds=2))
-    connector.update(OPPORTUNITY, [UpdateItem(deal, {"StageName": "Qualification"})])
-
-    fields = ["Amount", "AccountId", "StageName", "CloseDate", "NextStep"]
-    changes = connector.history(OPPORTUNITY, [deal], fields, since)
-
-    assert {(c.field, c.old_value, c.value, c.by_us) for c in changes} == {
-        ("Amount", Decimal("100.00"), Decimal("250.50"), False),
-        ("AccountId", before, after, False),
-        ("StageName", "Prospecting", "Qualification", True),
-    }
-    assert [c.changed_at for c in changes] == sorted(c.changed_at for c in changes)
-    assert connector.history(OPPORTUNITY, [deal], fields, timepiece() + timedelta(seconds=2)) == ()
-
-
-def test_history_of_the_mirror_object_comes_from_its_own_history(
-    connector: CrmConnector, org: SalesforceOrg, timepiece: Timepiece
-) -> None:
-    item = CreateItem(str(uuid.uuid4()), {"Name": "M", "Close_Date__c": date(2027, 1, 1)})
-    (written,) = connector.create("Deal_Registration__c", KEY, [item])
-    assert isinstance(written, Written)
-    since = timepiece()
-    timepiece.skip(timedelta(seconds=2))
-    org.edit("Deal_Registration__c", written.record_id, {"Close_Date__c": "2027-02-01"}, REP)
-
-    (change,) = connector.history(
-        "Deal_Registration__c", [written.record_id], ["Close_Date__c"], since
-    )
-
-    assert (change.old_value, change.value) == (date(2027, 1, 1), date(2027, 2, 1))
-
-
-def test_describe_says_which_fields_keep_history(connector: CrmConnector) -> None:
-    fields = connector.describe(OPPORTUNITY).fields
-
-    assert fields["Probability"].history_kept
-    assert fields["AccountId"].history_kept
-    assert not fields["NextStep"].history_kept
-
-
 def test_a_lookup_to_a_deleted_account_is_a_refusal_and_the_deal_is_not_gone(
     connector: CrmConnector, org: SalesforceOrg
 ) -> None:
-    account = _account(org, "Vanishing")
-    deal = _create(connector)
-    org.remove("Account", account, REP)
+    lost = account(org, "Vanishing")
+    deal = create(connector)
+    org.remove("Account", lost, REP)
 
-    (outcome,) = connector.update(OPPORTUNITY, [UpdateItem(deal, {"AccountId": account})])
+    (outcome,) = connector.update(OPPORTUNITY, [UpdateItem(deal, {"AccountId": lost})])
 
     assert isinstance(outcome, Refused)
     assert (outcome.code, outcome.field) == ("ENTITY_IS_DELETED", "AccountId")
@@ -274,7 +70,7 @@ def test_a_lookup_to_a_deleted_account_is_a_refusal_and_the_deal_is_not_gone(
 def test_a_locked_row_is_deferred_and_its_neighbours_are_written(
     connector: CrmConnector, org: SalesforceOrg
 ) -> None:
-    locked, free = _create(connector), _create(connector)
+    locked, free = create(connector), create(connector)
     org.lock_row(locked)
 
     outcomes = connector.update(
@@ -287,7 +83,7 @@ def test_a_locked_row_is_deferred_and_its_neighbours_are_written(
 def test_two_patches_of_one_record_are_one_write_and_the_later_value_stands(
     connector: CrmConnector, org: SalesforceOrg
 ) -> None:
-    deal = _create(connector)
+    deal = create(connector)
     before = org.store.version
 
     outcomes = connector.update(
@@ -306,20 +102,20 @@ def test_two_patches_of_one_record_are_one_write_and_the_later_value_stands(
 
 
 def test_a_key_twice_in_one_create_makes_one_record(connector: CrmConnector) -> None:
-    item = _item()
-    again = replace(item, key=item.key.upper())
+    wanted = item()
+    again = replace(wanted, key=wanted.key.upper())
 
-    first, second = connector.create(OPPORTUNITY, KEY, [item, again])
+    first, second = connector.create(OPPORTUNITY, KEY, [wanted, again])
 
     assert isinstance(first, Written)
     assert second == AlreadyExists(first.record_id)
-    assert connector.count(OPPORTUNITY, [Condition(KEY, (item.key,))]) == 1
+    assert connector.count(OPPORTUNITY, [Condition(KEY, (wanted.key,))]) == 1
 
 
 def test_a_value_that_json_cannot_carry_refuses_its_row_and_no_other(
     connector: CrmConnector,
 ) -> None:
-    good, bad = _item(), _item(Amount="lots")
+    good, bad = item(), item(Amount="lots")
 
     outcomes = connector.create(OPPORTUNITY, KEY, [bad, good])
 
@@ -327,7 +123,7 @@ def test_a_value_that_json_cannot_carry_refuses_its_row_and_no_other(
 
 
 def test_a_short_id_is_answered_under_the_name_it_was_asked_by(connector: CrmConnector) -> None:
-    deal = _create(connector)
+    deal = create(connector)
 
     answer = connector.read(OPPORTUNITY, [deal[:15], "nonsense' OR Id != null"], ["Name"])
 
@@ -345,8 +141,8 @@ def test_a_hostile_name_is_found_exactly_and_finds_nothing_else(
     connector: CrmConnector, name: str
 ) -> None:
     marked = f"{uuid.uuid4()} {name} end"
-    deal = _create(connector, Name=marked)
-    _create(connector)
+    deal = create(connector, Name=marked)
+    create(connector)
 
     selection = connector.select(OPPORTUNITY, [Condition("Name", (marked,))], ["Name"], 10)
 
@@ -357,7 +153,7 @@ def test_a_hostile_name_is_found_exactly_and_finds_nothing_else(
 def test_a_condition_with_more_values_than_a_url_takes_is_answered_in_full(
     connector: CrmConnector,
 ) -> None:
-    keys = [_item() for _ in range(3)]
+    keys = [item() for _ in range(3)]
     connector.create(OPPORTUNITY, KEY, keys)
     values = tuple(str(uuid.uuid4()) for _ in range(600)) + tuple(k.key for k in keys)
     where = [Condition(KEY, values), Condition("IsClosed", (False,))]
@@ -373,7 +169,7 @@ def test_a_condition_with_more_values_than_a_url_takes_is_answered_in_full(
 
 
 def test_no_values_fit_no_record_and_empty_fits_the_empty_ones(connector: CrmConnector) -> None:
-    deal = _create(connector, NextStep=None)
+    deal = create(connector, NextStep=None)
     mine = Condition("Id", (deal,))
 
     assert connector.select(OPPORTUNITY, [Condition("Name", ())], ["Name"], 5).records == ()
@@ -382,7 +178,7 @@ def test_no_values_fit_no_record_and_empty_fits_the_empty_ones(connector: CrmCon
 
 
 def test_closing_and_reopening_is_a_stage(connector: CrmConnector) -> None:
-    deal = _create(connector)
+    deal = create(connector)
     states = []
     for stage in ("Closed Won", "Closed Lost", "Negotiation/Review"):
         connector.update(OPPORTUNITY, [UpdateItem(deal, {"StageName": stage})])
@@ -396,7 +192,7 @@ def test_closing_and_reopening_is_a_stage(connector: CrmConnector) -> None:
 def test_more_records_than_one_call_takes_are_refused_before_anything_is_sent(
     connector: CrmConnector,
 ) -> None:
-    items = [_item() for _ in range(201)]
+    items = [item() for _ in range(201)]
 
     with pytest.raises(CallRejected, match="200"):
         connector.create(OPPORTUNITY, KEY, items)
@@ -408,7 +204,7 @@ def test_a_field_that_is_hidden_is_an_error_and_never_an_empty_value(
     settings: ConnectionSettings, org: SalesforceOrg, timepiece: Timepiece
 ) -> None:
     connector = SalesforceConnector(settings, timepiece)
-    deal = _create(connector)
+    deal = create(connector)
     connector.read(OPPORTUNITY, [deal], ["LeadSource"])
     org.hide_field(OPPORTUNITY, "LeadSource")
     try:
