@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from config.authority import DEFAULT_AUTHORITY
 from registration_core import use_cases
@@ -41,6 +42,8 @@ from registration_core.submission import Submission
 SALESFORCE, DYNAMICS, HUBSPOT = CONNECTIONS = tuple(
     ConnectionName(name) for name in ("salesforce", "dynamics", "hubspot")
 )
+T = TypeVar("T")
+
 NOW = datetime(2031, 3, 4, 9, 30, tzinfo=UTC)
 #: Somebody who may decide and has submitted nothing.
 APPROVER = Actor(name="anna")
@@ -187,6 +190,27 @@ def approved(database: Database, partner_code: str = "P1", **changes: Any) -> Re
     made = submit(database, partner_code, **changes)
     with database.begin(APPROVER) as unit:
         return approve(unit, made)
+
+
+def at_once(count: int, work: Callable[[int], T]) -> tuple[list[T], list[Exception]]:
+    """Run `work(n)` in that many threads at once; returns what they returned and what they raised."""
+    start = threading.Barrier(count)
+    results: list[T] = []
+    errors: list[Exception] = []
+
+    def run(worker: int) -> None:
+        start.wait(30)
+        try:
+            results.append(work(worker))
+        except Exception as error:  # noqa: BLE001 - handed to the test
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return results, errors
 
 
 def stored(database: Database, about: Registration) -> Registration:

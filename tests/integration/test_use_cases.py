@@ -1,0 +1,593 @@
+"""Every verb on a registration: what it changes, what it asks for, and whom it refuses."""
+
+from __future__ import annotations
+
+import random
+import unicodedata
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from registration_core import use_cases
+from registration_core.contracts import ConnectionName, Value
+from registration_core.errors import (
+    AlreadyProtected,
+    CheckNotUsable,
+    DomainRefusal,
+    InvalidInput,
+    InvalidTransition,
+    NotAllowed,
+    StaleVersion,
+)
+from registration_core.fields import SalesStage
+from registration_core.model import (
+    SYSTEM,
+    Actor,
+    Band,
+    ClaimState,
+    DisputeState,
+    Finding,
+    FindingKind,
+    ProtectionState,
+    ReasonCode,
+    Registration,
+    RegistrationState,
+)
+from registration_core.partner_view import REASONS
+from registration_core.store import audit, repository
+from registration_core.store.database import Database
+from registration_core.store.tables import CheckRequestRow, OutboxRow
+from tests.factories import (
+    APPROVER,
+    CONNECTIONS,
+    HUBSPOT,
+    NOW,
+    SALESFORCE,
+    SUBMITTER,
+    Clock,
+    account,
+    add_partners,
+    approve,
+    approved,
+    at_once,
+    check,
+    customer,
+    program,
+    stored,
+    submission,
+    submit,
+)
+
+HOUSE = Finding(FindingKind.HOUSE_ACCOUNT, Band.STRONG, (), "on the list", decides="house-desk")
+RIVAL = Finding(FindingKind.PENDING_REGISTRATION, Band.STRONG, (), "earlier registration")
+
+
+@pytest.fixture
+def made(database: Database) -> Registration:
+    """A submitted registration of partner P1; P2 exists too."""
+    add_partners(database, "P1", "P2")
+    return submit(database)
+
+
+def _requests(database: Database) -> dict[str, tuple[datetime, int]]:
+    with database.read() as session:
+        rows = session.scalars(select(CheckRequestRow))
+        return {row.registration_id: (row.due_at, row.version) for row in rows}
+
+
+def _wanted(database: Database, about: Registration) -> dict[str, int]:
+    with database.read() as session:
+        rows = session.scalars(select(OutboxRow).where(OutboxRow.registration_id == about.id))
+        return {row.connection: row.wanted for row in rows}
+
+
+def _actions(database: Database, about: Registration) -> list[str]:
+    with database.read() as session:
+        return [e["action"] for e in audit.events(session, use_cases.subject_of(about))]
+
+
+# --- partners ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"code": "has space"}, "code"),
+        ({"code": ""}, "code"),
+        ({"code": "x" * 65}, "code"),
+        ({"code": "P1"}, "code"),
+        ({"name": " "}, "name"),
+        ({"email": "nobody"}, "email"),
+    ],
+)
+def test_a_partner_needs_a_new_code_and_a_name(
+    database: Database, made: Registration, changes: dict[str, str], field: str
+) -> None:
+    values = {"code": "P9", "name": "Nine", "tier": "gold", "email": "", **changes}
+    with pytest.raises(InvalidInput) as refused, database.begin() as unit:
+        use_cases.add_partner(unit, **values)
+    assert refused.value.field == field
+
+
+# --- submit -----------------------------------------------------------------------------------
+
+
+def test_a_submit_gives_a_receipt_roles_and_asks_for_a_check(
+    database: Database, made: Registration
+) -> None:
+    assert stored(database, made) == made
+    assert (made.state, made.receipt_seq, made.version) == (RegistrationState.SUBMITTED, 1, 1)
+    assert made.roles == program().roles_for("US")
+    assert made.submitted_by == SUBMITTER.name
+    assert _requests(database) == {made.id: (NOW, 1)}
+    assert _wanted(database, made) == {}, "no CRM hears of a registration that is not approved"
+    assert _actions(database, made) == ["submit"]
+
+
+def test_a_repeated_submit_gives_the_same_registration(
+    database: Database, made: Registration
+) -> None:
+    again = submit(database, deal_name="Another name")
+    assert again == made
+    other = submit(database, "P2")
+    assert (other.id != made.id, other.receipt_seq) == (True, 2)
+
+
+def test_a_refused_submit_takes_no_receipt(database: Database, made: Registration) -> None:
+    with pytest.raises(InvalidInput, match="product_line"):
+        submit(database, token="t2", product_line="hardware")
+    assert submit(database, token="t3").receipt_seq == made.receipt_seq + 1
+
+
+def test_texts_are_kept_in_one_form_and_a_name_without_the_space_around_it(
+    database: Database, made: Registration
+) -> None:
+    apart = unicodedata.normalize("NFD", "Crédit Écologique")
+    other = submit(database, token="t2", deal_name=f" {apart} ", customer=customer(name=apart))
+    assert other.deal_name == other.customer.name == "Crédit Écologique"
+
+
+def test_a_public_number_that_is_taken_is_not_given_again(
+    database: Database, made: Registration
+) -> None:
+    class Stuck(random.Random):
+        """Draws the first registration's number once more, then another."""
+
+        letters = iter(made.number[3:].replace("-", "") + "ABCDEFGH")
+
+        def choice(self, seq: Any) -> Any:
+            return next(self.letters)
+
+    database.ids._rng = Stuck(1)
+    assert submit(database, token="t2").number == "DR-ABCD-EFGH"
+
+
+def test_equal_submits_at_the_same_time_make_one_registration(database: Database) -> None:
+    add_partners(database, "P1")
+    made, errors = at_once(6, lambda _: submit(database, token="same").id)
+    assert (errors, len(made), len(set(made))) == ([], 6, 1)
+
+
+def test_receipts_have_no_gaps_and_follow_the_order_of_commits(database: Database) -> None:
+    add_partners(database, "P1")
+
+    def work(worker: int) -> list[int]:
+        seqs = []
+        for n in range(5):
+            fails = (worker + n) % 4 == 0
+            try:
+                with database.begin(SUBMITTER) as unit:
+                    wanted = submission(token=f"{worker}-{n}")
+                    seqs.append(use_cases.submit(unit, wanted, program())[0].receipt_seq)
+                    if fails:
+                        raise RuntimeError
+            except RuntimeError:
+                seqs.pop()
+        return seqs
+
+    per_worker, errors = at_once(5, work)
+    assert errors == []
+    assert all(seqs == sorted(seqs) for seqs in per_worker)
+    taken = sorted(seq for seqs in per_worker for seq in seqs)
+    assert taken == list(range(1, len(taken) + 1))
+
+
+# --- update -----------------------------------------------------------------------------------
+
+
+def _update(database: Database, about: Registration, **changes: Value) -> Registration:
+    with database.begin(SUBMITTER) as unit:
+        return use_cases.update(unit, about.number, changes, program())
+
+
+def test_an_update_changes_the_deal_and_tells_the_crms_once_approved(
+    database: Database, made: Registration
+) -> None:
+    changed = _update(database, made, deal_name=" Larger ", amount=Decimal(60000))
+    assert (changed.deal_name, changed.amount, changed.version) == ("Larger", Decimal(60000), 2)
+    assert _wanted(database, made) == {}
+    with database.begin(APPROVER) as unit:
+        approve(unit, made)
+    moved = _update(database, made, sales_stage="proposing", expected_close_on=date(2032, 1, 1))
+    assert moved.sales_stage is SalesStage.PROPOSING
+    assert _wanted(database, made) == dict.fromkeys(CONNECTIONS, 2)
+    assert stored(database, made) == moved
+
+
+def test_an_update_that_changes_nothing_is_no_new_version(
+    database: Database, made: Registration
+) -> None:
+    assert _update(database, made, deal_name=made.deal_name, sales_stage="qualifying") == made
+    assert _actions(database, made) == ["submit"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"partner_id": "x"}, "partner_id"),
+        ({"state": "approved"}, "state"),
+        ({"deal_name": ""}, "deal_name"),
+        ({"deal_name": "x" * 121}, "deal_name"),
+        ({"deal_name": None}, "deal_name"),
+        ({"amount": Decimal(1)}, "amount"),
+        ({"amount": Decimal("NaN")}, "amount"),
+        ({"amount": "1"}, "amount"),
+        ({"currency": "XXX"}, "currency"),
+        ({"expected_close_on": None}, "expected_close_on"),
+        ({"description": "x" * 4001}, "description"),
+        ({"sales_stage": "dreaming"}, "sales_stage"),
+        ({"sales_stage": None}, "sales_stage"),
+        ({"sales_stage": "won"}, "sales_stage"),
+        ({"sales_stage": SalesStage.LOST}, "sales_stage"),
+    ],
+)
+def test_an_update_is_refused_by_field(
+    database: Database, made: Registration, changes: dict[str, Value], field: str
+) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        _update(database, made, **changes)
+    assert refused.value.field == field
+    assert stored(database, made) == made
+
+
+def test_what_the_home_crm_has_taken_over_is_changed_there(
+    database: Database, made: Registration
+) -> None:
+    with database.begin() as unit:
+        held = repository.registration(unit.session, made.id, lock=True)
+        repository.save(unit.session, replace(held, converted_at=NOW), NOW)
+    with pytest.raises(NotAllowed) as refused:
+        _update(database, made, sales_stage="proposing")
+    assert "salesforce" in str(refused.value)
+    assert _update(database, made, description="still ours").description == "still ours"
+
+
+def test_a_registration_that_is_over_is_not_changed(database: Database, made: Registration) -> None:
+    with database.begin(APPROVER) as unit:
+        use_cases.reject(unit, made.number, ReasonCode.TERRITORY)
+    with pytest.raises(NotAllowed, match="rejected"):
+        _update(database, made, deal_name="Again")
+
+
+def test_a_command_on_an_old_version_is_refused(database: Database, made: Registration) -> None:
+    _update(database, made, deal_name="Newer")
+    verbs: list[Any] = [
+        lambda unit: use_cases.update(unit, made.id, {"deal_name": "x"}, program(), 1),
+        lambda unit: use_cases.approve(unit, made.id, check(made), program(), 1),
+        lambda unit: use_cases.reject(unit, made.id, ReasonCode.TERRITORY, expected_version=1),
+        lambda unit: use_cases.withdraw(unit, made.id, 1),
+    ]
+    for verb in verbs:
+        with pytest.raises(StaleVersion, match=r"version 2, not 1"), database.begin() as unit:
+            verb(unit)
+    assert stored(database, made).version == 2
+
+
+# --- review, approve, reject ------------------------------------------------------------------
+
+
+def test_an_approval_starts_the_protection_and_tells_every_crm(
+    database: Database, made: Registration
+) -> None:
+    with database.begin() as unit:
+        use_cases.review(unit, made, "not a low-risk registration")
+    nudged: list[set[str]] = []
+    database.on_work = nudged.append
+    with database.begin(APPROVER) as unit:
+        after = approve(unit, made, accounts={SALESFORCE: "001A"})
+    assert (after.state, after.protection_state) == (
+        RegistrationState.APPROVED, ProtectionState.ACTIVE,
+    )  # fmt: skip
+    assert after.protection_starts_on == date(2031, 3, 4)
+    assert after.protection_ends_on == date(2031, 6, 2)
+    assert (after.decided_at, after.accounts) == (NOW, {SALESFORCE: "001A"})
+    assert stored(database, made) == after
+    assert _wanted(database, made) == dict.fromkeys(CONNECTIONS, 1)
+    assert nudged == [{f"push:{name}" for name in CONNECTIONS}]
+    assert _actions(database, made) == ["submit", "begin review", "approve"]
+    with database.read() as session:
+        event = audit.events(session, use_cases.subject_of(made))[-1]
+    assert event["actor"] == "anna"
+    assert event["internal"]["policy_version"] == "v1"
+    assert event["internal"]["as_of"]["hubspot"] == str(NOW)
+    assert event["partner"] == {"state": "Approved", "protected_until": "2031-06-02"}
+
+
+def test_an_approval_is_checked_again_after_an_hour_and_after_a_day(
+    database: Database, clock: Clock
+) -> None:
+    add_partners(database, "P1")
+    made = submit(database)
+    with database.begin() as unit:  # the check that led to the approval has been made
+        unit.session.delete(unit.session.get_one(CheckRequestRow, made.id))
+    with database.begin(APPROVER) as unit:
+        after = approve(unit, made)
+    assert _requests(database)[made.id][0] == NOW + timedelta(hours=1)
+    for due in (timedelta(hours=1), timedelta(days=1)):
+        clock.now = NOW + due
+        with database.begin() as unit:
+            unit.session.delete(unit.session.get_one(CheckRequestRow, made.id))
+            unit.session.flush()
+            use_cases.request_recheck(unit, after)
+        expected = {made.id: (NOW + timedelta(days=1), 1)} if due < timedelta(days=1) else {}
+        assert _requests(database) == expected
+
+
+def test_an_approval_refuses_a_check_that_cannot_be_relied_on(
+    database: Database, made: Registration, clock: Clock
+) -> None:
+    answered = check(made)
+    clock.advance(seconds=901)
+    with pytest.raises(CheckNotUsable), database.begin(APPROVER) as unit:
+        use_cases.approve(unit, made.id, answered, program())
+    assert stored(database, made) == made
+
+
+def test_a_chosen_account_makes_an_earlier_check_unusable_and_wins_over_the_checks_own(
+    database: Database, made: Registration, clock: Clock
+) -> None:
+    clock.advance(seconds=5)
+    earlier = check(made, accounts={SALESFORCE: "001A", HUBSPOT: "7"})
+    with database.begin() as unit:
+        repository.put_accounts(
+            unit.session, [account(tax_id="11-1"), account(record_id="001B", tax_id="22-2")]
+        )
+    with database.begin(APPROVER) as unit:
+        use_cases.choose_account(unit, made.number, SALESFORCE, "001B")
+    with pytest.raises(CheckNotUsable), database.begin(APPROVER) as unit:
+        use_cases.approve(unit, made.id, earlier, program())
+    with database.begin(APPROVER) as unit:
+        after = approve(unit, made, accounts={SALESFORCE: "001A", HUBSPOT: "7"})
+    assert after.accounts == {SALESFORCE: "001B", HUBSPOT: "7"}
+    with database.read() as session:
+        keys = repository.keys_of_customer(session, after.customer_id)
+    assert {key.value for key in keys if key.kind == "tax_id"} == {"222"}
+
+
+@pytest.mark.parametrize("verb", ["approve", "reject"])
+def test_who_submitted_cannot_decide(database: Database, made: Registration, verb: str) -> None:
+    with pytest.raises(NotAllowed, match="sam submitted"), database.begin(SUBMITTER) as unit:
+        _decide(unit, verb, made)
+    assert stored(database, made) == made
+
+
+@pytest.mark.parametrize("verb", ["approve", "reject"])
+def test_only_the_owner_of_a_list_decides_on_an_account_on_it(
+    database: Database, made: Registration, verb: str
+) -> None:
+    with pytest.raises(NotAllowed, match="held for house-desk"), database.begin(APPROVER) as unit:
+        _decide(unit, verb, made, HOUSE)
+    with database.begin(Actor("house-desk")) as unit:
+        decided = _decide(unit, verb, made, HOUSE)
+    expected = {"approve": RegistrationState.APPROVED, "reject": RegistrationState.REJECTED}
+    assert decided.state is expected[verb]
+
+
+def _decide(unit: Any, verb: str, about: Registration, *findings: Finding) -> Registration:
+    if verb == "approve":
+        return approve(unit, about, findings)
+    return use_cases.reject(
+        unit, about.id, ReasonCode.NOT_ELIGIBLE_ACCOUNT, check=check(about, findings)
+    )
+
+
+def test_the_program_itself_approves_nothing_that_has_a_finding(
+    database: Database, made: Registration
+) -> None:
+    with pytest.raises(NotAllowed, match="a person decides"), database.begin(SYSTEM) as unit:
+        approve(unit, made, [RIVAL])
+    with pytest.raises(NotAllowed, match="a person decides"), database.begin(SYSTEM) as unit:
+        approve(unit, made, [HOUSE])
+    with database.begin(SYSTEM) as unit:
+        assert approve(unit, made).state is RegistrationState.APPROVED
+
+
+def test_an_actor_who_only_calls_himself_the_program_is_not_the_program(
+    database: Database, made: Registration
+) -> None:
+    with pytest.raises(NotAllowed), database.begin(Actor("dealreg", os_user="mallory")) as unit:
+        approve(unit, made, [HOUSE])
+
+
+def test_a_product_line_that_the_program_dropped_cannot_be_protected(
+    database: Database, made: Registration
+) -> None:
+    fewer = {n: line for n, line in program().product_lines.items() if n != "platform"}
+    with (
+        pytest.raises(NotAllowed, match="no product line platform") as refused,
+        database.begin(APPROVER) as unit,
+    ):
+        approve(unit, made, rules=program(product_lines=fewer))
+    assert "PRODUCT_NOT_ELIGIBLE" in refused.value.hint
+
+
+@pytest.mark.parametrize("reason", ReasonCode)
+def test_a_rejection_tells_the_partner_the_codes_own_text_and_keeps_the_note_inside(
+    database: Database, made: Registration, reason: ReasonCode
+) -> None:
+    with database.begin(APPROVER) as unit:
+        after = use_cases.reject(unit, made.number, reason, note="Rival Partners were first")
+    assert (after.state, after.reason_code) == (RegistrationState.REJECTED, reason.value)
+    assert after.partner_message == REASONS[reason]
+    with database.read() as session:
+        event = audit.events(session, use_cases.subject_of(made))[-1]
+    assert event["internal"] == {"reason": reason.value, "note": "Rival Partners were first"}
+    assert event["partner"] == {"state": "Not approved", "message": REASONS[reason]}
+    with pytest.raises(InvalidTransition), database.begin(APPROVER) as unit:
+        approve(unit, made)
+
+
+# --- the life of a protection -----------------------------------------------------------------
+
+
+def _claim_states(database: Database, about: Registration) -> list[ClaimState]:
+    with database.read() as session:
+        return [c.state for c in repository.claims(session) if c.registration_id == about.id]
+
+
+def test_a_withdrawal_frees_the_slot_for_the_next(database: Database, made: Registration) -> None:
+    with database.begin(APPROVER) as unit:
+        approve(unit, made)
+    rival = submit(database, "P2")
+    with pytest.raises(AlreadyProtected) as refused, database.begin(APPROVER) as unit:
+        approve(unit, rival)
+    assert "DUP_ACTIVE" in refused.value.hint
+    with database.begin(SUBMITTER) as unit:
+        after = use_cases.withdraw(unit, made.number)
+    assert (after.state, after.protection_state) == (
+        RegistrationState.WITHDRAWN, ProtectionState.RELEASED,
+    )  # fmt: skip
+    assert _claim_states(database, made) == [ClaimState.RELEASED]
+    assert _wanted(database, made) == dict.fromkeys(CONNECTIONS, 2)
+    with database.begin(APPROVER) as unit:
+        assert approve(unit, rival).protection_state is ProtectionState.ACTIVE
+
+
+def test_a_withdrawal_before_a_decision_has_nothing_to_free(
+    database: Database, made: Registration
+) -> None:
+    with database.begin(SUBMITTER) as unit:
+        after = use_cases.withdraw(unit, made.number)
+    assert after.protection_state is ProtectionState.NONE
+    assert _wanted(database, made) == {}
+
+
+def test_an_extension_moves_the_end_of_registration_and_claim(database: Database) -> None:
+    add_partners(database, "P1")
+    made = approved(database)
+    with database.begin(APPROVER) as unit:
+        after = use_cases.extend(unit, made.number, 30, "proof of concept dated 2031-05-20")
+    assert after.protection_ends_on == date(2031, 7, 2)
+    with database.read() as session:
+        assert [c.ends_on for c in repository.claims(session)] == [date(2031, 7, 2)]
+        event = audit.events(session, use_cases.subject_of(made))[-1]
+    assert event["internal"] == {"days": 30, "reason": "proof of concept dated 2031-05-20"}
+    assert event["partner"] == {"protected_until": "2031-07-02"}
+
+
+def test_an_extension_needs_a_running_protection_and_a_sensible_length(
+    database: Database, made: Registration
+) -> None:
+    for days in (0, -1, 367):
+        with pytest.raises(InvalidInput), database.begin(APPROVER) as unit:
+            use_cases.extend(unit, made.number, days, "")
+    with pytest.raises(DomainRefusal, match="is none"), database.begin(APPROVER) as unit:
+        use_cases.extend(unit, made.number, 30, "")
+    with database.begin(APPROVER) as unit:
+        approve(unit, made)
+        use_cases.withdraw(unit, made.number)
+    with pytest.raises(DomainRefusal, match="is released"), database.begin(APPROVER) as unit:
+        use_cases.extend(unit, made.number, 30, "")
+
+
+def test_a_protection_is_flagged_before_it_ends_and_expires_the_day_after(
+    database: Database, clock: Clock
+) -> None:
+    add_partners(database, "P1", "P2")
+    made = approved(database)  # until 2031-06-02
+    seen = []
+    for day in ("2031-05-18", "2031-05-19", "2031-05-20", "2031-06-02", "2031-06-03", "2031-06-04"):
+        clock.now = datetime.fromisoformat(f"{day}T12:00:00+00:00").astimezone(UTC)
+        with database.begin() as unit:
+            changed = use_cases.expire_due(unit)
+        seen.append((day, [r.protection_state.value for r in changed]))
+    assert seen == [
+        ("2031-05-18", []),
+        ("2031-05-19", ["expiring"]),
+        ("2031-05-20", []),
+        ("2031-06-02", []),
+        ("2031-06-03", ["expired"]),
+        ("2031-06-04", []),
+    ]
+    after = stored(database, made)
+    assert after.state is RegistrationState.EXPIRED
+    assert _claim_states(database, made) == [ClaimState.RELEASED]
+    assert _actions(database, made)[-2:] == ["expiring soon", "expire"]
+    rival = submit(database, "P2", expected_close_on=date(2032, 1, 1))
+    with database.begin(APPROVER) as unit:
+        assert approve(unit, rival).state is RegistrationState.APPROVED
+
+
+def test_an_extension_takes_the_flag_away_and_a_later_end_is_flagged_again(
+    database: Database, clock: Clock
+) -> None:
+    add_partners(database, "P1")
+    made = approved(database)
+    clock.advance(days=80)
+    with database.begin() as unit:
+        use_cases.expire_due(unit)
+    with database.begin(APPROVER) as unit:
+        after = use_cases.extend(unit, made.number, 30, "evidence")
+    assert after.protection_state is ProtectionState.ACTIVE
+    clock.advance(days=30)
+    with database.begin() as unit:
+        assert [r.id for r in use_cases.expire_due(unit)] == [made.id]
+
+
+def test_many_flagged_protections_do_not_keep_an_old_one_from_expiring(
+    database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = repository.registrations
+    monkeypatch.setattr(
+        repository, "registrations", lambda session, *where: listed(session, *where, limit=3)
+    )
+    add_partners(database, "P1")
+    old = approved(database)
+    clock.advance(days=2)
+    for n in range(4):
+        approved(database, customer=customer(name=f"Pipit {n}", website=f"pipit{n}.example"))
+    clock.advance(days=80)
+    for _ in range(2):
+        with database.begin() as unit:
+            use_cases.expire_due(unit)
+    clock.advance(days=9)
+    with database.begin() as unit:
+        assert [r.id for r in use_cases.expire_due(unit)] == [old.id]
+
+
+def test_a_dispute_is_opened_once_and_the_protection_stays(database: Database) -> None:
+    add_partners(database, "P1")
+    made = approved(database)
+    with database.begin() as unit:
+        first = use_cases.open_dispute(unit, made, "a direct opportunity appeared")
+        again = use_cases.open_dispute(unit, first, "and once more")
+    assert first == again == stored(database, made)
+    assert (again.dispute_state, again.protection_state) == (
+        DisputeState.OPEN, ProtectionState.ACTIVE,
+    )  # fmt: skip
+    assert _actions(database, made).count("open dispute") == 1
+
+
+def test_a_check_only_connection_is_written_nothing(database: Database) -> None:
+    add_partners(database, "P1")
+    quiet = ConnectionName("quiet")
+    rules = program(check_only=(quiet,), mirrors=(HUBSPOT,))
+    with database.begin(SUBMITTER) as unit:
+        made, _ = use_cases.submit(unit, submission(), rules)
+    with database.begin(APPROVER) as unit:
+        approve(unit, made, rules=rules)
+    assert _wanted(database, made) == {SALESFORCE: 1, HUBSPOT: 1}
