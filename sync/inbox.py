@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sqlalchemy.dialects import postgresql, sqlite
+
 from registration_core.contracts import ConnectionName
 from registration_core.store.database import UnitOfWork
 from sync.ledger.tables import InboxRow
@@ -22,19 +24,32 @@ def take_note(
     unit: UnitOfWork, connection: ConnectionName, notices: Iterable[Notice], source: str
 ) -> int:
     """Keep notices in the caller's transaction; repeats join. Returns how many records."""
+    # In one order, so that two who note the same records wait for each other and never in a ring.
     unique = sorted(set(notices), key=lambda n: (n.object, n.record_id))
-    for notice in unique:
-        key = (connection, notice.object, notice.record_id)
-        row = unit.session.get(InboxRow, key, with_for_update=True)
-        if row is None:
-            row = InboxRow(
-                connection=connection, object=notice.object, record_id=notice.record_id,
-                noticed=0, read=0, source=source, noticed_at=unit.now, due_at=unit.now, attempts=0,
-            )  # fmt: skip
-            unit.session.add(row)
-        row.noticed += 1
-        row.source, row.noticed_at, row.due_at = source, unit.now, unit.now
     if unique:
-        unit.session.flush()
+        rows = [
+            {
+                "connection": connection, "object": notice.object, "record_id": notice.record_id,
+                "noticed": 1, "read": 0, "source": source, "noticed_at": unit.now,
+                "due_at": unit.now, "attempts": 0,
+            }
+            for notice in unique
+        ]  # fmt: skip
+        unit.session.execute(_note(unit.session.get_bind().dialect.name), rows)
         unit.nudges.add(f"pull:{connection}")
     return len(unique)
+
+
+def _note(dialect: str) -> sqlite.Insert | postgresql.Insert:
+    """Insert or join in one statement: the same news may come twice at the same moment."""
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    noted = insert(InboxRow)
+    return noted.on_conflict_do_update(
+        index_elements=["connection", "object", "record_id"],
+        set_={
+            "noticed": InboxRow.noticed + 1,
+            "source": noted.excluded.source,
+            "noticed_at": noted.excluded.noticed_at,
+            "due_at": noted.excluded.due_at,
+        },
+    )

@@ -57,7 +57,7 @@ def read_delivery(request: WebhookRequest, secret: str) -> WebhookDelivery:
         events = json.loads(request.body)
         portals = {str(event["portalId"]) for event in events}
         notices = tuple(dict.fromkeys(n for event in events for n in _notices(event)))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise WebhookRejected("The delivery is not a list of HubSpot events.", status=400) from None
     if len(portals) != 1:
         raise WebhookRejected("The delivery is not about exactly one account.", status=400)
