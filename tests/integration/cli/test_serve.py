@@ -1,0 +1,164 @@
+"""`dealreg serve --sandbox` as people start it: one process, three stand-ins, and a clean end."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROJECT = Path(__file__).parents[3]
+#: Seconds that something may take on a busy machine.
+WITHIN_SECONDS = 60.0
+
+
+class Served:
+    """A running `dealreg serve --sandbox`, and commands on the same home."""
+
+    def __init__(self, home: Path) -> None:
+        self._environ = os.environ | {"DEALREG_HOME": str(home), "DEALREG_WEB_PORT": "0"}
+        self._said, self._logged = home.parent / "said", home.parent / "logged"
+        with self._said.open("w") as out, self._logged.open("w") as log:
+            self.process = subprocess.Popen(
+                [*_DEALREG, "serve", "--sandbox"], stdout=out, stderr=log, env=self._environ,
+                cwd=PROJECT,
+            )  # fmt: skip
+        until(lambda: "dealreg status" in self.said, self)
+
+    @property
+    def said(self) -> str:
+        """What it printed so far."""
+        return self._said.read_text()
+
+    @property
+    def logged(self) -> str:
+        """What it logged so far."""
+        return self._logged.read_text()
+
+    @property
+    def web(self) -> str:
+        """Where the web server is."""
+        return next(line.split()[1] for line in self.said.splitlines() if line.startswith("web"))
+
+    @property
+    def ports(self) -> list[int]:
+        """The ports of the sandbox."""
+        return [
+            int(port)
+            for port in re.findall(r"^(?!web).*127\.0\.0\.1:(\d+)", self.said, re.MULTILINE)
+        ]
+
+    def dealreg(self, *line: str) -> Any:
+        """Type a command and read its JSON answer."""
+        done = subprocess.run(
+            [*_DEALREG, *line, "--json"], capture_output=True, text=True, env=self._environ,
+            cwd=PROJECT, check=False,
+        )  # fmt: skip
+        assert done.returncode in (0, 3), done.stderr
+        return json.loads(done.stdout)
+
+    def end(self, number: signal.Signals) -> int:
+        """Send a signal and return the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(WITHIN_SECONDS)
+
+
+_DEALREG = (sys.executable, "-c", "from cli.main import main; main()")
+
+
+def until(holds: Callable[[], object], served: Served | None = None) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + WITHIN_SECONDS
+    while not holds():
+        log = served.logged if served else ""
+        assert served is None or served.process.poll() is None, log
+        assert time.monotonic() < deadline, f"It took too long.\n{log}"
+        time.sleep(0.1)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _status(address: str, path: str) -> int:
+    caller = http.client.HTTPConnection(address.removeprefix("http://"), timeout=10)
+    try:
+        caller.request("GET", path)
+        return caller.getresponse().status
+    finally:
+        caller.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def served(home: Path) -> Iterator[Served]:
+    made = Served(home)
+    yield made
+    if made.process.poll() is None:
+        made.end(signal.SIGTERM)
+
+
+def _register(served: Served) -> str:
+    served.dealreg("partner", "add", "acme", "--name", "Acme Resellers", "--tier", "gold")
+    made = served.dealreg(
+        "registration", "submit", "--partner", "acme", "--customer", "Avocet Biosciences Inc.",
+        "--country", "US", "--tax-id", "84-1190277", "--deal", "Lab", "--product", "platform",
+        "--amount", "50000", "--currency", "USD", "--close", f"{time.gmtime().tm_year + 1}-06-30",
+    )  # fmt: skip
+    return str(made["number"])
+
+
+def test_a_deal_reaches_the_three_crms_and_is_there_after_a_restart(
+    served: Served, home: Path
+) -> None:
+    assert _status(served.web, "/readyz") == 200
+    number = _register(served)
+    until(lambda: len(served.dealreg("registration", "show", number)["links"]) == 3, served)
+    assert {check["result"] for check in served.dealreg("connection", "check")} <= {"ok", "warning"}
+    ports = served.ports
+    assert served.end(signal.SIGINT) == 0, served.logged
+    assert "Stopping ..." in served.said
+    assert not any(_listens(port) for port in ports)
+    again = Served(home)
+    try:
+        shown = again.dealreg("registration", "show", number)
+        (link,) = [one for one in shown["links"] if one["connection"] == "salesforce"]
+        record = again.dealreg(
+            "sandbox", "records", "salesforce", link["object"], link["record_id"]
+        )
+        assert record["fields"]["Dealreg_Number__c"] == number
+    finally:
+        assert again.end(signal.SIGTERM) == 0
+
+
+def test_the_sandbox_ends_when_the_server_is_killed(served: Served) -> None:
+    ports = served.ports
+    assert all(_listens(port) for port in ports)
+    served.end(signal.SIGKILL)
+    until(lambda: not any(_listens(port) for port in ports))
+
+
+def test_a_second_start_on_one_home_is_refused_in_words(served: Served, home: Path) -> None:
+    environ = os.environ | {"DEALREG_HOME": str(home), "DEALREG_WEB_PORT": "0"}
+    done = subprocess.run(
+        [*_DEALREG, "serve", "--sandbox"], capture_output=True, text=True, env=environ,
+        cwd=PROJECT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "another sandbox is running" in done.stderr
+    assert "error: The sandbox did not start." in done.stderr
