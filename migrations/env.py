@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 
 import sync.ledger.tables  # noqa: F401 - adds sync's tables to the metadata
 from registration_core.store.tables import Base
@@ -18,7 +19,7 @@ def run() -> None:
     url = context.config.get_main_option("sqlalchemy.url")
     if not url:
         raise SystemExit("Type: dealreg db upgrade (it passes the database).")
-    with create_engine(url).begin() as connection:
+    with create_engine(url, poolclass=NullPool).begin() as connection:
         _migrate(connection)
 
 

@@ -17,6 +17,7 @@ import click
 from cli.frame import Command, Exit, Frame, pass_frame
 
 if TYPE_CHECKING:
+    from cli.demo.narration import Narration
     from cli.demo.story import Played
 
 
@@ -48,20 +49,13 @@ def demo(frame: Frame, *, keep: bool) -> None:
 
 
 def _play(home: Path, narration: Narration) -> list[Played]:
-    from cli.demo.crms import Crms
-    from cli.demo.scene import Cast
     from cli.demo.stage import Stage
-    from cli.demo.story import STEPS, play
-    from cli.demo.terminal import Terminal
+    from cli.demo.story import STEPS, opened, play
 
     began = time.monotonic()
-    with Stage(home) as stage:
-        terminal = Terminal(stage.environ)
-        terminal.type("db upgrade")
-        stage.open()
+    played: list[Played] = []
+    with opened(Stage(home)) as cast:
         narration.opened(home, time.monotonic() - began)
-        cast = Cast(terminal, Crms(terminal), home, stage.require_running)
-        played: list[Played] = []
         for step in STEPS:
             with narration.playing(step):
                 played += play(cast, [step])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from cli.demo.crms import SALESFORCE
+from cli.demo.crms import DYNAMICS, HUBSPOT, SALESFORCE
 from cli.demo.deals import BOREALIS, REP_EAST
 from cli.demo.edits import edit_home
 from cli.demo.scene import Scene
@@ -25,7 +25,9 @@ def won_and_lost(scene: Scene) -> None:
         and found["actual_close_on"] is not None
         and found["protection_state"] == "released",
     )
-    scene.type("sync run salesforce", "the same news again changes nothing")
+    _await_stage(scene, {SALESFORCE: "Closed Won", DYNAMICS: "won", HUBSPOT: "pm_won"})
+    edit_home(scene, "borealis", "Description='Signed and filed'")
+    scene.type("sync run salesforce", "the won deal is read once more")
     _see_events(scene, "record attribution", "the provisional credit is recorded once")
     edit_home(scene, "borealis", "StageName='Negotiation/Review'")
     reopened = scene.await_state("borealis", "approved")["registration"]
@@ -36,10 +38,20 @@ def won_and_lost(scene: Scene) -> None:
         reopened["protection_state"],
         held=reopened["protection_state"] == "active",
     )
+    _await_stage(
+        scene,
+        {SALESFORCE: "Negotiation/Review", DYNAMICS: "negotiating", HUBSPOT: "pm_negotiating"},
+    )
     _deleted(scene)
     verified = scene.type("audit verify", "the audit trail verifies").data
     scene.see(
         "audit verify", "no break", f"{verified['events']} events", held=verified["ok"] is True
+    )
+
+
+def _await_stage(scene: Scene, stages: dict[str, str]) -> None:
+    scene.await_places(
+        "borealis", SALESFORCE, lambda place: place.stage == stages[place.crm], "the same stage"
     )
 
 
@@ -70,17 +82,19 @@ def _deleted(scene: Scene) -> None:
         "status", "goldcrest and the second avocet wait for people", code=Exit.NEEDS_A_HUMAN
     ).data
     orphaned = {c["name"]: c["orphaned_links"] for c in status["connections"]}
-    scene.see("status", "one orphaned link in salesforce", orphaned, held=orphaned["salesforce"] == 1)
     scene.see(
-        "status", "no dead letter", status["dead_letters"], held=status["dead_letters"] == 0
+        "status", "one orphaned link in salesforce", orphaned, held=orphaned["salesforce"] == 1
     )
+    scene.see("status", "no dead letter", status["dead_letters"], held=status["dead_letters"] == 0)
     scene.type(f"registration update {number} --amount 53500", "changed here afterwards")
     scene.await_(
         "the three CRMs",
         "the two mirrors follow, nothing is made again in Salesforce",
         lambda: scene.places("avocet"),
-        lambda places: sorted((p.role, p.amount) for p in places)
-        == [("mirror", Decimal(53_500)), ("mirror", Decimal(53_500))],
+        lambda places: (
+            sorted((p.role, p.amount) for p in places)
+            == [("mirror", Decimal(53_500)), ("mirror", Decimal(53_500))]
+        ),
         lambda places: "; ".join(f"{p.crm} {p.role} {p.amount}" for p in places),
     )
     scene.await_(

@@ -44,10 +44,12 @@ def direct_accounts(scene: Scene) -> None:
         "rejected with a reason code",
     )
     answer = scene.type(f"registration show {number} --as-partner", "the partner reads why")
-    (deal,) = scene.crms.records(SALESFORCE, "Opportunity", AccountId=_account(scene, SANDPIPER))
-    hidden = [REP_EAST, "our renewal", deal["id"], *map(str, deal["fields"].values())]
+    (theirs,) = scene.crms.records(SALESFORCE, "Opportunity", AccountId=_account(scene, SANDPIPER))
+    hidden = [REP_EAST, "our renewal", theirs["id"], *map(str, theirs["fields"].values())]
     own = (SANDPIPER.customer, SANDPIPER.name, SANDPIPER.currency)
-    leaks = [text for text in hidden if len(text) > 3 and text in answer.printed and text not in own]
+    leaks = [
+        text for text in hidden if len(text) > 3 and text in answer.printed and text not in own
+    ]
     scene.see(
         "what the partner reads",
         "the fixed text of the reason, and nothing of the opportunity",
@@ -127,9 +129,7 @@ def same_moment(scene: Scene) -> None:
     scene.see("protection list", "exactly one of the two", mine, held=len(mine) == 1)
     scene.await_places("avocet", SALESFORCE, lambda place: bool(place.account_id), "linked")
     found = scene.crms.records(SALESFORCE, "Opportunity", AccountId=_account(scene, AVOCET_FIRST))
-    scene.see(
-        f"opportunities of {AVOCET_FIRST.customer}", "one", len(found), held=len(found) == 1
-    )
+    scene.see(f"opportunities of {AVOCET_FIRST.customer}", "one", len(found), held=len(found) == 1)
 
 
 def _standing(found: Any) -> str:

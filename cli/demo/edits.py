@@ -22,7 +22,9 @@ _NEGOTIATING = {
 def salespeople(scene: Scene) -> None:
     """A rep's changes come by webhook, then by poll; a rep's own opportunity is linked."""
     scene.submit("wheatear", WHEATEAR.submit())
-    scene.await_places("wheatear", SALESFORCE, lambda p: p.amount == WHEATEAR.amount, "as submitted")
+    scene.await_places(
+        "wheatear", SALESFORCE, lambda p: p.amount == WHEATEAR.amount, "as submitted"
+    )
     edited = _edit(scene, "wheatear", "StageName='Proposal/Price Quote' Amount=61500")
     _await_amount(scene, "wheatear", "61500", "the webhook brings it")
     seconds = _seconds_to_store(scene, "wheatear", edited)
@@ -82,7 +84,9 @@ def _other_deal(scene: Scene) -> None:
     (theirs,) = scene.crms.records(SALESFORCE, "Opportunity", AccountId=account)
     proposal = scene.await_proposal("merganser", theirs["id"])
     scene.type(f"link reject {proposal} --actor {APPROVER}", "the record is another deal")
-    scene.await_places("merganser", SALESFORCE, lambda p: p.amount == MERGANSER.amount, "of its own")
+    scene.await_places(
+        "merganser", SALESFORCE, lambda p: p.amount == MERGANSER.amount, "of its own"
+    )
 
 
 def two_people(scene: Scene) -> None:

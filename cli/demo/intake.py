@@ -47,7 +47,9 @@ def registrations_arrive(scene: Scene) -> None:
     scene.see(
         file.name,
         "lines 3, 5 and 6 refused with field, reason and fix",
-        "; ".join(f"line {r['line']}, {r['field']}: {r['reason']}. {r['fix']}" for r in first["bad"]),
+        "; ".join(
+            f"line {r['line']}, {r['field']}: {r['reason']}. {r['fix']}" for r in first["bad"]
+        ),
         held=told == [(line, column) for line, column, _ in _BAD]
         and all(row["reason"] and row["fix"] for row in first["bad"]),
     )

@@ -95,9 +95,7 @@ class Narration:
         self._out.say(f"Kept: {home} (store, CRM records; logs in {home / 'logs'})")
 
     def _mark(self, row: Row) -> Text:
-        return (
-            Text(self._held, style="green") if row.held else Text(self._failed, style="bold red")
-        )
+        return Text(self._held, style="green") if row.held else Text(self._failed, style="bold red")
 
 
 def _title(step: Step) -> str:

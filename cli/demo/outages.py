@@ -60,12 +60,20 @@ def answer_lost(scene: Scene) -> None:
     )
     scene.submit("analytics", BOREALIS_ANALYTICS.submit())
     scene.await_places(
-        "analytics", SALESFORCE, lambda place: place.amount == BOREALIS_ANALYTICS.amount, "all the same"
+        "analytics",
+        SALESFORCE,
+        lambda place: place.amount == BOREALIS_ANALYTICS.amount,
+        "all the same",
     )
-    asked = scene.type(f"sandbox journal {SALESFORCE} --last 1000", "the create went unanswered").data
+    asked = scene.type(
+        f"sandbox journal {SALESFORCE} --last 1000", "the create went unanswered"
+    ).data
     lost = [r for r in asked if r["status"] is None and r["method"] == "POST"]
     scene.see(
-        f"sandbox journal {SALESFORCE}", "one POST without an answer", len(lost), held=len(lost) == 1
+        f"sandbox journal {SALESFORCE}",
+        "one POST without an answer",
+        len(lost),
+        held=len(lost) == 1,
     )
     scene.await_(
         f"registration show {scene.number('analytics')}",
@@ -75,8 +83,9 @@ def answer_lost(scene: Scene) -> None:
             for link in scene.crms.registration(scene.number("analytics"))["links"]
             if link["connection"] == "salesforce"
         ],
-        lambda linked: linked
-        == [place.id for place in scene.places("analytics") if place.crm == SALESFORCE],
+        lambda linked: (
+            linked == [place.id for place in scene.places("analytics") if place.crm == SALESFORCE]
+        ),
     )
     after = len(scene.crms.records(SALESFORCE, "Opportunity", AccountId=account))
     scene.see(

@@ -194,5 +194,5 @@ def _short(answer: Answer) -> str:
         return f"{len(data)} rows"
     if not isinstance(data, dict):
         return ""
-    named = ("number", "code", "kind", "state", "on", "id")
-    return ", ".join(f"{name} {data[name]}" for name in named if name in data)
+    named = [name for name in ("number", "code", "kind", "state") if data.get(name)]
+    return ", ".join(f"{name} {data[name]}" for name in named or ["id"] if name in data)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from cli.processes import SandboxProcess
 from registration_core.errors import DealregError
@@ -116,7 +117,7 @@ class Stage(AbstractContextManager["Stage"]):
         self._lock = threading.Lock()
         self._undo = ExitStack()
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> Self:
         """Start the sandbox, which writes the settings that lead to it; the product not yet."""
         sandbox = SandboxProcess(self.home, 0, f"http://{HOST}:{self.port}")
         self._undo.callback(sandbox.stop)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from cli.demo.closing import won_and_lost
+from cli.demo.crms import Crms
 from cli.demo.decisions import direct_accounts, held_accounts, same_moment
 from cli.demo.edits import salespeople, two_people
 from cli.demo.intake import clean_deal, registrations_arrive
 from cli.demo.outages import answer_lost, crm_away
 from cli.demo.scene import Cast, Row, Scene, StepFailed
+from cli.demo.stage import Stage, StageError
+from cli.demo.terminal import Terminal
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,18 @@ STEPS = (
     Step(9, "A create whose answer is lost makes no second record", answer_lost),
     Step(10, "Won, credited once, reopened; a deleted opportunity stays deleted", won_and_lost),
 )
+
+
+@contextmanager
+def opened(stage: Stage) -> Iterator[Cast]:
+    """Set the store up and start everything; yields a cast that has played nothing yet."""
+    with stage:
+        terminal = Terminal(stage.environ)
+        answer = terminal.type("db upgrade")
+        if answer.code:
+            raise StageError(f"The store of the demo cannot be set up: {answer.error}")
+        stage.open()
+        yield Cast(terminal, Crms(terminal), stage.home, stage.require_running)
 
 
 def play(cast: Cast, steps: Sequence[Step] = STEPS) -> Iterator[Played]:
