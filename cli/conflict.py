@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from cli.frame import Frame, Noun, pass_frame
-from cli.output import Marked, short, words
+from cli.output import Id, Marked, short, words
 
 if TYPE_CHECKING:
     from sync.resolving import Conflict
@@ -34,9 +34,9 @@ def list_(frame: Frame, *, everything: bool) -> None:
         found = resolving.conflicts(session, everything=everything)
         known = numbers(session, [one.registration_id for one in found])
     frame.out.table(
-        [asdict(one) | {"number": known[one.registration_id], "short": short(one.id)} for one in found],
+        [asdict(one) | {"number": known[one.registration_id], "id": Id(one.id)} for one in found],
         {
-            "short": "Id", "number": "Number", "connection": "Connection", "group": "Fields",
+            "id": "Id", "number": "Number", "connection": "Connection", "group": "Fields",
             "state": "State", "store": "Ours", "remote": "Theirs", "opened_at": "Since",
         },
         empty="No sync conflict is open. Settled ones: dealreg conflict list --all",

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 
 from cli.frame import Frame, Noun, pass_frame
-from cli.output import short
+from cli.output import Id
 from cli.values import text
 
 _ID = click.argument("letter_id", metavar="ID")
@@ -30,13 +30,13 @@ def list_(frame: Frame, *, everything: bool) -> None:
         found = dead_letters.dead_letters(session, everything=everything)
         known = numbers(session, [letter.registration_id for letter in found])
     rows = [
-        asdict(letter) | {"number": known.get(letter.registration_id), "short": short(letter.id)}
+        asdict(letter) | {"number": known.get(letter.registration_id), "id": Id(letter.id)}
         for letter in found
     ]
     frame.out.table(
         rows,
         {
-            "short": "Id", "number": "Number", "kind": "Kind", "connection": "Connection",
+            "id": "Id", "number": "Number", "kind": "Kind", "connection": "Connection",
             "state": "State", "code": "Code", "reason": "Reason", "created_at": "Since",
         },
         empty="There are no dead letters. Settled ones: dealreg deadletter list --all",

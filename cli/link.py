@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 
 from cli.frame import Frame, Noun, pass_frame
-from cli.output import short
+from cli.output import Id
 
 
 @click.group(cls=Noun)
@@ -28,9 +28,7 @@ def list_(frame: Frame, *, everything: bool) -> None:
         links = linking.links(session)
         ids = [*(p.registration_id for p in proposals), *(found.registration_id for found in links)]
         known = numbers(session, ids)
-    proposed = [
-        asdict(p) | {"number": known[p.registration_id], "short": short(p.id)} for p in proposals
-    ]
+    proposed = [asdict(p) | {"number": known[p.registration_id], "id": Id(p.id)} for p in proposals]
     linked = [asdict(found) | {"number": known[found.registration_id]} for found in links]
     if frame.out.as_json:
         frame.out.json({"proposals": proposed, "links": linked})
@@ -38,7 +36,7 @@ def list_(frame: Frame, *, everything: bool) -> None:
     where = {"connection": "Connection", "object": "Object", "record_id": "Record"}
     frame.out.table(
         proposed,
-        {"short": "Id", "number": "Number", **where, "state": "State", "evidence": "Evidence"},
+        {"id": "Id", "number": "Number", **where, "state": "State", "evidence": "Evidence"},
         empty="Nothing waits to be linked.",
         title="Proposals",
     )

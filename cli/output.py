@@ -107,6 +107,12 @@ class Output:
         return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
+class Id(str):
+    """An id: whole for scripts, its end for people."""
+
+    __slots__ = ()
+
+
 class Marked(str):
     """Text that a table brings out, for example a value that differs."""
 
@@ -123,6 +129,8 @@ def words(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Id):
+        return short(value)
     if isinstance(value, Enum):
         return str(value.value)
     if isinstance(value, datetime):
@@ -157,6 +165,6 @@ def plain(value: object) -> Any:
     return value if isinstance(value, float) else str(value)
 
 
-def short(record_id: str | None) -> str:
+def short(record_id: str) -> str:
     """Shorten an id to what tables show."""
-    return record_id[-ID_SHOWN:] if record_id else ""
+    return record_id[-ID_SHOWN:]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
-from cli.output import Output, short
+from cli.output import Output
 from registration_core.conflict_check import deciders
 from registration_core.model import ConflictCheck, Partner, Registration, RegistrationState
 from registration_core.partner_view import PartnerView
@@ -133,7 +133,7 @@ def show_check(out: Output, check: ConflictCheck) -> None:
     if not check.findings:
         out.say("No findings.")
     out.show(
-        [asdict(finding) | {"id": short(finding.record_id)} for finding in check.findings],
+        [asdict(finding) for finding in check.findings],
         {
             "kind": "Finding", "band": "Match", "matched_on": "By", "summary": "What",
             "decides": "Decides", "evidence": "Evidence",

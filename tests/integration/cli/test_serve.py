@@ -26,7 +26,9 @@ class Served:
     """A running `dealreg serve --sandbox`, and commands on the same home."""
 
     def __init__(self, home: Path) -> None:
-        self._environ = os.environ | {"DEALREG_HOME": str(home), "DEALREG_WEB_PORT": "0"}
+        # The scheduled poll comes once, at the start, so that it does not run into a test.
+        own = {"DEALREG_HOME": str(home), "DEALREG_WEB_PORT": "0", "DEALREG_POLL_SECONDS": "86400"}
+        self._environ = os.environ | own
         self._said, self._logged = home.parent / "said", home.parent / "logged"
         with self._said.open("w") as out, self._logged.open("w") as log:
             self.process = subprocess.Popen(
@@ -144,6 +146,36 @@ def test_a_deal_reaches_the_three_crms_and_is_there_after_a_restart(
         assert record["fields"]["Dealreg_Number__c"] == number
     finally:
         assert again.end(signal.SIGTERM) == 0
+
+
+def test_a_plan_tells_what_a_push_and_a_pull_would_do_before_they_do_it(served: Served) -> None:
+    number = _register(served)
+    until(lambda: len(served.dealreg("registration", "show", number)["links"]) == 3, served)
+    agreed = served.dealreg("registration", "plan", number, "salesforce")
+    assert (agreed["number"], agreed["write"], agreed["take"]) == (number, {}, {})
+    served.dealreg("sandbox", "webhooks", "salesforce", "off")
+    record = (agreed["object"], agreed["record_id"])
+    served.dealreg("sandbox", "edit", "salesforce", *record, "Dealreg_Partner__c=Somebody")
+    planned = served.dealreg("registration", "plan", number, "salesforce")
+    assert planned["before"] == {"Dealreg_Partner__c": "Somebody"}
+    assert planned["write"] == {"Dealreg_Partner__c": "Acme Resellers"}
+    ran = served.dealreg("sync", "run", "salesforce")
+    assert [(one["connection"], one["state"]) for one in ran["connections"]] in (
+        [("salesforce", "done")],
+        [("salesforce", "skipped")],  # the workers were polling it at that moment
+    )
+    for verb in ("pull", "push"):
+        served.dealreg("sync", verb)
+    until(
+        lambda: (
+            served.dealreg("sandbox", "records", "salesforce", *record)["fields"][
+                "Dealreg_Partner__c"
+            ]
+            == "Acme Resellers"
+        ),
+        served,
+    )
+    assert served.dealreg("sync", "runs")
 
 
 def test_the_sandbox_ends_when_the_server_is_killed(served: Served) -> None:
