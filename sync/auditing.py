@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import structlog
+from sqlalchemy import select
 
 from connectors.errors import ConnectorError
 from connectors.port import CrmConnector, FieldChange
@@ -83,7 +84,12 @@ def _keep(
     )
     group: FieldGroup = FIELDS[names[0]].group
     with runtime.database.begin() as unit:
-        link = unit.session.query(LinkRow).filter_by(
-            connection=crm.name, object=intent.object, record_id=intent.record_id
-        )
-        keep_conflict(unit, link.one(), group, conflict)
+        link = unit.session.scalars(
+            select(LinkRow).where(
+                LinkRow.connection == crm.name,
+                LinkRow.object == intent.object,
+                LinkRow.record_id == intent.record_id,
+            )
+        ).first()
+        if link is not None:
+            keep_conflict(unit, link, group, conflict, None)

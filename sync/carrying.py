@@ -67,6 +67,7 @@ def carry_out(
     now: dict[str, Value] = dict(link.base)
     after: dict[str, Value] = {}
     undone = link.restore or {}
+    standing = _open_conflicts(unit, link)
     for group in planned.groups:
         merge, conflict = group.merge, group.merge.conflict
         if not undone.keys().isdisjoint(merge.base.keys() | merge.remote_changes.keys()):
@@ -82,7 +83,7 @@ def carry_out(
                 continue
         else:
             now |= merge.base
-        keep_conflict(unit, link, group.group, conflict)
+        keep_conflict(unit, link, group.group, conflict, standing.get(group.group))
     link.base = now
     link.version, link.changed_at = link.version + 1, unit.now
     for problem in planned.problems:
@@ -99,17 +100,23 @@ def _mine(
     return {name: ours.get(name) for name in names}
 
 
+def _open_conflicts(unit: UnitOfWork, link: LinkRow) -> dict[FieldGroup, SyncConflictRow]:
+    rows = unit.session.scalars(
+        select(SyncConflictRow).where(
+            SyncConflictRow.link_id == link.id, SyncConflictRow.state == "open"
+        )
+    )
+    return {FieldGroup(row.field_group): row for row in rows}
+
+
 def keep_conflict(
-    unit: UnitOfWork, link: LinkRow, group: FieldGroup, conflict: SyncConflict | None
+    unit: UnitOfWork,
+    link: LinkRow,
+    group: FieldGroup,
+    conflict: SyncConflict | None,
+    open_row: SyncConflictRow | None,
 ) -> None:
     """Keep a conflict, refresh the open one of the same link and group, or close it if agreed."""
-    open_row = unit.session.scalars(
-        select(SyncConflictRow).where(
-            SyncConflictRow.link_id == link.id,
-            SyncConflictRow.field_group == group.value,
-            SyncConflictRow.state == "open",
-        )
-    ).first()
     if conflict is None:
         if open_row is not None:
             open_row.state, open_row.resolved_at = "resolved", unit.now

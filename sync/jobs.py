@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -43,25 +44,42 @@ class Planned:
     plan: Plan
 
 
-def job_of(
-    runtime: Runtime, session: Session, key: str, connection: ConnectionName, wanted: int = 0
-) -> Job | None:
+def job_of(runtime: Runtime, session: Session, key: str, connection: ConnectionName) -> Job | None:
     """Read a registration by id or number; None where the connection is not written to."""
     registration = repository.registration(session, key)
-    mapping = runtime.mapping_of(registration, connection)
-    if mapping is None:
-        return None
-    link = session.scalars(
-        select(LinkRow).where(
-            LinkRow.registration_id == registration.id,
-            LinkRow.connection == connection,
-            LinkRow.object == mapping.object,
-            LinkRow.role == "primary",
+    found = jobs_of(runtime, session, connection, {registration.id: 0})
+    return found[0] if found else None
+
+
+def jobs_of(
+    runtime: Runtime, session: Session, connection: ConnectionName, wanted: Mapping[str, int]
+) -> list[Job]:
+    """Read several registrations with their links, in the order of `wanted`.
+
+    `wanted` holds each outbox row's number, read before. Registrations that the connection is
+    only read for are left out.
+    """
+    registrations = repository.registrations_by_id(session, list(wanted))
+    partners = {partner.id: partner.name for partner in repository.partners(session)}
+    links = {
+        (link.registration_id, link.object): link
+        for link in session.scalars(
+            select(LinkRow).where(
+                LinkRow.registration_id.in_(list(wanted)),
+                LinkRow.connection == connection,
+                LinkRow.role == "primary",
+            )
         )
-    ).first()
-    partner = repository.partner_by_id(session, registration.partner_id)
-    role = registration.roles[connection]
-    return Job(registration, partner.name, connection, mapping, role, link, wanted)
+    }
+    jobs = []
+    for registration_id, number in wanted.items():
+        registration = registrations[registration_id]
+        mapping = runtime.mapping_of(registration, connection)
+        if mapping is not None:
+            link = links.get((registration_id, mapping.object))
+            partner, role = partners[registration.partner_id], registration.roles[connection]
+            jobs.append(Job(registration, partner, connection, mapping, role, link, number))
+    return jobs
 
 
 def plan_job(runtime: Runtime, job: Job, record: RemoteRecord | None) -> Plan:

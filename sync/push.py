@@ -21,14 +21,18 @@ from connectors.port import (
     Gone,
     Outcome,
     Refused,
+    RemoteRecord,
     UpdateItem,
 )
 from registration_core.contracts import ConnectionName, Fields, Mode
 from registration_core.errors import SyncError
+from registration_core.fields import FieldGroup
+from registration_core.store import protection
+from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import OutboxRow
 from sync import auditing, leases, linking, settling
 from sync.carrying import Outdated, carry_out
-from sync.jobs import Job, Planned, job_of, plan_job
+from sync.jobs import Job, Planned, jobs_of, plan_job
 from sync.ledger.tables import IntentRow
 from sync.runtime import Runtime
 
@@ -103,10 +107,9 @@ def _due(runtime: Runtime, connection: ConnectionName, limit: int) -> list[Job]:
             .order_by(OutboxRow.due_at, OutboxRow.registration_id)
             .limit(limit)
         )
-        found = [
-            job_of(runtime, session, row.registration_id, connection, row.wanted) for row in rows
-        ]
-    return [job for job in found if job is not None]
+        return jobs_of(
+            runtime, session, connection, {row.registration_id: row.wanted for row in rows}
+        )
 
 
 def _plan_all(runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]) -> list[Planned]:
@@ -180,53 +183,71 @@ def _with_key(planned: Planned) -> Fields:
 def _update(
     runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned], lease: leases.Lease
 ) -> None:
-    intents: list[IntentRow] = []
-    items: list[UpdateItem] = []
-    read_at = []
-    for p in planned:
-        assert p.record is not None
-        try:
-            intent = _commit_plan(runtime, crm.name, p)
-        except Outdated:
-            continue  # still due: the next round reads and plans again
-        if intent is not None:
-            intents.append(intent)
-            items.append(UpdateItem(p.record.record_id, p.plan.write, p.record.version))
-            read_at.append(p.record.modified_at)
-    if not items:
+    intended = _commit_plans(runtime, crm.name, planned)
+    if not intended:
         return
+    intents = [intent for _, intent in intended]
+    items = [UpdateItem(r.record_id, p.plan.write, r.version) for p, r in _records(intended)]
     object_name = planned[0].job.mapping.object
     leases.require(runtime.database, lease)
     _settle(runtime, intents, _sent(lambda few: crm.update(object_name, few), items))
     if crm.capabilities.history and not crm.capabilities.precondition:
         mappings = {p.job.registration.id: p.job.mapping for p in planned}
-        auditing.audit_overwrites(runtime, crm, mappings, intents, min(read_at))
+        since = min(record.modified_at for _, record in _records(intended))
+        auditing.audit_overwrites(runtime, crm, mappings, intents, since)
+
+
+def _records(
+    intended: Sequence[tuple[Planned, IntentRow]],
+) -> list[tuple[Planned, RemoteRecord]]:
+    return [(p, p.record) for p, _ in intended if p.record is not None]
+
+
+def _commit_plans(
+    runtime: Runtime, connection: ConnectionName, planned: Sequence[Planned]
+) -> list[tuple[Planned, IntentRow]]:
+    """T3: the store's half of every plan, and the intents to write the CRMs' half; one commit.
+
+    Records are taken in the order of their ids, so that two batches never wait for each other
+    in a circle. One that moved since it was read is left for the next round.
+    """
+    intended: list[tuple[Planned, IntentRow]] = []
+    with runtime.database.begin() as unit:
+        if any(FieldGroup.STAGE in p.plan.takes for p in planned):
+            protection.hold_lock(unit)  # closing and reopening move claims
+        for p in sorted(planned, key=lambda p: p.job.registration.id):
+            try:
+                with unit.session.begin_nested():
+                    intent = _commit_plan(unit, runtime, connection, p)
+            except Outdated:
+                continue
+            if intent is not None:
+                intended.append((p, intent))
+    return intended
 
 
 def _commit_plan(
-    runtime: Runtime, connection: ConnectionName, planned: Planned
+    unit: UnitOfWork, runtime: Runtime, connection: ConnectionName, planned: Planned
 ) -> IntentRow | None:
-    """T3 of one record: the store's half, and the intent to write the CRM's half."""
     job = planned.job
     assert job.link is not None
-    with runtime.database.begin() as unit:
-        carried = carry_out(
-            unit,
-            planned.plan,
-            runtime.program(job.registration.program),
-            registration_id=job.registration.id,
-            registration_version=job.registration.version,
-            link_id=job.link.id,
-            link_version=job.link.version,
-            writing=True,
-        )
-        if planned.record is not None:
-            carried.link.remote_version = planned.record.version
-        if not planned.plan.write:
-            carried.link.restore = None
-            settling.outbox_done(unit, job.registration.id, connection, job.wanted)
-            return None
-        return settling.intend(unit, connection, planned, carried.link, carried.base_after)
+    carried = carry_out(
+        unit,
+        planned.plan,
+        runtime.program(job.registration.program),
+        registration_id=job.registration.id,
+        registration_version=job.registration.version,
+        link_id=job.link.id,
+        link_version=job.link.version,
+        writing=True,
+    )
+    if planned.record is not None:
+        carried.link.remote_version = planned.record.version
+    if not planned.plan.write:
+        carried.link.restore = None
+        settling.outbox_done(unit, job.registration.id, connection, job.wanted)
+        return None
+    return settling.intend(unit, connection, planned, carried.link, carried.base_after)
 
 
 def _sent(send: Callable[[Sequence[T]], Sequence[Outcome]], items: Sequence[T]) -> list[Outcome]:
@@ -242,7 +263,8 @@ def _sent(send: Callable[[Sequence[T]], Sequence[Outcome]], items: Sequence[T]) 
 
 def _settle(runtime: Runtime, intents: Sequence[IntentRow], outcomes: Sequence[Outcome]) -> None:
     """T4: one commit, a savepoint per record."""
+    settled = sorted(zip(intents, outcomes, strict=True), key=lambda pair: pair[0].registration_id)
     with runtime.database.begin() as unit:
-        for intent, outcome in zip(intents, outcomes, strict=True):
+        for intent, outcome in settled:
             with unit.session.begin_nested():
                 settling.settle(unit, intent.id, outcome)

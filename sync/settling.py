@@ -110,7 +110,6 @@ def _written(unit: UnitOfWork, intent: IntentRow, outcome: Written) -> None:
             link.repeats = breaker.noted(link.repeats, intent.base)
             link.remote_version, link.restore = outcome.version, None
             link.version, link.changed_at = link.version + 1, unit.now
-    outbox_done(unit, intent.registration_id, ConnectionName(intent.connection), intent.wanted)
     audit.record(
         unit,
         f"registration:{intent.registration_id}",
@@ -123,6 +122,7 @@ def _written(unit: UnitOfWork, intent: IntentRow, outcome: Written) -> None:
             "intent": intent.id,
         },
     )
+    outbox_done(unit, intent.registration_id, ConnectionName(intent.connection), intent.wanted)
 
 
 def add_link(

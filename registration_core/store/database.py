@@ -151,9 +151,13 @@ def _unreachable(error: OperationalError) -> bool:
 
 
 def _engine(url: str, pool_size: int) -> Engine:
+    # Values in the text of an error would end up in a log: names, bodies of webhooks.
+    options: dict[str, Any] = {
+        "pool_size": pool_size, "max_overflow": pool_size, "hide_parameters": True,
+    }  # fmt: skip
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
-    engine = create_engine(url, pool_size=pool_size, max_overflow=pool_size)
+        return create_engine(url, pool_pre_ping=True, **options)
+    engine = create_engine(url, **options)
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:

@@ -138,6 +138,12 @@ def number_exists(session: Session, number: str) -> bool:
     return session.scalars(query).first() is not None
 
 
+def registrations_by_id(session: Session, ids: Sequence[str]) -> dict[str, Registration]:
+    """Return registrations by id; at most 500, and all of them exist."""
+    rows = session.scalars(select(RegistrationRow).where(RegistrationRow.id.in_(ids)))
+    return {row.id: _registration(row) for row in rows}
+
+
 def registration_by_token(session: Session, partner_id: str, token: str) -> Registration | None:
     """Return what an earlier submit with this token made, if any."""
     row = session.scalars(
