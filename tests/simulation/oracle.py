@@ -1,0 +1,319 @@
+"""What must be true at the end of every story, judged without the engine's own opinion.
+
+The oracle sees what the pretended CRMs and the store's users really did (`truth.py`), and of the
+store only what a person can list: registrations, claims, checks, links, conflicts, dead letters
+and the audit trail.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from sqlalchemy import select
+
+from mapping.translate import canonical, to_store
+from reconciler.merge import same
+from registration_core import crm_changes
+from registration_core.contracts import ConnectionName
+from registration_core.model import Registration
+from registration_core.store import audit, repository
+from registration_core.store.tables import AuditEventRow, ClaimRow, ConflictCheckRow, OutboxRow
+from sync.ledger.tables import DeadLetterRow, IntentRow, LinkRow, SyncConflictRow
+from tests.simulation.cases import CRMS
+from tests.simulation.play import Play, mapping_of
+from tests.simulation.truth import TOKENS, Token, spoken, token
+from tests.simulation.vendors import LATEST_SECONDS, POISON
+
+#: Groups that merge both ways in the stories' mappings, with their fields.
+_TWO_WAY = {"name": ("deal_name",), "amount": ("amount", "currency"), "close": ("expected_close_on",)}
+_GROUP_OF = {"deal_name": "name", "amount": "amount", "expected_close_on": "close"}
+
+
+@dataclass
+class Evidence:
+    """What a person can list of the store at the end."""
+
+    registrations: dict[str, Registration]
+    links: list[LinkRow]
+    conflicts: list[SyncConflictRow]
+    letters: list[DeadLetterRow]
+    outbox: list[OutboxRow]
+    claims: list[ClaimRow]
+    checks: dict[str, ConflictCheckRow]
+    pending: list[IntentRow]
+    events: dict[str, list[dict[str, object]]] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+
+
+def gather(play: Play) -> Evidence:
+    """Read the evidence."""
+    with play.database.read() as session:
+
+        def rows(table: type) -> list:  # type: ignore[type-arg]
+            return list(session.scalars(select(table)))
+
+        registrations = {r.id: r for r in repository.registrations(session)}
+        events = {}
+        for key in registrations:
+            events[key] = [
+                json.loads(row.body)
+                for row in session.scalars(
+                    select(AuditEventRow)
+                    .where(AuditEventRow.subject == f"registration:{key}")
+                    .order_by(AuditEventRow.seq)
+                )
+            ]
+        return Evidence(
+            registrations=registrations,
+            links=rows(LinkRow),
+            conflicts=rows(SyncConflictRow),
+            letters=rows(DeadLetterRow),
+            outbox=rows(OutboxRow),
+            claims=rows(ClaimRow),
+            checks={row.id: row for row in rows(ConflictCheckRow)},
+            pending=[row for row in rows(IntentRow) if row.state == "pending"],
+            events=events,
+            broken=[f"{b.subject} {b.seq}: {b.what}" for b in audit.verify(session)[1]],
+        )
+
+
+def judge(play: Play) -> list[str]:
+    """Return every violation of a story that has come to rest, then stir it and look again."""
+    seen = gather(play)
+    violations = [
+        *(f"I3 {each}" for each in play.unexpected),
+        *_lost(play, seen),
+        *_diverged(play, seen),
+        *_back_and_forth(play, seen),
+        *_waste(play, seen),
+        *_approvals(play, seen),
+        *_doubles(play, seen),
+        *_absence(play, seen),
+        *_promises(play, seen),
+        *_innocents(play, seen),
+        *_stirred(play, seen),
+    ]
+    return sorted(set(violations))
+
+
+def _kept(seen: Evidence) -> set[Token]:
+    """Every value that a conflict names, whoever won."""
+    kept = set()
+    for row in seen.conflicts:
+        for side in (row.store, row.remote, row.chosen or {}):
+            kept |= {token(name, value) for name, value in side.items() if name in _GROUP_OF}
+    return kept
+
+
+def _final(play: Play, seen: Evidence) -> set[Token]:
+    """Every value that stands in the end, in the store and in living records."""
+    final = {
+        token(ours, getattr(r, ours)) for r in seen.registrations.values() for ours in TOKENS.values()
+    }
+    for org in play.orgs.values():
+        for record in org.records("Deal"):
+            final |= {token(ours, record.fields[theirs]) for theirs, ours in TOKENS.items()}
+    return final
+
+
+def _lost(play: Play, seen: Evidence) -> Iterator[str]:
+    """I1 and I2: no user's value is gone without a trace."""
+    truth = play.stage.truth
+    known: set[Token] = set()
+    for value in _final(play, seen) | _kept(seen) | truth.given_up:
+        known |= truth.ancestry(value)
+    unread = {w.over: w for w in truth.sync_writes if not w.had_read}
+    for value, places in sorted(truth.written_at.items()):
+        if value not in known and value[1]:
+            if value in unread:
+                write = unread[value]
+                yield f"I2 {value} of {places} was overwritten unread by {write.what} and is kept nowhere"
+            else:
+                yield f"I1 {value} of {places} is lost"
+
+
+def _diverged(play: Play, seen: Evidence) -> Iterator[str]:
+    """I3: all replicas agree, or the field is in a state that a person can list."""
+    opened = {(c.link_id, c.field_group) for c in seen.conflicts if c.state == "open"}
+    dead = {(x.registration_id, x.connection) for x in seen.letters if x.state == "open"}
+    for link in seen.links:
+        org = play.orgs[link.connection]
+        record = org.record(link.object, link.record_id)
+        if record is None or record.gone is not None or link.state != "active":
+            if link.state == "active":
+                yield f"I3 {link.connection} {link.record_id} is gone, but its link is active"
+            continue
+        name = ConnectionName(link.connection)
+        mapping = mapping_of(name).objects["home"]
+        registration = seen.registrations[link.registration_id]
+        ours = canonical(mapping, crm_changes.canonical(registration, name, "")).fields
+        theirs = to_store(mapping, record.fields).fields
+        for group, names in (*_TWO_WAY.items(), ("stage", ("sales_stage",))):
+            differ = [n for n in names if not same(ours.get(n), theirs.get(n))]
+            listed = (link.id, group) in opened or (link.registration_id, link.connection) in dead
+            if differ and not listed:
+                shown = {n: (str(ours.get(n)), str(theirs.get(n))) for n in differ}
+                yield f"I3 {registration.number} and {name} {link.record_id} differ in {shown}"
+        for n in ("registration_state", "protection_ends_on"):
+            if not same(ours.get(n), theirs.get(n)) and (link.registration_id, name) not in dead:
+                yield f"I3 {n} is {ours.get(n)} here and {theirs.get(n)} in {name}"
+    yield from _unlinked(seen)
+    for intent in seen.pending:
+        yield f"I3 the intent {intent.id} was never settled"
+
+
+def _unlinked(seen: Evidence) -> Iterator[str]:
+    """A registration that was approved has a record in each CRM, or says why not."""
+    linked = {(x.registration_id, x.connection) for x in seen.links}
+    for row in seen.outbox:
+        there = (row.registration_id, row.connection) in linked
+        if not there and row.state == "open":
+            yield f"I10 {row.registration_id} has no record in {row.connection} and nothing says why"
+        if row.state == "open" and row.done < row.wanted:
+            yield f"I3 {row.registration_id} is still due in {row.connection}: {row.reason}"
+
+
+def _back_and_forth(play: Play, seen: Evidence) -> Iterator[str]:
+    """I6: nothing goes back to what it was unless a person wanted it so."""
+    truth, kept = play.stage.truth, _kept(seen)
+    for write in truth.sync_writes:
+        if truth.is_newer(write.over, write.what) and write.over not in kept:
+            yield f"I6 {write.crm} went back from {write.over} to {write.what}"
+    for key, events in seen.events.items():
+        by_person = {
+            e["at"] for e in events if e["action"] in ("resolve sync conflict", "undo resolution")
+        }
+        held: dict[str, Token] = {}
+        for event in events:
+            changes = event["internal"].get("changes", {})  # type: ignore[attr-defined]
+            for name in _GROUP_OF.keys() & changes.keys():
+                value = spoken(name, changes[name])
+                over = held.get(name)
+                if over is not None and truth.is_newer(over, value) and event["at"] not in by_person:
+                    yield f"I6 the store went back from {over} to {value} in {key}"
+                held[name] = value
+
+
+def _waste(play: Play, seen: Evidence) -> Iterator[str]:
+    """I4: a user's write costs at most one write per other replica, plus repairs that are listed."""
+    truth = play.stage.truth
+    users = sum(len(places) for places in truth.written_at.values())
+    people = sum(
+        e["action"] in ("resolve sync conflict", "undo resolution")
+        for events in seen.events.values()
+        for e in events
+    )
+    repairs = len(seen.conflicts) + 2 * people + len(truth.probes) * 0
+    by_engine = sum(1 for _ in truth.sync_writes)
+    if by_engine > users + repairs + 2:
+        yield f"I4 {by_engine} values were written for {users} edits and {repairs} repairs"
+    idle, changed = sum(truth.idle.values()), sum(truth.changed.values())
+    if idle > 2 + 0.2 * changed:
+        yield f"I4 {idle} fields were written that held the value already ({changed} changed)"
+
+
+def _approvals(play: Play, seen: Evidence) -> Iterator[str]:
+    """I8: every approval stands on a complete, fresh check that began after the last change."""
+    truth = play.stage.truth
+    for key, events in seen.events.items():
+        registration = seen.registrations[key]
+        for event in events:
+            if event["action"] != "approve":
+                continue
+            check = seen.checks.get(str(event["internal"]["check"]))  # type: ignore[index]
+            if check is None:
+                yield f"I8 {registration.number} was approved on no check"
+                continue
+            read = {r["connection"] if isinstance(r, dict) else r.connection: r for r in check.readings}
+            for name in CRMS:
+                reading = read.get(ConnectionName(name))
+                if reading is None or not _complete(reading):
+                    yield f"I8 {registration.number} was approved although {name} was not read"
+            if check.began_at < registration.match_keys_changed_at:
+                yield f"I8 {registration.number} was approved on a check from before its change"
+            began = (check.began_at - play.stage.scheduler.now()).total_seconds()
+            began += play.stage.scheduler.seconds
+            if event["actor"] != "ben (desk)" and "ben" not in str(event["actor"]):
+                for (name, tax), at in truth.marked_at.items():
+                    is_his = registration.customer.tax_id == tax
+                    if is_his and at < began - LATEST_SECONDS - 1 and not check.findings:
+                        yield f"I8 {registration.number} was approved unseen although {name} owns {tax}"
+
+
+def _complete(reading: object) -> bool:
+    value = reading["complete"] if isinstance(reading, dict) else getattr(reading, "complete", False)
+    return bool(value)
+
+
+def _doubles(play: Play, seen: Evidence) -> Iterator[str]:
+    """I9: at most one record per registration and CRM was ever made, and one link stands."""
+    for (crm, key), made in play.stage.truth.made.items():
+        if len(made) > 1:
+            yield f"I9 {crm} got {len(made)} records of {key}: {', '.join(made)}"
+    for crm, org in play.orgs.items():
+        keys = [r.fields["Key"] for r in org.records("Deal") if r.fields["Key"]]
+        for key in {k for k in keys if keys.count(k) > 1}:
+            yield f"I9 {crm} holds {keys.count(key)} records of {key}"
+
+
+def _absence(play: Play, seen: Evidence) -> Iterator[str]:
+    """I13: a record that is gone empties nothing here."""
+    for registration in seen.registrations.values():
+        if not registration.deal_name or registration.amount is None:
+            yield f"I13 {registration.number} lost its name or amount"
+
+
+def _promises(play: Play, seen: Evidence) -> Iterator[str]:
+    """Law 7: at most one standing claim per customer and exclusive line. Law 12: the trail verifies."""
+    standing: dict[tuple[str, str], list[str]] = {}
+    for claim in seen.claims:
+        if claim.state == "standing":
+            registration = seen.registrations[claim.registration_id]
+            place = registration.customer.tax_id, claim.product_line
+            standing.setdefault(place, []).append(registration.number)
+    for (tax, line), numbers in standing.items():
+        if len(numbers) > 1:
+            yield f"law 7: {tax} and {line} are protected for {' and '.join(numbers)}"
+    for registration in seen.registrations.values():
+        has = any(c.registration_id == registration.id and c.state == "standing" for c in seen.claims)
+        if registration.protection_state.standing and not has and registration.dispute_state == "none":
+            yield f"law 7: {registration.number} is {registration.protection_state} without a claim"
+    for each in seen.broken:
+        yield f"law 12: {each}"
+
+
+def _innocents(play: Play, seen: Evidence) -> Iterator[str]:
+    """I11: a row that a CRM refuses takes nobody else down."""
+    for letter in seen.letters:
+        poison = POISON in str(letter.payload.get("Name", ""))
+        if letter.code == "crm_rejected" and letter.kind == "push" and not poison:
+            shared = play.stage.case.deals > 1
+            if shared and not any(a.verb.startswith("remove") for a in play.stage.case.acts):
+                yield f"I11 {letter.registration_id} is a dead letter for another row's fault"
+
+
+def _stirred(play: Play, seen: Evidence) -> Iterator[str]:
+    """I5 and I4: every notice and job delivered again changes nothing and writes nothing."""
+    writes = {name: door.writes for name, door in play.doors.items()}
+    versions = {key: r.version for key, r in seen.registrations.items()}
+    kept = len(seen.conflicts)
+    for _ in range(2):
+        for name, org in play.orgs.items():
+            for record in org.records("Deal", gone=True):
+                play.redeliver(name, record.record_id)
+        play.stage.scheduler.jump(20)
+        play.cycle()
+    after = gather(play)
+    for name, door in play.doors.items():
+        if door.writes != writes[name]:
+            yield f"I4 {name} was written {door.writes - writes[name]} times at rest"
+    for key, version in versions.items():
+        if after.registrations[key].version != version:
+            yield f"I5 {key} moved at rest, from version {version}"
+    if len(after.conflicts) != kept:
+        yield f"I5 {len(after.conflicts) - kept} conflicts were opened at rest"
+
+
+__all__ = ["gather", "judge"]

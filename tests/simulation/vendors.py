@@ -1,0 +1,390 @@
+"""Pretended CRMs with the habits of real ones, and everything that goes wrong on the way there.
+
+`stamps` (as Salesforce): whole-second stamps, commits that become visible later than they are
+stamped, an overlapping keyset feed that tells of deletes, history, no precondition. `search` (as
+HubSpot): a feed and queries that lag behind, no deletes told, history, no precondition. `delta`
+(as Dataverse): versions as preconditions, a feed whose tokens expire, no history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from connectors.errors import (
+    AuthenticationFailed,
+    CallRejected,
+    ConnectorError,
+    CrmUnavailable,
+    FeedExpired,
+    RateLimited,
+)
+from connectors.memory import ABLE, MemoryConnector, MemoryFault
+from connectors.memory_org import MemoryOrg, Stored
+from connectors.port import (
+    Capabilities,
+    ChangePage,
+    CreateItem,
+    Deferred,
+    FeedKind,
+    FieldChange,
+    Gone,
+    Outcome,
+    Refused,
+    RemoteRecord,
+    Selection,
+    UpdateItem,
+)
+from registration_core.contracts import Condition, Fields, ObjectSchema
+from tests.simulation.stage import Stage
+from tests.simulation.truth import TOKENS, SyncWrite, token
+
+CAPABILITIES: Mapping[str, Capabilities] = {
+    "stamps": replace(ABLE, precondition=False, feed=FeedKind.KEYSET),
+    "search": replace(ABLE, precondition=False, feed=FeedKind.SEARCH, feed_tells_deletes=False),
+    "delta": replace(ABLE, history=False),
+}
+#: Longest that a commit or an index may lag, and how far the feeds therefore look back.
+LATEST_SECONDS = 9.0
+#: Life of a change token.
+TOKEN_SECONDS = 90.0
+#: A value that this CRM refuses together with the whole call it came in.
+POISON = "POISON"
+
+
+class SimOrg(MemoryOrg):
+    """The org behind a pretended CRM; tells the truth about every write."""
+
+    def __init__(self, name: str, stage: Stage, habit: str, objects: Sequence[ObjectSchema]) -> None:
+        self.name, self.stage, self.habit = name, stage, habit
+        self.stamp_at: datetime | None = None
+        #: When the newest change of a record can be found by feed and query, in virtual seconds.
+        self.found_at: dict[str, float] = {}
+        #: Rows that an open transaction of a user holds, until when.
+        self.held_until: dict[str, float] = {}
+        #: Called with (object, record id) after each change, to send a webhook.
+        self.on_change: Callable[[str, str], None] = lambda object_name, record_id: None
+        self._whole: ObjectSchema | None = None
+        super().__init__(self._time, objects, org_id=f"org-{name}")
+
+    def _time(self) -> datetime:
+        if self.stamp_at is not None:
+            return self.stamp_at
+        now = self.stage.now() + timedelta(seconds=self.stage.case.skew[self.name])
+        return now.replace(microsecond=0) if self.habit == "stamps" else now
+
+    @contextmanager
+    def stamped(self, at: datetime) -> Iterator[None]:
+        """Write with an earlier stamp, as a transaction that began then."""
+        self.stamp_at = at
+        try:
+            yield
+        finally:
+            self.stamp_at = None
+
+    def break_schema(self, field: str, option: str | None) -> None:
+        """Take a field of the deal away, or one option of it, as an admin of the CRM."""
+        self.mend_schema()
+        deal = self.schemas["Deal"]
+        kept = {name: each for name, each in deal.fields.items() if name != field}
+        if option is not None:
+            options = tuple(o for o in deal.fields[field].options or () if o != option)
+            kept[field] = replace(deal.fields[field], options=options)
+        self.schemas["Deal"], self._whole = replace(deal, fields=kept), deal
+
+    def mend_schema(self) -> None:
+        """Put the schema back as it was."""
+        if self._whole is not None:
+            self.schemas["Deal"], self._whole = self._whole, None
+            for record in self.records("Deal", gone=True):
+                record.fields.update(dict.fromkeys(self.schemas["Deal"].fields) | record.fields)
+
+    def insert(self, object_name: str, fields: Fields, user: str) -> Stored | Refused:
+        made = super().insert(object_name, fields, user)
+        if isinstance(made, Stored):
+            self._changed(object_name, made.record_id)
+            if user == self.us:
+                key = str(made.fields.get("Key"))
+                self.stage.truth.made[self.name, key].append(made.record_id)
+                self.stage.scheduler.note(f"{self.name} created {made.record_id}")
+        return made
+
+    def patch(self, object_name: str, record: Stored, fields: Fields, user: str) -> Refused | None:
+        before = dict(record.fields)
+        refused = super().patch(object_name, record, fields, user)
+        if refused is None:
+            self._changed(object_name, record.record_id)
+            if object_name == "Deal":
+                self._tell(record, before, fields, user)
+        return refused
+
+    def _bury(self, object_name: str, gone: Gone, user: str) -> None:
+        record = self.record(object_name, gone.record_id)
+        super()._bury(object_name, gone, user)
+        self._changed(object_name, gone.record_id)
+        if record is not None and object_name == "Deal":
+            self.stage.truth.given_up |= {token(o, record.fields[t]) for t, o in TOKENS.items()}
+
+    def _changed(self, object_name: str, record_id: str) -> None:
+        lag = self.stage.rng.uniform(0, LATEST_SECONDS) if self.habit == "search" else 0.0
+        self.found_at[record_id] = self.stage.scheduler.seconds + lag
+        self.on_change(object_name, record_id)
+
+    def _tell(self, record: Stored, before: Fields, fields: Fields, user: str) -> None:
+        """Note who wrote what over what."""
+        truth, place = self.stage.truth, f"{self.name} {record.record_id}"
+        moved = [name for name in fields if record.fields[name] != before[name]]
+        shown = {name: str(record.fields[name]) for name in fields}
+        self.stage.scheduler.note(f"{self.name} {user} wrote {record.record_id} {shown}")
+        if user == self.us:
+            truth.changed[place] += len(moved)
+            truth.idle[place] += len(fields) - len(moved)
+        for name in moved:
+            if name not in TOKENS:
+                continue
+            ours = TOKENS[name]
+            what, over = token(ours, record.fields[name]), token(ours, before[name])
+            if user == self.us:
+                had_read = truth.last_read.get(f"{place} {ours}") == over
+                line = len(self.stage.scheduler.log)
+                write = SyncWrite(self.name, record.record_id, what, over, had_read, line)
+                truth.sync_writes.append(write)
+                if not had_read:
+                    truth.probes["lost update in check-then-write"] += 1
+            else:
+                truth.wrote(place, what, over)
+                if not what[1]:
+                    truth.given_up.add(over)
+
+
+class SimConnector(MemoryConnector):
+    """A connection to a pretended CRM, through everything that goes wrong."""
+
+    def __init__(self, name: str, org: SimOrg, stage: Stage) -> None:
+        case, able = stage.case, CAPABILITIES[org.habit]
+        super().__init__(
+            name,
+            org,
+            capabilities=replace(able, write_batch=case.write_batch),
+            feed_page=case.feed_page,
+            webhook_secret="secret",
+        )
+        self.org: SimOrg = org
+        self.stage = stage
+        #: Writes of the engine so far, in calls.
+        self.writes = 0
+
+    @contextmanager
+    def _call(self, operation: str) -> Iterator[MemoryFault | None]:
+        with self._through(operation, ""):
+            yield None
+
+    @contextmanager
+    def _through(self, operation: str, what: str) -> Iterator[dict[str, float]]:
+        stage = self.stage
+        stage.scheduler.pause()
+        where = f"{self.name} {operation} {self.calls[operation] + 1}"
+        stage.ambush(f"{where} before")
+        struck = stage.faults.strike(f"{self.name} {operation}")
+        stage.scheduler.note(f"calls {self.name} {operation} {what} {' '.join(struck)}".rstrip())
+        self.calls[operation] += 1
+        if "latency" in struck:
+            stage.scheduler.pause(struck["latency"])
+        self._fail_before(operation, struck)
+        yield struck
+        stage.ambush(f"{where} after")
+        if "answer_lost" in struck or "part_lost" in struck:
+            writes = operation in {"create", "update"}
+            if writes:
+                stage.truth.probes[f"{operation} time-out after success"] += 1
+            raise CrmUnavailable(
+                "the answer was lost", may_have_happened=writes, connection=self.name
+            )
+        stage.scheduler.pause()
+
+    def _fail_before(self, operation: str, struck: Mapping[str, float]) -> None:
+        error: ConnectorError
+        if "error_before" in struck:
+            error = CrmUnavailable("the CRM is down", connection=self.name, operation=operation)
+        elif "throttled" in struck:
+            error = RateLimited(
+                "too many calls",
+                retry_after_seconds=struck["throttled"],
+                connection=self.name,
+            )
+        elif "token_expired" in struck:
+            error = AuthenticationFailed("the credentials are refused", connection=self.name)
+        else:
+            return
+        raise error
+
+    def read(
+        self, object_name: str, record_ids: Sequence[str], fields: Sequence[str]
+    ) -> Mapping[str, RemoteRecord | Gone]:
+        with self._through("read", f"{object_name} {' '.join(record_ids)}"):
+            self._known(object_name, fields)
+            found = {each: self._look(object_name, each, fields) for each in record_ids}
+        self._seen(found.values())
+        return found
+
+    def find(
+        self, object_name: str, key_field: str, keys: Sequence[str], fields: Sequence[str]
+    ) -> Mapping[str, RemoteRecord]:
+        found = super().find(object_name, key_field, keys, fields)
+        self._seen(found.values())
+        return found
+
+    def select(
+        self, object_name: str, where: Sequence[Condition], fields: Sequence[str], limit: int
+    ) -> Selection:
+        found = super().select(object_name, where, fields, limit)
+        return replace(
+            found, records=tuple(r for r in found.records if self._findable(r.record_id))
+        )
+
+    def create(
+        self, object_name: str, key_field: str, items: Sequence[CreateItem]
+    ) -> tuple[Outcome, ...]:
+        with self._through("create", f"{[item.key for item in items]}") as struck:
+            self._batch(len(items))
+            self._refuse_poison([item.fields for item in items])
+            few = items[: len(items) // 2] if "part_lost" in struck else items
+            self.writes += len(few)
+            return tuple(
+                self._spoiled(place, struck, item.key)
+                or self._create_one(object_name, key_field, item)
+                for place, item in enumerate(few)
+            )
+
+    def update(self, object_name: str, items: Sequence[UpdateItem]) -> tuple[Outcome, ...]:
+        self._wait_for_rows([item.record_id for item in items])
+        with self._through("update", f"{[item.record_id for item in items]}") as struck:
+            self._batch(len(items))
+            self._refuse_poison([item.fields for item in items])
+            few = items[: len(items) // 2] if "part_lost" in struck else items
+            self.writes += len(few)
+            return tuple(
+                self._spoiled(place, struck, item.record_id) or self._patch(object_name, item)
+                for place, item in enumerate(few)
+            )
+
+    def _patch(self, object_name: str, item: UpdateItem) -> Outcome:
+        outcome = self._update_one(object_name, item)
+        if type(outcome).__name__ == "Stale":
+            self.stage.truth.probes["precondition refused a stale write"] += 1
+        return outcome
+
+    def _spoiled(self, place: int, struck: Mapping[str, float], key: str) -> Outcome | None:
+        if place:
+            return None
+        if "row_locked" in struck:
+            return Deferred("the row is locked", struck["row_locked"])
+        if "rows_refused" in struck:
+            self.stage.truth.probes["partial batch"] += 1
+            return Refused("VALIDATION", f"a rule of the CRM refuses {key}")
+        return None
+
+    def _refuse_poison(self, rows: Sequence[Fields]) -> None:
+        if any(POISON in str(fields.get("Name")) for fields in rows):
+            self.stage.truth.probes["batch refused whole"] += 1
+            raise CallRejected("a row of the batch is malformed", connection=self.name)
+
+    def history(
+        self, object_name: str, record_ids: Sequence[str], fields: Sequence[str], since: datetime
+    ) -> tuple[FieldChange, ...]:
+        return super().history(object_name, record_ids, fields, since)
+
+    def changes(self, object_name: str, fields: Sequence[str], cursor: str | None) -> ChangePage:
+        with self._through("changes", f"{object_name} from {cursor}") as struck:
+            self._known(object_name, fields)
+            if "feed_expired" in struck and cursor is not None:
+                self.stage.truth.probes["delta token expired"] += 1
+                raise FeedExpired("the cursor is too old", connection=self.name)
+            size = 1 if "short_page" in struck else self._feed_page
+            if self.org.habit == "delta":
+                return self._delta(object_name, fields, cursor, size)
+            return self._keyset(object_name, fields, cursor, size)
+
+    def _delta(
+        self, object_name: str, fields: Sequence[str], cursor: str | None, size: int
+    ) -> ChangePage:
+        seen, _, issued = (cursor or "0").partition(" ")
+        seconds = self.stage.scheduler.seconds
+        if issued and seconds - float(issued) > TOKEN_SECONDS and not self.stage.faults.off:
+            self.stage.truth.probes["delta token expired"] += 1
+            raise FeedExpired("the token has expired", connection=self.name)
+        news = [
+            r
+            for r in self.org.records(object_name, gone=True)
+            if r.version > int(seen) and (r.gone is None or cursor is not None)
+        ]
+        news.sort(key=lambda r: r.version)
+        page = news[:size]
+        last = page[-1].version if page else int(seen)
+        return self._page(object_name, fields, page, f"{last} {seconds}", len(news) > len(page))
+
+    def _keyset(
+        self, object_name: str, fields: Sequence[str], cursor: str | None, size: int
+    ) -> ChangePage:
+        """`since | stamp | id` while pages are read, then the time up to which all was told."""
+        now = self.org.clock()
+        since, stamp, last_id, until = (cursor or "|||").split("|")
+        start = datetime.fromisoformat(since) if since else datetime.min.replace(tzinfo=now.tzinfo)
+        until = until or now.isoformat()
+        after = (datetime.fromisoformat(stamp), last_id) if stamp else (start, "")
+        news = [
+            r
+            for r in self.org.records(object_name, gone=True)
+            if (r.modified_at, r.record_id) > after and self._findable(r.record_id)
+        ]
+        news.sort(key=lambda r: (r.modified_at, r.record_id))
+        page = news[:size]
+        more = len(news) > len(page)
+        if more:
+            mark = f"{page[-1].modified_at.isoformat()}|{page[-1].record_id}"
+            following = f"{since}|{mark}|{until}"
+        else:
+            told = datetime.fromisoformat(until) - timedelta(seconds=LATEST_SECONDS + 1)
+            following = f"{told.isoformat()}|||"
+        return self._page(object_name, fields, page, following, more)
+
+    def _page(
+        self,
+        object_name: str,
+        fields: Sequence[str],
+        page: Sequence[Stored],
+        cursor: str,
+        more: bool,
+    ) -> ChangePage:
+        tells = self.capabilities.feed_tells_deletes
+        lag = 0.0 if self.org.habit == "delta" else LATEST_SECONDS
+        return ChangePage(
+            records=tuple(
+                self.org.as_remote(object_name, r, fields) for r in page if r.gone is None
+            ),
+            gone=tuple(r.gone for r in page if r.gone is not None and tells),
+            cursor=cursor,
+            more=more,
+            as_of=self.org.clock() - timedelta(seconds=lag),
+        )
+
+    def _findable(self, record_id: str) -> bool:
+        return self.org.found_at.get(record_id, 0.0) <= self.stage.scheduler.seconds
+
+    def _wait_for_rows(self, record_ids: Sequence[str]) -> None:
+        """Wait for the transaction of a user that holds a row."""
+        seconds = self.stage.scheduler.seconds
+        until = max((self.org.held_until.get(r, 0.0) for r in record_ids), default=0.0)
+        if until > seconds:
+            self.stage.truth.probes["commit visible later than stamped"] += 1
+            self.stage.scheduler.pause(until - seconds + 0.001)
+
+    def _seen(self, found: object) -> None:
+        for record in found:  # type: ignore[attr-defined]
+            if isinstance(record, RemoteRecord) and record.object == "Deal":
+                for theirs, ours in TOKENS.items():
+                    if theirs in record.fields:
+                        place = f"{self.name} {record.record_id} {ours}"
+                        self.stage.truth.last_read[place] = token(ours, record.fields[theirs])
