@@ -18,10 +18,11 @@ from connectors.port import ChangePage, CrmConnector, RemoteRecord
 from mapping.schema import AccountMapping
 from mapping.translate import read_fields
 from registration_core.contracts import ConnectionName, Fields, Value
+from registration_core.errors import NotFound
 from registration_core.matching import domain_of, fold_id
-from registration_core.model import Account, Reading
+from registration_core.model import Account, Actor, Reading
 from registration_core.program import AccountList, ListKind, Program
-from registration_core.store import repository
+from registration_core.store import audit, repository
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import AccountKeyRow, ListCountRow
 from sync.ledger.tables import CursorRow
@@ -199,14 +200,20 @@ def _shrunken(runtime: Runtime, program: Program, rule: AccountList, accounts: i
     return ""
 
 
-def accept_list(runtime: Runtime, connection: ConnectionName, kind: ListKind) -> int:
-    """Accept a list's present length as its new measure; returns it."""
+def accept_list(runtime: Runtime, connection: ConnectionName, kind: ListKind, actor: Actor) -> int:
+    """Accept a list's present length as its new measure, as a person; returns it."""
     crm = runtime.connector(connection)
-    rule = next(r for r in lists_of(runtime, connection) if r.kind is kind)
-    accounts = crm.count(runtime.mappings[connection].accounts.object, rule.where)
-    with runtime.database.begin() as unit:
+    rules = [rule for rule in lists_of(runtime, connection) if rule.kind is kind]
+    if not rules:
+        raise NotFound(f"No program reads a {kind.value} list in {connection}.")
+    accounts = crm.count(runtime.mappings[connection].accounts.object, rules[0].where)
+    with runtime.database.begin(actor) as unit:
         row = unit.session.get(ListCountRow, (connection, kind.value), with_for_update=True)
         if row is not None:
+            audit.record(
+                unit, f"connection:{connection}", "accept list length",
+                {"list": kind.value, "from": row.accounts, "to": accounts},
+            )  # fmt: skip
             row.accounts, row.counted_at = accounts, unit.now
         unit.nudges.add("check")
     return accounts

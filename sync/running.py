@@ -20,6 +20,8 @@ log = structlog.get_logger()
 
 #: How often the embedded store is looked at for commits of other processes, in seconds.
 LOOK_SECONDS = 0.1
+#: How long a part rests after a failure, in seconds.
+_PAUSE_SECONDS = 5
 
 
 class _Loop:
@@ -37,7 +39,10 @@ class _Loop:
                 self._do()
             except DealregError as error:  # the store is away: say so and try again
                 log.warning("paused", part=self._thread.name, reason=error.message)
-                self._stopping.wait(5)
+                self._stopping.wait(_PAUSE_SECONDS)
+            except Exception:  # a clock that stopped would stop everything, silently
+                log.exception("failed, trying again", part=self._thread.name)
+                self._stopping.wait(_PAUSE_SECONDS)
             self._stopping.wait(self._seconds)
 
     def stop(self) -> None:

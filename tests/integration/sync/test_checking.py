@@ -132,7 +132,7 @@ def test_a_shrunken_list_is_not_believed_until_a_person_accepts_it(world: World)
 
     (unread,) = last_check(world, made.id).incomplete
     assert "house list has 7 accounts, it had 10" in unread.reason
-    assert directory.accept_list(world.runtime, HOME, ListKind.HOUSE) == 7
+    assert directory.accept_list(world.runtime, HOME, ListKind.HOUSE, BEN) == 7
     world.settle()
     assert world.registration(made.id).state is RegistrationState.APPROVED
 
