@@ -108,10 +108,10 @@ def _deleted(scene: Scene) -> None:
 
 
 def _link_state(scene: Scene, record_id: str) -> Any:
-    links = scene.cast.terminal.type("link list").data["links"]
+    links = scene.crms.ask("link list")["links"]
     return next((link["state"] for link in links if link["record_id"] == record_id), "not linked")
 
 
 def _due(scene: Scene) -> int:
-    connections = scene.cast.terminal.type("status").data["connections"]
+    connections = scene.crms.ask("status")["connections"]
     return sum(c["outbox_due"] for c in connections if c["name"] == "salesforce")

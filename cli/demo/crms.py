@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from cli.demo.terminal import Terminal
+from registration_core.errors import DealregError
 
 Record = Mapping[str, Any]
 
@@ -21,8 +22,10 @@ _PRIMARY_COMPANY = "5"
 _HUBSPOT_CLOSED = ("closedwon", "closedlost")
 
 
-class CrmRefusal(Exception):
-    """The control door could not be asked."""
+class Unanswered(DealregError):
+    """A command that only reads gave no answer."""
+
+    code = "demo_unanswered"
 
 
 @dataclass(frozen=True)
@@ -72,28 +75,25 @@ class Crms:
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
 
+    def ask(self, line: str) -> Any:
+        """Return what a command that only reads answers; `Unanswered` where it does not."""
+        answer = self._terminal.type(line)
+        if answer.data is None:
+            raise Unanswered(f"dealreg {line} gave no answer: {answer.error}")
+        return answer.data
+
     def records(self, crm: str, object_name: str, **where: str) -> list[Record]:
         """Return the records that are not deleted and hold these values."""
         fits = "".join(f" --where '{name}={value}'" for name, value in where.items())
-        answer = self._terminal.type(f"sandbox records {crm} {object_name}{fits}")
-        if answer.code:
-            raise CrmRefusal(answer.error)
-        return list(answer.data)
-
-    def record(self, crm: str, object_name: str, record_id: str) -> Record:
-        """Return one record with its history, deleted or not."""
-        answer = self._terminal.type(f"sandbox records {crm} {object_name} {record_id}")
-        if answer.code:
-            raise CrmRefusal(answer.error)
-        return dict(answer.data)
+        return list(self.ask(f"sandbox records {crm} {object_name}{fits}"))
 
     def registration(self, number: str) -> Any:
         """Return a registration with its check and links, as `registration show` answers."""
-        return self._terminal.type(f"registration show {number}").data
+        return self.ask(f"registration show {number}")
 
     def events(self, number: str, action: str) -> list[Record]:
         """Return the audit events of one kind of a registration, oldest first."""
-        found = self._terminal.type(f"audit show {number}").data
+        found = self.ask(f"audit show {number}")
         return [event for event in found if event["action"] == action]
 
     def account_id(self, crm: str, tax_id: str) -> str:

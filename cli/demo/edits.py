@@ -166,9 +166,7 @@ def _await_conflict(scene: Scene, deal: str) -> Any:
     found = scene.await_(
         "conflict list",
         "one open sync conflict about the amount",
-        lambda: [
-            c for c in scene.cast.terminal.type("conflict list").data if c["number"] == number
-        ],
+        lambda: [c for c in scene.crms.ask("conflict list") if c["number"] == number],
         lambda conflicts: [c["group"] for c in conflicts] == ["amount"],
         lambda conflicts: ", ".join(f"{c['group']} {c['state']}" for c in conflicts) or "none",
     )
@@ -180,7 +178,7 @@ def _await_quiet(scene: Scene) -> None:
     scene.await_(
         "status",
         "nothing is due any more",
-        lambda: scene.cast.terminal.type("status").data["connections"],
+        lambda: scene.crms.ask("status")["connections"],
         lambda found: not any(c["outbox_due"] + c["inbox_due"] for c in found),
         lambda found: sum(c["outbox_due"] + c["inbox_due"] for c in found),
     )

@@ -162,7 +162,7 @@ class Scene:
         """Wait until an existing record is proposed for a deal; returns the proposal's id."""
 
         def proposed() -> list[str]:
-            found = self.cast.terminal.type("link list").data["proposals"]
+            found = self.crms.ask("link list")["proposals"]
             number = self.number(deal)
             return [p["id"] for p in found if (p["number"], p["record_id"]) == (number, record_id)]
 
