@@ -111,5 +111,21 @@ def accept_list(frame: Frame, name: str, kind: str) -> None:
     frame.out.done(text, {"connection": name, "list": kind, "accounts": accounts})
 
 
+@connection.command("accept-deletes")
+@click.argument("name")
+@pass_frame
+def accept_deletes(frame: Frame, name: str) -> None:
+    """Say that the records which vanished at once really were deleted; holds for an hour.
+
+    Until then none of their links is orphaned, because a lost permission looks the same.
+    """
+    from registration_core.contracts import ConnectionName
+    from sync import emptiness
+
+    with frame.runtime() as runtime:
+        emptiness.accept_deletes(runtime, ConnectionName(name), frame.actor)
+    frame.out.done(f"Deletions in {name} are believed for the next hour.", {"connection": name})
+
+
 def _result(ok: bool, *, warning: bool) -> str:  # noqa: FBT001 - the step's own word
     return "warning" if warning else "ok" if ok else "failed"

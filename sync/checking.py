@@ -51,7 +51,7 @@ from registration_core.program import Program
 from registration_core.store import audit, protection, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import CheckRequestRow, RegistrationRow
-from sync import directory, leases
+from sync import directory, guard, leases
 from sync.runtime import Runtime
 
 log = structlog.get_logger()
@@ -131,6 +131,11 @@ def _due(runtime: Runtime) -> list[tuple[str, int]]:
 
 def _check_batch(runtime: Runtime, due: Sequence[tuple[str, int]]) -> None:
     """Check several registrations on one reading of the connections, oldest receipt first."""
+    with guard.lane(guard.Lane.CHECK):
+        _check_all(runtime, due)
+
+
+def _check_all(runtime: Runtime, due: Sequence[tuple[str, int]]) -> None:
     began_at = runtime.database.clock()
     with runtime.database.read() as session:
         registrations = [(repository.registration(session, key), version) for key, version in due]

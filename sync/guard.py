@@ -8,8 +8,11 @@ half a minute when it is away. The first success lifts the pause.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -46,6 +49,8 @@ T = TypeVar("T")
 AWAY_PAUSE_SECONDS_MAX = 30
 #: Pause after refused credentials or a missing permission, in seconds.
 REFUSED_PAUSE_SECONDS = 300
+#: How long what a CRM said of its quota counts; afterwards one call finds out anew.
+BUDGET_BELIEVED_FOR = timedelta(minutes=10)
 
 
 class OrgMismatch(SyncError):
@@ -58,6 +63,32 @@ class ConnectionPaused(ConnectorError):
     """The connection is paused after a failure; it goes on by itself."""
 
     code = "connection_paused"
+
+
+class BudgetSpent(ConnectorError):
+    """The CRM's call quota is spent down to the reserve that checks keep for themselves."""
+
+    code = "crm_budget_spent"
+
+
+class Lane(StrEnum):
+    """What a call is for: checks may use the reserve of a quota, all else may not."""
+
+    CHECK = "check"
+    BULK = "bulk"
+
+
+_lane: ContextVar[Lane] = ContextVar("lane", default=Lane.BULK)
+
+
+@contextmanager
+def lane(which: Lane) -> Iterator[None]:
+    """Make the calls of this block calls of a lane."""
+    token = _lane.set(which)
+    try:
+        yield
+    finally:
+        _lane.reset(token)
 
 
 class CallMetrics:
@@ -83,11 +114,14 @@ class GuardedConnector:
         database: Database,
         metrics: CallMetrics,
         pinned_org: str | None = None,
+        reserve_percent: int = 10,
     ) -> None:
         self._inner = inner
         self._database = database
         self._metrics = metrics
         self._configured_org = pinned_org
+        self._reserve_percent = reserve_percent
+        self._told_used: int | None = None
         self._pinned = False
 
     @property
@@ -179,6 +213,7 @@ class GuardedConnector:
     def _guarded(self, operation: str, call: Callable[[], T]) -> T:
         self._database.require_no_transaction(f"{operation} of {self.name}")
         require_running(self._database, self.name)
+        self._require_budget()
         self._metrics.calls.labels(self.name, operation).inc()
         try:
             with self._metrics.seconds.labels(self.name, operation).time():
@@ -188,7 +223,42 @@ class GuardedConnector:
             _note_failure(self._database, self.name, error)
             raise
         _note_success(self._database, self.name)
+        self._note_budget()
         return answer
+
+    def _require_budget(self) -> None:
+        """Refuse bulk calls once only the reserve is left; one call in ten minutes asks again."""
+        if _lane.get() is Lane.CHECK:
+            return
+        with self._database.read() as session:
+            row = session.get(ConnectionStateRow, self.name)
+        if row is None or not row.calls_allowed or row.calls_used is None:
+            return
+        left = row.calls_allowed - row.calls_used
+        told_at = row.calls_told_at
+        if told_at is None or self._database.clock() - told_at > BUDGET_BELIEVED_FOR:
+            return
+        if left * 100 <= row.calls_allowed * self._reserve_percent:
+            raise BudgetSpent(
+                f"{row.calls_used} of {row.calls_allowed} calls of {self.name} are used; "
+                f"{self._reserve_percent} % are kept for checks.",
+                connection=self.name,
+            )
+
+    def _note_budget(self) -> None:
+        """Tell all workers what the CRM said of its quota, when it moved by a thousandth."""
+        budget = self._inner.api_budget()
+        if budget is None or not budget.allowed:
+            return
+        step = max(budget.allowed // 1000, 1)
+        if self._told_used is not None and abs(budget.used - self._told_used) < step:
+            return
+        self._told_used = budget.used
+        with self._database.begin() as unit:
+            row = _state(unit.session.get(ConnectionStateRow, self.name), self.name)
+            row.calls_used, row.calls_allowed = budget.used, budget.allowed
+            row.calls_told_at = unit.now
+            unit.session.add(row)
 
     def _pin(self, identity: OrgIdentity) -> None:
         with self._database.begin() as unit:
@@ -254,6 +324,4 @@ def _pause_seconds(error: ConnectorError, failures: int) -> float:
 
 
 def _state(row: ConnectionStateRow | None, connection: ConnectionName) -> ConnectionStateRow:
-    return row or ConnectionStateRow(
-        connection=connection, org_id=None, paused_until=None, failures=0, reason="", seen_at=None
-    )
+    return row or ConnectionStateRow.fresh(connection)

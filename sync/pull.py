@@ -23,7 +23,7 @@ from registration_core.model import Account, ProtectionState, Registration
 from registration_core.store import repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import RegistrationRow
-from sync import directory, leases, settling
+from sync import directory, emptiness, leases, settling
 from sync.carrying import Outdated, carry_out, dead_letter
 from sync.jobs import job_of, plan_job
 from sync.ledger.tables import InboxRow, IntentRow, LinkRow
@@ -37,6 +37,10 @@ ROUNDS_MAX = 50
 LOOKS_MAX = 3
 #: After so many attempts a record that cannot be taken becomes a dead letter.
 ATTEMPTS_MAX = 8
+#: When a record is looked at again that an unsettled create of ours may be about.
+UNSETTLED_SECONDS = 2.0
+#: When a record is looked at again that vanished together with too many others.
+HELD_SECONDS = 300.0
 
 
 def drain(runtime: Runtime, connection: str) -> int:
@@ -112,8 +116,13 @@ def _pull_object(
     records = crm.read(object_name, [row.record_id for row in rows], sorted(fields))
     if object_name == mapping.accounts.object:
         _take_accounts(runtime, crm.name, records)
+    vanished = [r for r in records.values() if isinstance(r, Gone) and r.merged_into is None]
+    believed = not vanished or emptiness.plausible(runtime, crm.name, len(vanished))
     for row in rows:
         record = records[row.record_id]
+        if not believed and record in vanished:
+            _wait(runtime, row, HELD_SECONDS)
+            continue
         try:
             taken = _take_record(runtime, crm.name, record, row)
         except Outdated:
@@ -121,7 +130,7 @@ def _pull_object(
         if taken:
             _read(runtime, [row])
         else:
-            _wait(runtime, row)
+            _wait(runtime, row, UNSETTLED_SECONDS)
 
 
 def _take_record(
@@ -249,12 +258,12 @@ def _read(runtime: Runtime, rows: Sequence[InboxRow]) -> None:
             now.read, now.attempts = max(now.read, row.noticed), 0
 
 
-def _wait(runtime: Runtime, row: InboxRow) -> None:
-    """Look again soon: an unsettled create of ours is about this record."""
+def _wait(runtime: Runtime, row: InboxRow, seconds: float) -> None:
+    """Look at a record again later, without counting an attempt."""
     with runtime.database.begin() as unit:
         key = (row.connection, row.object, row.record_id)
         now = unit.session.get_one(InboxRow, key, with_for_update=True)
-        now.due_at = unit.now + timedelta(seconds=2)
+        now.due_at = unit.now + timedelta(seconds=seconds)
 
 
 def _postpone(

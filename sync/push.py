@@ -30,7 +30,7 @@ from registration_core.fields import FieldGroup
 from registration_core.store import protection
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import OutboxRow
-from sync import auditing, leases, linking, settling
+from sync import auditing, emptiness, leases, linking, settling
 from sync.carrying import Outdated, carry_out
 from sync.jobs import Job, Planned, jobs_of, plan_job
 from sync.ledger.tables import IntentRow
@@ -120,13 +120,17 @@ def _plan_all(runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]) -> list[
         active = [j for j in group if j.link is not None and j.link.state == "active"]
         reads = sorted({name for job in group for name in job.mapping.reads()})
         records = crm.read(object_name, [j.link.record_id for j in active if j.link], reads)
+        vanished = [r for r in records.values() if isinstance(r, Gone) and r.merged_into is None]
+        believed = not vanished or emptiness.plausible(runtime, crm.name, len(vanished))
         for job in active:
             assert job.link is not None
             record = records[job.link.record_id]
-            if isinstance(record, Gone):
+            if not isinstance(record, Gone):
+                planned.append(Planned(job, record, plan_job(runtime, job, record)))
+            elif believed or record not in vanished:
                 settling.orphan(runtime, job.link.id, record)
             else:
-                planned.append(Planned(job, record, plan_job(runtime, job, record)))
+                settling.hold(runtime, job, "too many records vanished at once")
         settling.close_orphaned(runtime, [j for j in group if j.link and j.link.state != "active"])
         planned += _plan_unlinked(runtime, crm, [j for j in group if j.link is None])
     return planned

@@ -33,7 +33,7 @@ from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import OutboxRow
 from sync import breaker
 from sync.carrying import dead_letter
-from sync.guard import ConnectionPaused
+from sync.guard import BudgetSpent, ConnectionPaused
 from sync.jobs import Job, Planned
 from sync.ledger.tables import IntentRow, LinkRow
 from sync.runtime import Runtime
@@ -236,6 +236,14 @@ def orphan(runtime: Runtime, link_id: str, gone: Gone) -> None:
             lose(unit, link, gone)
 
 
+def hold(runtime: Runtime, job: Job, reason: str) -> None:
+    """Look at a due row again in five minutes, without counting an attempt."""
+    with runtime.database.begin() as unit:
+        row = unit.session.get(OutboxRow, (job.registration.id, job.connection))
+        if row is not None:
+            row.reason, row.due_at = reason, unit.now + timedelta(minutes=5)
+
+
 def close_orphaned(runtime: Runtime, jobs: Sequence[Job]) -> None:
     """End the outbox rows of orphaned links: there is nothing to write to."""
     if not jobs:
@@ -344,7 +352,7 @@ def observe(runtime: Runtime, connection: ConnectionName, planned: Sequence[Plan
 def note_failed_drain(runtime: Runtime, connection: ConnectionName, error: ConnectorError) -> None:
     """A call failed as a whole: the guard paused the connection; a refused one costs an attempt."""
     log.warning("push failed", connection=connection, code=error.code, reason=error.message)
-    passing = CrmUnavailable | RateLimited | AuthenticationFailed | ConnectionPaused
+    passing = CrmUnavailable | RateLimited | AuthenticationFailed | ConnectionPaused | BudgetSpent
     if isinstance(error, passing):
         return
     with runtime.database.begin() as unit:

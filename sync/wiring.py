@@ -76,6 +76,7 @@ def build(
             database,
             metrics,
             connection.org_id or None,
+            connection.api_budget_reserve_percent,
         )
         for name, connection in usable.items()
     }

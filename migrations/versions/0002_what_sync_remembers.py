@@ -22,6 +22,10 @@ def upgrade() -> None:
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("seen_at", UtcDateTime(), nullable=True),
+        sa.Column("deletes_accepted_until", UtcDateTime(), nullable=True),
+        sa.Column("calls_used", sa.Integer(), nullable=True),
+        sa.Column("calls_allowed", sa.Integer(), nullable=True),
+        sa.Column("calls_told_at", UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("connection", name=op.f("pk_connection_state")),
     )
     op.create_table(

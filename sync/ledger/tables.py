@@ -247,3 +247,18 @@ class ConnectionStateRow(Base):
     failures: Mapped[int]
     reason: Mapped[str] = mapped_column(Text)
     seen_at: Mapped[datetime | None]
+    #: Until then a person vouches that vanished records were deleted on purpose.
+    deletes_accepted_until: Mapped[datetime | None]
+    #: Calls of the CRM's quota, as it last said to any worker; None if it never did.
+    calls_used: Mapped[int | None]
+    calls_allowed: Mapped[int | None]
+    calls_told_at: Mapped[datetime | None]
+
+    @classmethod
+    def fresh(cls, connection: str) -> ConnectionStateRow:
+        """Return the row of a connection that nothing is known of yet."""
+        return cls(
+            connection=connection, org_id=None, paused_until=None, failures=0, reason="",
+            seen_at=None, deletes_accepted_until=None, calls_used=None, calls_allowed=None,
+            calls_told_at=None,
+        )  # fmt: skip

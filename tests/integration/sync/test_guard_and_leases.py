@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from connectors.memory import MemoryConnector, MemoryFault
 from connectors.memory_org import MemoryOrg
 from registration_core.contracts import ConnectionName
+from registration_core.model import RegistrationState
 from sync import clock, leases, push
 from sync.guard import CallMetrics, ConnectionPaused, GuardedConnector, OrgMismatch
 from tests.world import ACCOUNT, DEAL, HOME, MIRROR, World
@@ -102,3 +103,17 @@ def test_a_lost_nudge_does_not_fail_the_commit(world: World) -> None:
 
 def test_an_unknown_connection_has_nothing_to_drain(world: World) -> None:
     assert push.drain(world.runtime, ConnectionName("nowhere")) == 0
+
+
+def test_the_reserve_of_a_spent_quota_serves_checks_and_nothing_else(world: World) -> None:
+    world.doors[HOME]._budget_allowed = 100
+    world.doors[HOME].calls["spent elsewhere"] = 95
+    made = world.approved()
+
+    push.drain(world.runtime, HOME)
+
+    assert world.deals(HOME) == []
+    assert made.state is RegistrationState.APPROVED
+    world.doors[HOME].calls["spent elsewhere"] = 0
+    world.settle(seconds=601)
+    assert len(world.deals(HOME)) == 1
