@@ -16,6 +16,9 @@ from sync.runtime import Runtime
 #: Longest time a sender gets for its body, in seconds; the CRMs wait five to sixty for an answer.
 BODY_SECONDS = 10.0
 
+#: What is read away of a body that is too large: an answer can be lost on a sender still sending.
+READ_AWAY_BYTES = 4 * BODY_BYTES_MAX
+
 
 class WebhookDoor:
     """Takes deliveries for every connection of a runtime."""
@@ -64,16 +67,18 @@ class WebhookDoor:
 
 
 async def _body(request: Request) -> bytes | None:
-    """Read the body; None as soon as it is, or says that it is, too large."""
+    """Read the body, or None if it is too large, of which never more than the limit is kept."""
     said = request.headers.get("content-length", "0")
-    if not said.isdecimal() or int(said) > BODY_BYTES_MAX:
+    if not said.isdecimal() or int(said) > READ_AWAY_BYTES:
         return None
-    body = bytearray()
+    body, size = bytearray(), 0
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            return None
-    return bytes(body)
+        size += len(chunk)
+        if size <= BODY_BYTES_MAX:
+            body += chunk
+        elif size > READ_AWAY_BYTES:
+            break
+    return bytes(body) if size <= BODY_BYTES_MAX else None
 
 
 def _called(request: Request, public_url: str) -> str:

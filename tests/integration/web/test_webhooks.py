@@ -1,0 +1,152 @@
+"""Webhooks as the CRMs send them: believed only when authentic, answered only when committed."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from config.settings import Settings
+from sandbox.serving import Running
+from sync import inbox, receiving
+from tests.integration.web.conftest import USER, Crm, Door, Timepiece, crm_at, serving
+
+ACK = (
+    b'<?xml version="1.0" encoding="UTF-8"?>'
+    b'<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body>'
+    b'<notificationsResponse xmlns="http://soap.sforce.com/2005/09/outbound">'
+    b"<Ack>true</Ack></notificationsResponse></soapenv:Body></soapenv:Envelope>"
+)
+
+
+@pytest.fixture
+def salesforce(running: Running, door: Door) -> Crm:
+    return crm_at(running, "salesforce", door.url)
+
+
+@pytest.fixture
+def hubspot(running: Running, door: Door) -> Crm:
+    return crm_at(running, "hubspot", door.url)
+
+
+def test_an_authentic_delivery_is_in_the_inbox_and_makes_work_due(crm: Crm, door: Door) -> None:
+    nudges: set[str] = set()
+    door.runtime.database.on_work = nudges.update
+    record_id, delivery = crm.delivery()
+    answer = door.post(delivery)
+    assert answer.ok
+    assert delivery.expects in answer.content
+    assert set(door.inbox(crm)) == {record_id}
+    assert nudges == {f"pull:{crm.connection}"}
+
+
+def test_salesforce_gets_exactly_its_acknowledgement(salesforce: Crm, door: Door) -> None:
+    _, delivery = salesforce.delivery()
+    answer = door.post(delivery)
+    assert (answer.status_code, answer.content) == (200, ACK)
+    assert answer.headers["content-type"] == "text/xml; charset=utf-8"
+
+
+def test_a_delivery_is_committed_before_it_is_answered(salesforce: Crm, door: Door) -> None:
+    """What dies between the commit and the answer costs a repeat, never the notice."""
+    record_id, delivery = salesforce.delivery()
+    seen: list[set[str]] = []
+
+    def die(_: set[str]) -> None:
+        seen.append(set(door.inbox(salesforce)))
+        raise MemoryError
+
+    alive, door.runtime.database.on_work = door.runtime.database.on_work, die
+    answer = door.post(delivery)
+    assert seen == [{record_id}]
+    assert (answer.status_code, answer.content) == (500, b"failed")
+    door.runtime.database.on_work = alive
+    assert door.post(delivery).ok
+    assert set(door.inbox(salesforce)) == {record_id}
+
+
+def test_what_fails_before_the_commit_is_neither_kept_nor_acknowledged(
+    hubspot: Crm, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*given: Any) -> None:
+        inbox.take_note(*given)
+        raise MemoryError
+
+    monkeypatch.setattr(receiving, "take_note", die)
+    _, delivery = hubspot.delivery()
+    assert door.post(delivery).status_code == 500
+    assert door.inbox(hubspot) == {}
+
+
+def test_a_repeated_delivery_is_acknowledged_and_harmless(crm: Crm, door: Door) -> None:
+    record_id, delivery = crm.delivery()
+    assert [door.post(delivery).ok for _ in range(3)] == [True] * 3
+    assert set(door.inbox(crm)) == {record_id}
+
+
+def test_the_same_news_from_many_senders_at_once_becomes_one_record_to_read(
+    hubspot: Crm, door: Door
+) -> None:
+    sent = [hubspot.delivery() for _ in range(3)]
+    ids = {record_id for record_id, _ in sent}
+    copies = [delivery for _, delivery in sent for _ in range(5)]
+    with ThreadPoolExecutor(len(copies)) as senders:
+        answers = list(senders.map(door.post, copies))
+    assert {answer.status_code // 100 for answer in answers} == {2}
+    notices = door.inbox(hubspot)
+    assert set(notices) == ids
+    assert all(noticed >= 5 for noticed in notices.values())
+
+
+def test_a_hundred_notifications_in_one_message_are_a_hundred_records_to_read(
+    salesforce: Crm, door: Door
+) -> None:
+    ids: set[str] = set()
+    change = lambda: ids.update(salesforce.add(f"Curlew {i}") for i in range(100))  # noqa: E731
+    (delivery,) = salesforce.deliveries(change)
+    assert door.post(delivery).content == ACK
+    assert set(door.inbox(salesforce)) == ids
+    assert len(ids) == 100
+
+
+def test_many_changes_of_one_company_are_one_record_to_read(hubspot: Crm, door: Door) -> None:
+    company = hubspot.add()
+    cities = [{"city": f"City {i}"} for i in range(90)]
+    change = lambda: [hubspot.org.edit("companies", company, city, USER) for city in cities]  # noqa: E731
+    (delivery,) = hubspot.deliveries(change)
+    assert door.post(delivery).ok
+    assert door.inbox(hubspot) == {company: 1}
+
+
+def test_an_authentic_delivery_of_another_org_is_acknowledged_and_put_aside(
+    crm: Crm, door: Door
+) -> None:
+    door.pin(crm, "another org")
+    _, delivery = crm.delivery()
+    answer = door.post(delivery)
+    assert answer.ok
+    assert delivery.expects in answer.content
+    assert door.inbox(crm) == {}
+    assert door.quarantined() == 1
+
+
+def test_a_delivery_of_the_pinned_org_is_taken(salesforce: Crm, door: Door) -> None:
+    door.pin(salesforce, salesforce.org.org_id)
+    record_id, delivery = salesforce.delivery()
+    assert door.post(delivery).ok
+    assert set(door.inbox(salesforce)) == {record_id}
+    assert door.quarantined() == 0
+
+
+def test_a_queue_that_is_away_costs_no_delivery(
+    running: Running, settings: Settings, timepiece: Timepiece
+) -> None:
+    lost = replace(settings, redis_url="redis://127.0.0.1:1/0")  # nobody listens on this port
+    with serving(lost, timepiece) as door:
+        crm = crm_at(running, "salesforce", door.url)
+        record_id, delivery = crm.delivery()
+        assert door.post(delivery).content == ACK
+        assert set(door.inbox(crm)) == {record_id}
+        assert door.get("/readyz").status_code == 200
