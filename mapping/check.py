@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mapping.schema import ConnectionMapping, Direction, ObjectMapping, Row
-from mapping.transforms import ANY, Boolean, Enum, Number, Text
+from mapping.transforms import Number
 from registration_core.contracts import Condition, FieldSchema, FieldType, ObjectSchema, Value
 from registration_core.errors import Problem
 
@@ -153,21 +153,13 @@ class _Checker:
             )
 
     def _fits(self, row: Row, field: FieldSchema) -> None:
-        match row.transform:
-            case Text(max=longest):
-                pass
-            case Enum(options=options):
-                texts = [alternatives[0] for _, alternatives in options]
-                longest = max(len(part) for text in texts for part in text)
-            case Boolean(true=true, false=false):
-                longest = max(len(true), len(false))
-            case Number(scale=scale):
-                if field.scale is not None and scale > field.scale:
-                    what = f"{field.name} keeps {field.scale} decimal places, not {scale}"
-                    self._problem(row.where, what, f"scale: {field.scale}")
-                return
-            case _:
-                longest = row.ours.length or 0
+        transform = row.transform
+        if isinstance(transform, Number):
+            if field.scale is not None and transform.scale > field.scale:
+                what = f"{field.name} keeps {field.scale} decimal places, not {transform.scale}"
+                self._problem(row.where, what, f"scale: {field.scale}")
+            return
+        longest = transform.longest() or row.ours.length or 0
         if field.length is not None and longest > field.length:
             self._problem(
                 row.where,
@@ -179,16 +171,11 @@ class _Checker:
     def _options(self, row: Row, position: int, field: FieldSchema) -> None:
         if field.options is None:
             return
-        values: Sequence[str]
-        match row.transform:
-            case Enum(options=options):
-                values = [alt[position] for _, alternatives in options for alt in alternatives]
-            case Boolean(true=true, false=false):
-                values = (true, false)
-            case _:
-                values = row.ours.options or () if row.direction is not Direction.PULL else ()
+        values = row.transform.values(position)
+        if not values and row.direction is not Direction.PULL:
+            values = row.ours.options or ()
         for value in dict.fromkeys(values):
-            if value != ANY and value not in field.options:
+            if value not in field.options:
                 self._problem(
                     row.where,
                     f"{field.name} has no value '{value}'",

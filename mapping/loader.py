@@ -19,7 +19,8 @@ from mapping.schema import (
     OpportunityMapping,
     Row,
 )
-from mapping.transform_files import RowContext, read_transform
+from mapping.transform_files import read_transform
+from mapping.transform_options import RowContext
 from mapping.transforms import Copy
 from registration_core.contracts import Condition, ConnectionName, FieldSchema, ObjectSchema, Value
 from registration_core.errors import ConfigurationError, Problem
@@ -152,7 +153,7 @@ class _Reader:
         def tell(below: Sequence[str | int], what: str, remedy: str) -> None:
             self._tell((*path, "transform", *below), what, remedy)
 
-        context = RowContext(field, theirs, direction != Direction.PULL, tell)
+        context = RowContext(field, theirs, direction, tell)
         transform = read_transform(node.get("transform"), context)
         if transform is None or len(self.problems) > before:
             return None
@@ -180,7 +181,7 @@ class _Reader:
         names = value if isinstance(value, list) else [value]
         texts = [name for name in names if isinstance(name, str) and name]
         if not texts or len(set(texts)) != len(names):
-            remedy = "a name, or for an enum a list of different names"
+            remedy = "a name, or for an enum or join a list of different names"
             self._tell((*path, "theirs"), "theirs names the CRM's field", remedy)
             return ()
         return tuple(texts)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mapping.schema import Direction, ObjectMapping, Row
-from mapping.transforms import EMPTY, Untranslatable
+from mapping.transforms import EMPTY, Default, Untranslatable
 from registration_core.contracts import Fields, Value
 
 #: Longest piece of a value that a message shows, in characters.
@@ -56,7 +56,8 @@ def to_store(mapping: ObjectMapping, theirs: Fields) -> Translation:
     def read(row: Row, values: Sequence[Value]) -> Fields:
         value = row.transform.read(values)
         options = row.ours.options
-        if options is not None and value is not None and value not in options:
+        chosen = value if isinstance(value, tuple) else (value,)
+        if options is not None and any(v is not None and v not in options for v in chosen):
             raise Untranslatable(f"is none of our options ({', '.join(options)})")
         return {row.ours.name: value}
 
@@ -75,11 +76,12 @@ def to_crm(mapping: ObjectMapping, ours: Fields, *, creating: bool) -> Translati
         return row.direction is not Direction.PULL if creating else row.pushes
 
     def write(row: Row, values: Sequence[Value]) -> Fields:
+        if creating and values[0] in EMPTY and not isinstance(row.transform, Default):
+            return {}
         written = row.transform.write(values[0], row.theirs)
         return {n: v for n, v in written.items() if v is not None or not creating}
 
-    given = {n: v for n, v in ours.items() if v not in EMPTY} if creating else ours
-    translation = _translate(mapping, given, wanted, _name_of_ours, write)
+    translation = _translate(mapping, ours, wanted, _name_of_ours, write)
     if not creating:
         return translation
     return Translation({**mapping.on_create, **translation.fields}, translation.problems)
@@ -94,10 +96,7 @@ def canonical(mapping: ObjectMapping, ours: Fields) -> Translation:
     """
 
     def there_and_back(row: Row, values: Sequence[Value]) -> Fields:
-        if values[0] in EMPTY:
-            return {row.ours.name: None}
-        written = row.transform.write(values[0], row.theirs)
-        return {row.ours.name: row.transform.read([written.get(n) for n in row.theirs])}
+        return {row.ours.name: row.transform.canonical(values[0], row.theirs)}
 
     return _translate(mapping, ours, _merged, _name_of_ours, there_and_back)
 

@@ -171,6 +171,67 @@ BAD = [
         "pull, transform: {boolean: {true: a}}}",
         "crm.yaml:21: boolean needs a text for true and for false (for example",
     ),
+    (
+        "pull, emptied: clear}",
+        "pull, transform: {boolean: {true: [a, b], false: [b]}}}",
+        "crm.yaml:21: boolean needs two different texts (for example",
+    ),
+    ("{text: {max: 120}}", "{phone: {trunk: '0'}}", "crm.yaml:9: a trunk prefix needs a calling"),
+    ("{text: {max: 120}}", "{phone: {calling_code: 49}}", "crm.yaml:9: calling_code is digits"),
+    ("{text: {max: 120}}", "{phone: {calling_code: '0049'}}", "crm.yaml:9: '0049' is no calling"),
+    ("{text: {max: 120}}", "{country: {as: iso}}", "crm.yaml:9: a country cannot be kept as 'iso'"),
+    ("{text: {max: 120}}", "state", "crm.yaml:9: state needs the country whose states it may be"),
+    ("{text: {max: 120}}", "{state: {country: US, as: x}}", "crm.yaml:9: a state cannot be kept"),
+    ("{text: {max: 120}}", "{url: {max: 9}}", "crm.yaml:9: url has no option 'max' (it takes none"),
+    (
+        "{text: {max: 120}}",
+        "{split: {separator: ','}}",
+        (
+            "crm.yaml:9: deal_name may not flow both ways with split: writing one part would lose the "
+            "others (direction: pull)"
+        ),
+    ),
+    ("{text: {max: 120}}", "{split: {separator: ',', part: 0}}", "crm.yaml:9: part counts from 1"),
+    ("{text: {max: 120}}", "{split: {separator: ''}}", "crm.yaml:9: split needs a separator"),
+    (
+        "theirs: Name, transform: {text: {max: 120}}",
+        "theirs: [A, B], transform: {join: {separator: ' '}}",
+        (
+            "crm.yaml:9: deal_name may not flow both ways with join: where a part itself holds the "
+            "separator, words would move between fields (direction: push or direction: pull)"
+        ),
+    ),
+    (
+        "{text: {max: 120}}",
+        "{default: {value: New deal}}",
+        (
+            "crm.yaml:9: deal_name may not flow both ways with default: a default we wrote would come "
+            "back as if someone had said it (direction: push)"
+        ),
+    ),
+    ("{text: {max: 120}}", "{default: {}}", "crm.yaml:9: default needs a value of ours"),
+    (
+        "{text: {max: 120}}",
+        "{default: {value: 5}}",
+        "crm.yaml:9: copy cannot write '5': it is a number, where a text is expected (change it)",
+    ),
+    (
+        "{text: {max: 120}}",
+        "{default: {value: a, transform: {default: {value: b}}}}",
+        "crm.yaml:9: a default has one transform below it",
+    ),
+    ("{text: {max: 120}}", "{list: {separator: ';'}}", "crm.yaml:9: transform list is not for"),
+    ("{text: {max: 120}}", "{multi: {a: b}}", "crm.yaml:9: transform multi is not for deal_name"),
+    (
+        "ours: won_amount, theirs: Won__c, direction: pull, emptied: clear",
+        "ours: actual_close_on, theirs: C, transform: {date: {as: datetime, zone: Europe/Berln}}",
+        "crm.yaml:21: there is no time zone 'Europe/Berln' (did you mean Europe/Berlin?)",
+    ),
+    (
+        "ours: won_amount, theirs: Won__c, direction: pull, emptied: clear",
+        "ours: actual_close_on, theirs: C, transform: {date: {zone: Europe/Berlin}}",
+        "crm.yaml:21: a day has no time zone (as: datetime, or remove zone)",
+    ),
     ("pull, emptied: clear}", "pull, transform: reference}", "crm.yaml:21: transform reference is"),
     ("won: Closed", "wonn: Closed", "crm.yaml:19: sales_stage has no option 'wonn' (one of: qual"),
     ("won: Closed Won", "won: []", "crm.yaml:19: 'won' needs a value of the CRM (for example"),

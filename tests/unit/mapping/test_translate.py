@@ -14,7 +14,9 @@ import config
 from mapping.loader import load
 from mapping.schema import ConnectionMapping, ObjectMapping
 from mapping.translate import canonical, read_fields, to_crm, to_store
-from registration_core.contracts import Fields
+from registration_core import fields
+from registration_core.contracts import Fields, FieldType
+from registration_core.fields import CanonicalField, FieldGroup
 from tests.unit.mapping.catalogue import GROUPS, OURS
 
 FOLDER = Path(config.__file__).parent / "mappings"
@@ -178,3 +180,41 @@ def test_accounts_are_read_under_our_names() -> None:
     fields = read_fields(accounts.fields, {"name": " Borealis ", "domain": None, "hs_x": "1"})
     assert fields == {"name": "Borealis", "website": None}
     assert {"name", "domain", "zip"} <= set(accounts.reads())
+
+
+_OWN = (
+    CanonicalField("segment", FieldType.TEXT, FieldGroup.DETAILS, "Segment"),
+    CanonicalField(
+        "products", FieldType.MULTI_PICKLIST, FieldGroup.DETAILS, "Products", ("licence", "support")
+    ),
+)
+_ROWS = """\
+      details:
+        - {ours: segment, theirs: Segment__c, direction: push, transform: {default: {value: Mid}}}
+        - {ours: products, theirs: Products__c, direction: push, transform: {multi: {licence: [Licence, License], support: Support}}}
+        - {ours: description, theirs: Description, direction: push, on: create, transform: {text: {max: 32000}}}
+"""
+
+
+def with_own_fields() -> ObjectMapping:
+    """The shipped Salesforce mapping with two fields that only a program has."""
+    text = (FOLDER / "salesforce.yaml").read_text()
+    start = text.index("      details:")
+    text = text[:start] + _ROWS + text[text.index("\n  # Where another CRM") :]
+    groups = {**GROUPS, "details": (*GROUPS["details"], "segment", "products")}
+    return load(text, "salesforce.yaml", fields.schema(_OWN), groups).objects["home"]
+
+
+def test_a_default_is_written_where_we_have_nothing_and_agrees_afterwards() -> None:
+    mapping = with_own_fields()
+    ours: Fields = {"segment": None, "products": ("support", "licence")}
+    written = to_crm(mapping, ours, creating=True).fields
+    assert written["Segment__c"] == "Mid"
+    assert written["Products__c"] == ("Licence", "Support")
+    assert to_crm(mapping, ours, creating=False).fields["Segment__c"] == "Mid"
+    assert canonical(mapping, ours).fields == to_store(mapping, written).fields
+
+
+def test_a_set_with_a_value_nobody_listed_is_told() -> None:
+    (problem,) = to_store(with_own_fields(), {"Products__c": ("Hardware",)}).problems
+    assert "has 'Hardware', which is not listed in the mapping" in str(problem)
