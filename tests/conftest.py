@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -98,10 +99,13 @@ def postgres_template(postgres_server: URL) -> Iterator[str]:
 
 
 @pytest.fixture
-def migrated_sqlite_url(sqlite_template: Path, sqlite_url: str, tmp_path: Path) -> str:
-    """The address of an SQLite file of this test's own, with every table."""
-    shutil.copyfile(sqlite_template, tmp_path / "dealreg.sqlite3")
-    return sqlite_url
+def migrated_sqlite_url(sqlite_template: Path) -> Iterator[str]:
+    """The address of an SQLite file of this test's own, with every table.
+
+    It does not wait for the disk.
+    """
+    with tempfile.TemporaryDirectory(dir=servers.fast_directory()) as folder:
+        yield f"sqlite:///{shutil.copy(sqlite_template, Path(folder) / 'dealreg.sqlite3')}"
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from registration_core.errors import AlreadyProtected
 from registration_core.matching import MatchKey, customer_keys
@@ -11,13 +11,12 @@ from registration_core.model import (
     ClaimState,
     Customer,
     DisputeState,
-    Finding,
     ProtectionState,
     Registration,
 )
 from registration_core.store import audit, customers, protection, repository
 from registration_core.store.database import Database
-from registration_core.store.tables import OutboxRow
+from registration_core.store.tables import CustomerKeyRow, CustomerRow, OutboxRow
 from registration_core.use_cases import subject_of
 from tests.factories import (
     APPROVER,
@@ -29,7 +28,6 @@ from tests.factories import (
     approve,
     approved,
     customer,
-    program,
     stored,
     submit,
 )
@@ -248,9 +246,8 @@ def test_an_approval_learns_the_identifiers_of_its_accounts_and_finds_the_clash(
         repository.put_accounts(
             unit.session, [account(tax_id="84-1190277"), account(connection=HUBSPOT)]
         )
-    findings: list[Finding] = []
     with pytest.raises(AlreadyProtected), database.begin(APPROVER) as unit:
-        approve(unit, second, findings, accounts={SALESFORCE: "001A", HUBSPOT: "001A"})
+        approve(unit, second, accounts={SALESFORCE: "001A", HUBSPOT: "001A"})
     assert stored(database, second) == second
     with database.begin() as unit:
         repository.put_accounts(unit.session, [account(tax_id="99-9")])
@@ -266,8 +263,31 @@ def test_what_an_approval_learned_keeps_out_who_comes_by_that_identifier(
         repository.put_accounts(unit.session, [account(tax_id="84-1190277")])
     first = submit(database, "P1", customer=_customer("Avocet"))
     with database.begin(APPROVER) as unit:
-        approve(unit, first, accounts={SALESFORCE: "001A"}, rules=program())
+        approve(unit, first, accounts={SALESFORCE: "001A"})
     second = submit(database, "P2", customer=_customer("Bio", tax_id="84-1190277"))
     assert second.customer_id == first.customer_id
     with pytest.raises(AlreadyProtected), database.begin(APPROVER) as unit:
         approve(unit, second)
+
+
+def test_what_an_approval_learns_goes_to_the_customer_it_protects(
+    database: Database, partners: None
+) -> None:
+    made = submit(database, "P2", customer=customer(name="Avocet"))
+    with database.begin() as unit:  # an older customer comes to have the domain and the name
+        older = min(made.customer_id, "0" * 36)
+        unit.session.add(CustomerRow(id=older, name="Avocet", created_at=unit.now))
+        unit.session.flush()
+        unit.session.execute(
+            update(CustomerKeyRow)
+            .where(CustomerKeyRow.customer_id == made.customer_id)
+            .values(customer_id=older)
+        )
+        repository.put_accounts(unit.session, [account(tax_id="99-9")])
+    with database.begin(APPROVER) as unit:
+        after = approve(unit, made, accounts={SALESFORCE: "001A"})
+    assert after.customer_id == older
+    late = submit(database, "P4", customer=_customer("Late", tax_id="99-9"))
+    assert late.customer_id == older
+    with pytest.raises(AlreadyProtected), database.begin(APPROVER) as unit:
+        approve(unit, late)

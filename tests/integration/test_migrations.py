@@ -78,3 +78,11 @@ def test_the_audit_trail_cannot_be_changed_or_deleted(database: Database, statem
         unit.session.execute(text(statement))
     with database.read() as session:
         assert audit.verify(session) == (1, [])
+
+
+def test_the_audit_trail_cannot_be_emptied_at_once(migrated_postgres_url: str) -> None:
+    engine = create_engine(migrated_postgres_url)
+    for table in ("audit_event", "audit_checkpoint"):
+        with pytest.raises(DatabaseError, match="is append-only"), engine.begin() as connection:
+            connection.execute(text(f"TRUNCATE {table}"))
+    engine.dispose()

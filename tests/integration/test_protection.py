@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import random
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,39 +14,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from registration_core import crm_changes, use_cases
+from registration_core import use_cases
 from registration_core.errors import AlreadyProtected, DomainRefusal, InvalidTransition
-from registration_core.fields import FieldGroup
 from registration_core.matching import MatchKey
 from registration_core.model import (
-    ClaimState,
     Customer,
-    DisputeState,
     ProtectionState,
     Registration,
     RegistrationState,
 )
-from registration_core.store import audit, customers, protection, repository
+from registration_core.store import customers, protection, repository
 from registration_core.store.database import Database
 from registration_core.store.tables import ClaimRow
 from tests.factories import (
     APPROVER,
     NOW,
-    SALESFORCE,
     SUBMITTER,
-    Clock,
     add_partners,
     approve,
     approved,
@@ -58,10 +42,10 @@ from tests.factories import (
     stored,
     submit,
 )
+from tests.integration.claims import SLOTS, require_consistent, standing
 
 PROJECT = Path(__file__).parents[2]
 PARTNERS = ("P1", "P2", "P3", "P4", "P5", "P6")
-SLOTS = {"platform": 1, "support": 2}
 
 
 def _approve(database: Database, about: Registration) -> str:
@@ -71,40 +55,6 @@ def _approve(database: Database, about: Registration) -> str:
     except AlreadyProtected as refusal:
         return refusal.code
     return "protected"
-
-
-def _standing(database: Database) -> Counter[tuple[str, str]]:
-    with database.read() as session:
-        claims = repository.claims(session)
-    return Counter(
-        (c.customer_id, c.product_line) for c in claims if c.state is ClaimState.STANDING
-    )
-
-
-def _require_consistent(database: Database) -> None:
-    """Every standing claim is an active registration's, and no scope has more than it may."""
-    assert all(count <= SLOTS[line] for (_, line), count in _standing(database).items())
-    with database.read() as session:
-        registrations = repository.registrations(session)
-        claims = repository.claims(session)
-        assert audit.verify(session)[1] == []
-    standing = [c.registration_id for c in claims if c.state is ClaimState.STANDING]
-    contested = [c.registration_id for c in claims if c.state is ClaimState.CONTESTED]
-    for registration in registrations:
-        needs = registration.product_line in SLOTS
-        running = registration.protection_state in (
-            ProtectionState.ACTIVE,
-            ProtectionState.EXPIRING,
-        )
-        is_contested = registration.protection_state is ProtectionState.CONTESTED
-        assert standing.count(registration.id) == (running and needs)
-        assert contested.count(registration.id) == is_contested
-        if running or is_contested:
-            assert registration.state is RegistrationState.APPROVED
-        if is_contested:
-            assert registration.dispute_state is DisputeState.OPEN
-    seqs = [r.receipt_seq for r in registrations]
-    assert sorted(seqs) == list(range(1, len(seqs) + 1))
 
 
 # --- contested approvals ----------------------------------------------------------------------
@@ -121,7 +71,7 @@ def test_threads_that_approve_at_once_protect_as_many_as_there_are_slots(
     assert Counter(outcomes) == {
         "protected": SLOTS[line], "already_protected": len(made) - SLOTS[line],
     }  # fmt: skip
-    _require_consistent(database)
+    require_consistent(database)
 
 
 def test_threads_on_random_scopes_never_protect_more_than_the_slots(database: Database) -> None:
@@ -146,8 +96,8 @@ def test_threads_on_random_scopes_never_protect_more_than_the_slots(database: Da
     assert errors == []
     protected = sum(words.count("protected") for words in outcomes)
     assert protected == 2 * (1 + 2)
-    assert set(_standing(database).values()) == {1, 2}
-    _require_consistent(database)
+    assert set(standing(database).values()) == {1, 2}
+    require_consistent(database)
 
 
 def _customer(name: str) -> Customer:
@@ -176,7 +126,7 @@ def test_verbs_that_take_the_lock_from_different_ends_do_not_block_each_other(
 
     _, errors = at_once(4, work)
     assert errors == []
-    _require_consistent(database)
+    require_consistent(database)
 
 
 # --- processes --------------------------------------------------------------------------------
@@ -225,8 +175,8 @@ def test_processes_that_approve_at_once_protect_as_many_as_there_are_slots(
         _go(*contenders)
         words = Counter(_line(c) for c, mine in zip(contenders, ids, strict=True) for _ in mine)
     assert words == {"protected": 3, "already_protected": 9}
-    assert sorted(_standing(database).values()) == [1, 2]
-    _require_consistent(database)
+    assert sorted(standing(database).values()) == [1, 2]
+    require_consistent(database)
 
 
 def test_a_process_that_is_killed_inside_its_approval_leaves_the_slot_free(
@@ -242,7 +192,7 @@ def test_a_process_that_is_killed_inside_its_approval_leaves_the_slot_free(
         assert _approve(database, second) == "protected"
     assert stored(database, first).state is RegistrationState.SUBMITTED
     assert _approve(database, first) == "already_protected"
-    _require_consistent(database)
+    require_consistent(database)
 
 
 def test_a_process_that_is_killed_at_any_moment_leaves_at_most_one_protected(
@@ -261,8 +211,8 @@ def test_a_process_that_is_killed_at_any_moment_leaves_at_most_one_protected(
         contender.wait(30)
     outcomes = [_approve(database, about) for about in theirs]
     assert outcomes.count("already_protected") >= 3
-    assert sorted(_standing(database).values()) == [1] * len(names)
-    _require_consistent(database)
+    assert sorted(standing(database).values()) == [1] * len(names)
+    require_consistent(database)
 
 
 # --- the index behind the lock ----------------------------------------------------------------
@@ -300,7 +250,7 @@ def test_an_approval_whose_claim_the_index_refuses_changes_nothing(
     with pytest.raises(IntegrityError), database.begin(APPROVER) as unit:
         approve(unit, rival)
     assert stored(database, rival) == rival
-    _require_consistent(database)
+    require_consistent(database)
 
 
 # --- lines ------------------------------------------------------------------------------------
@@ -310,7 +260,7 @@ def test_an_open_line_protects_everybody_and_needs_no_claim(database: Database) 
     add_partners(database, *PARTNERS)
     made = [approved(database, code, product_line="training") for code in PARTNERS]
     assert {r.protection_state for r in made} == {ProtectionState.ACTIVE}
-    assert _standing(database) == {}
+    assert standing(database) == {}
 
 
 def test_a_slot_that_becomes_free_is_the_one_that_is_taken_next(database: Database) -> None:
@@ -333,101 +283,6 @@ def test_a_customer_who_is_known_by_name_only_keeps_the_claim_that_was_given(
     assert stored(database, made).customer_id == made.customer_id
     with database.read() as session:
         assert [c.customer_id for c in repository.claims(session)] == [made.customer_id]
-
-
-# --- any order of everything --------------------------------------------------------------------
-
-
-class Deals(RuleBasedStateMachine):
-    """Random verbs on random scopes, one after the other; the invariants hold after each."""
-
-    #: Set by the test: a migrated file to copy.
-    template: Path
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.folder = tempfile.TemporaryDirectory(dir=_memory())
-        path = Path(self.folder.name) / "store.sqlite3"
-        shutil.copyfile(self.template, path)
-        self.clock = Clock()
-        self.store = Database(f"sqlite:///{path}", self.clock, random.Random(5))
-        add_partners(self.store, *PARTNERS[:3])
-        self.made: list[Registration] = []
-
-    def teardown(self) -> None:
-        self.store.close()
-        self.folder.cleanup()
-
-    @rule(
-        code=st.sampled_from(PARTNERS[:3]),
-        name=st.sampled_from(["avocet", "pipit"]),
-        line=st.sampled_from(["platform", "support", "training"]),
-        tax_id=st.sampled_from(["", "11-1", "22-2"]),
-    )
-    def submit(self, code: str, name: str, line: str, tax_id: str) -> None:
-        who = customer(name=name, website=f"{name}.example", tax_id=tax_id)
-        token = f"t{len(self.made)}"
-        closes = (self.clock.now.date()).replace(year=self.clock.now.year + 1, day=1)
-        self.made.append(
-            submit(
-                self.store, code, customer=who, product_line=line, token=token,
-                expected_close_on=closes,
-            )
-        )  # fmt: skip
-
-    @precondition(lambda self: self.made)
-    @rule(data=st.data(), verb=st.sampled_from(["approve", "approve", "withdraw", "extend"]))
-    def decide(self, data: st.DataObject, verb: str) -> None:
-        about = data.draw(st.sampled_from(self.made))
-        with contextlib.suppress(DomainRefusal), self.store.begin(APPROVER) as unit:
-            if verb == "approve":
-                approve(unit, about)
-            elif verb == "withdraw":
-                use_cases.withdraw(unit, about.id)
-            else:
-                use_cases.extend(unit, about.id, 30, "evidence")
-
-    @precondition(lambda self: self.made)
-    @rule(data=st.data(), stage=st.sampled_from(["won", "lost", "developing"]))
-    def move_stage(self, data: st.DataObject, stage: str) -> None:
-        about = data.draw(st.sampled_from(self.made))
-        with self.store.begin() as unit:
-            protection.hold_lock(unit)
-            held = repository.registration(unit.session, about.id, lock=True)
-            if held.protection_state is not ProtectionState.NONE:
-                crm_changes.apply(
-                    unit, held, SALESFORCE, {FieldGroup.STAGE: {"sales_stage": stage}}, program()
-                )
-
-    @precondition(lambda self: self.made)
-    @rule(data=st.data(), tax_id=st.sampled_from(["111", "222"]))
-    def learn(self, data: st.DataObject, tax_id: str) -> None:
-        about = stored(self.store, data.draw(st.sampled_from(self.made)))
-        with self.store.begin() as unit:
-            protection.hold_lock(unit)
-            customers.learn(unit, about.customer_id, {MatchKey("tax_id", tax_id)})
-
-    @rule(days=st.sampled_from([1, 40, 100]))
-    def wait(self, days: int) -> None:
-        self.clock.advance(days=days)
-        with self.store.begin() as unit:
-            use_cases.expire_due(unit)
-
-    @invariant()
-    def consistent(self) -> None:
-        _require_consistent(self.store)
-
-
-def _memory() -> Path | None:
-    memory = Path("/dev/shm")  # noqa: S108 - a private folder is made below it
-    return memory if memory.is_dir() else None
-
-
-def test_no_order_of_verbs_protects_more_than_the_slots(sqlite_template: Path) -> None:
-    Deals.template = sqlite_template
-    run_state_machine_as_test(
-        Deals, settings=settings(max_examples=20, stateful_step_count=30, deadline=None)
-    )
 
 
 def test_the_time_of_a_claim_is_the_programs(database: Database) -> None:
