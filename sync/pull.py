@@ -25,7 +25,7 @@ from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import RegistrationRow
 from sync import directory, emptiness, leases, settling
 from sync.carrying import Outdated, carry_out, dead_letter
-from sync.jobs import job_of, plan_job
+from sync.jobs import Job, job_of, jobs_of, plan_job
 from sync.ledger.tables import InboxRow, IntentRow, LinkRow
 from sync.runtime import Runtime
 
@@ -113,6 +113,9 @@ def _pull_object(
     if not fields:
         _read(runtime, rows)  # an object that nothing here is about
         return
+    # Ours first, then theirs: a push that ends in between moves the link's version, and the plan
+    # is thrown away. The other way round its write would look like a change back to the old value.
+    jobs = _jobs(runtime, crm.name, object_name, rows)
     records = crm.read(object_name, [row.record_id for row in rows], sorted(fields))
     if object_name == mapping.accounts.object:
         _take_accounts(runtime, crm.name, records)
@@ -124,7 +127,7 @@ def _pull_object(
             _wait(runtime, row, HELD_SECONDS)
             continue
         try:
-            taken = _take_record(runtime, crm.name, record, row)
+            taken = _take_record(runtime, crm.name, record, row, jobs.get(row.record_id))
         except Outdated:
             continue  # still due: the next round reads and plans again
         if taken:
@@ -133,25 +136,47 @@ def _pull_object(
             _wait(runtime, row, UNSETTLED_SECONDS)
 
 
+def _jobs(
+    runtime: Runtime, connection: ConnectionName, object_name: str, rows: Sequence[InboxRow]
+) -> dict[str, Job]:
+    """Read the registrations that these records are linked to, by record id."""
+    with runtime.database.read() as session:
+        linked = session.scalars(
+            select(LinkRow.registration_id).where(
+                LinkRow.connection == connection,
+                LinkRow.object == object_name,
+                LinkRow.record_id.in_([row.record_id for row in rows]),
+            )
+        )
+        jobs = jobs_of(runtime, session, connection, dict.fromkeys(linked, 0))
+    return {job.link.record_id: job for job in jobs if job.link is not None}
+
+
 def _take_record(
-    runtime: Runtime, connection: ConnectionName, record: RemoteRecord | Gone, row: InboxRow
+    runtime: Runtime,
+    connection: ConnectionName,
+    record: RemoteRecord | Gone,
+    row: InboxRow,
+    job: Job | None,
 ) -> bool:
-    """Take one record in; False while an unsettled create of ours may be about it."""
+    """Take one record in; False while an unsettled create of ours may be about it.
+
+    `job` is our side as it was before the record was read; `Outdated` if it was linked since.
+    """
     with runtime.database.read() as session:
         link = _link(session, connection, row.object, row.record_id)
         if link is None:
             return isinstance(record, Gone) or _take_unlinked(runtime, session, connection, record)
-        job = job_of(runtime, session, link.registration_id, connection)
+        known = job or job_of(runtime, session, link.registration_id, connection)
     if isinstance(record, Gone):
         settling.orphan(runtime, link.id, record)
         return True
-    if (
-        record.record_id != link.record_id
-        or job is None
-        or job.link is None
-        or link.state != "active"
-    ):
+    if known is None or known.link is None or link.state != "active":
         return True
+    if record.record_id != link.record_id:  # the link followed a merge
+        return True
+    if job is None or job.link is None:
+        raise Outdated(f"{record.record_id} was linked since it was read.")
     planned = plan_job(runtime, job, record)
     with runtime.database.begin() as unit:
         carried = carry_out(
