@@ -56,6 +56,8 @@ class Case:
     write_batch: int
     skew: dict[str, float]
     tick: float
+    #: The first deals are approved and linked before the story begins.
+    linked: bool
     acts: tuple[Act, ...]
     faults: tuple[Fault, ...]
 
@@ -79,6 +81,7 @@ FAULT_KINDS: dict[str, tuple[tuple[str, ...], int, float]] = {
     "answer_lost": (("create", "update", "create", "update", "read"), 5, 0),
     "part_lost": (("create", "update"), 4, 0),
     "latency": (_CALLS, 10, 20.0),
+    "stall": (("update", "create", "read", "update"), 6, 25.0),
     "throttled": (_CALLS, 12, 12.0),
     "token_expired": (_CALLS, 20, 0),
     "row_locked": (("update", "create"), 6, 3.0),
@@ -110,11 +113,12 @@ def draw(seed: int, only: tuple[str, ...] = ()) -> Case:
         },
         workers=rng.choice((1, 2, 3)),
         deals=deals,
-        seconds=rng.choice((30.0, 45.0, 60.0)),
+        seconds=rng.choice((20.0, 30.0, 40.0)),
         feed_page=rng.choice((1, 2, 5, 50)),
         write_batch=rng.choice((1, 2, 50)),
         skew={name: rng.choice((0.0, 0.0, rng.uniform(-300, 300))) for name in CRMS},
         tick=rng.choice((3.0, 5.0, 9.0)),
+        linked=rng.random() < 0.7,
         acts=(),
         faults=(),
     )
@@ -134,13 +138,14 @@ def _starts(rng: random.Random, case: Case) -> list[Act]:
         rival = deal > 0 and rng.random() < 0.5
         args = {"deal": deal, "tax": "DE100" if rival or deal == 0 else "DE200"}
         args |= {"partner": "BETA" if rival else "ACME", "big": rng.random() < 0.15}
-        acts.append(Act("desk", "submit", rng.uniform(0, 2), args))
+        at = -1.0 if case.linked and not rival else rng.uniform(0, 2)
+        acts.append(Act("desk", "submit", at, args))
     return acts
 
 
 def _edits(rng: random.Random, case: Case) -> list[Act]:
     """Edits that collide in time, with values nobody else writes; some strike right at a call."""
-    moments = sorted(rng.uniform(5, case.seconds - 3) for _ in range(rng.randint(1, 4)))
+    moments = sorted(rng.uniform(1 if case.linked else 6, case.seconds - 3) for _ in range(rng.randint(1, 4)))
     storm = rng.random() < 0.15
     acts = []
     for place in range(rng.randint(10, 20) if storm else rng.randint(3, 11)):
@@ -150,19 +155,20 @@ def _edits(rng: random.Random, case: Case) -> list[Act]:
         args: dict[str, Any] = {"deal": rng.randrange(case.deals), "field": field, "value": value}
         if who != "desk" and rng.random() < 0.2:
             args["late"] = round(rng.uniform(0.5, 8), 3)
-        at = max(4.0, rng.choice(moments) + rng.uniform(-1, 1) * rng.choice((0.05, 0.5, 3)))
+        at = max(0.1, rng.choice(moments) + rng.uniform(-1, 1) * rng.choice((0.05, 0.5, 3)))
         ambush = _ambush(rng, who) if rng.random() < 0.35 else ""
         acts.append(Act(who, "edit", at, args, ambush))
     if rng.random() < 0.6:
         stage = rng.choice(("D", "P"))
         args = {"deal": 0, "field": "Stage", "value": stage}
-        acts.append(Act("alpha", "edit", rng.uniform(4, 12), args))
+        acts.append(Act("alpha", "edit", rng.uniform(1, 12), args))
     return acts
 
 
 def _token(rng: random.Random, field: str, place: int) -> str:
     if field == "Name":
-        return f"{'  ' if rng.random() < 0.2 else ''}Deal n{place}"
+        tail = ", and what else they may want of us next year" if rng.random() < 0.2 else ""
+        return f"{'  ' if rng.random() < 0.2 else ''}Deal n{place}{tail}"
     if field == "Amount":
         return f"{6000 + 100 * place}.{rng.choice(('5', '25', '00'))}"
     return f"2026-{10 + place % 3}-{1 + place:02d}"
@@ -192,6 +198,8 @@ def _rare(rng: random.Random, case: Case) -> list[Act]:
         (0.06, Act(crm, "hide_canary", rng.uniform(0, 4), {"mark": "House"})),
         (0.08, Act("desk", "withdraw", late(), {"deal": deal})),
         (0.15, Act("desk", "approve", late(), {"deal": deal})),
+        (0.08, Act("desk", "choose_account", late(), {"deal": deal, "crm": crm})),
+        (0.05, Act("desk", "edit", late(), {"deal": deal, "field": "Name", "value": "POISON n90"})),
         (0.10, Act("desk", "extend", late(), {"deal": deal})),
         (0.06, Act(crm, "clear", late(), {"deal": deal, "field": "Amount"})),
         (0.04, Act(crm, "mass_delete", late(), {})),

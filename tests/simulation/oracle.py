@@ -8,8 +8,10 @@ and the audit trail.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from sqlalchemy import select
 
@@ -28,6 +30,8 @@ from tests.simulation.vendors import LATEST_SECONDS, POISON
 
 #: Groups that merge both ways in the stories' mappings, with their fields.
 _TWO_WAY = {"name": ("deal_name",), "amount": ("amount", "currency"), "close": ("expected_close_on",)}
+#: Fields written in one story that may hold the value already: two workers, one late.
+IDLE_MAX = 6
 _GROUP_OF = {"deal_name": "name", "amount": "amount", "expected_close_on": "close"}
 
 
@@ -90,6 +94,7 @@ def judge(play: Play) -> list[str]:
         *_waste(play, seen),
         *_approvals(play, seen),
         *_doubles(play, seen),
+        *_reps_own(play, seen),
         *_absence(play, seen),
         *_promises(play, seen),
         *_innocents(play, seen),
@@ -197,20 +202,22 @@ def _back_and_forth(play: Play, seen: Evidence) -> Iterator[str]:
 
 
 def _waste(play: Play, seen: Evidence) -> Iterator[str]:
-    """I4: a user's write costs at most one write per other replica, plus repairs that are listed."""
+    """I4: a value is written to a record once, and again only after somebody changed it there."""
     truth = play.stage.truth
-    users = sum(len(places) for places in truth.written_at.values())
     people = sum(
         e["action"] in ("resolve sync conflict", "undo resolution")
         for events in seen.events.values()
         for e in events
     )
-    repairs = len(seen.conflicts) + 2 * people + len(truth.probes) * 0
-    by_engine = sum(1 for _ in truth.sync_writes)
-    if by_engine > users + repairs + 2:
-        yield f"I4 {by_engine} values were written for {users} edits and {repairs} repairs"
+    written = Counter((f"{w.crm} {w.record_id}", w.what) for w in truth.sync_writes)
+    for (place, what), times in written.items():
+        edits = sum(v[0] == what[0] and place in at for v, at in truth.written_at.items())
+        if times > 1 + edits + people:
+            yield f"I4 {what} was written {times} times to {place}, where people wrote {edits} times"
+    for place in truth.relabelled:
+        yield f"I4 an option of {place} was replaced by another that means the same to us"
     idle, changed = sum(truth.idle.values()), sum(truth.changed.values())
-    if idle > 2 + 0.2 * changed:
+    if idle > IDLE_MAX:
         yield f"I4 {idle} fields were written that held the value already ({changed} changed)"
 
 
@@ -219,7 +226,10 @@ def _approvals(play: Play, seen: Evidence) -> Iterator[str]:
     truth = play.stage.truth
     for key, events in seen.events.items():
         registration = seen.registrations[key]
+        keys_changed_at = ""
         for event in events:
+            if event["action"] in ("submit", "choose account"):
+                keys_changed_at = str(event["at"])
             if event["action"] != "approve":
                 continue
             check = seen.checks.get(str(event["internal"]["check"]))  # type: ignore[index]
@@ -231,7 +241,7 @@ def _approvals(play: Play, seen: Evidence) -> Iterator[str]:
                 reading = read.get(ConnectionName(name))
                 if reading is None or not _complete(reading):
                     yield f"I8 {registration.number} was approved although {name} was not read"
-            if check.began_at < registration.match_keys_changed_at:
+            if check.began_at < datetime.fromisoformat(keys_changed_at):
                 yield f"I8 {registration.number} was approved on a check from before its change"
             began = (check.began_at - play.stage.scheduler.now()).total_seconds()
             began += play.stage.scheduler.seconds
@@ -256,6 +266,20 @@ def _doubles(play: Play, seen: Evidence) -> Iterator[str]:
         keys = [r.fields["Key"] for r in org.records("Deal") if r.fields["Key"]]
         for key in {k for k in keys if keys.count(k) > 1}:
             yield f"I9 {crm} holds {keys.count(key)} records of {key}"
+
+
+def _reps_own(play: Play, seen: Evidence) -> Iterator[str]:
+    """Law 5: where a rep had opened an opportunity for the account, a person decides first."""
+    truth = play.stage.truth
+    for (crm, key), at in truth.made_at.items():
+        opened = truth.opened_at.get(crm)
+        registration = seen.registrations.get(key)
+        if opened is None or registration is None or registration.customer.tax_id != "DE100":
+            continue
+        decided = any(e["action"] == "rejected link" for e in seen.events[key])
+        moved = any(e["action"] == "choose account" for e in seen.events[key])
+        if crm == CRMS[0] and opened + LATEST_SECONDS + 1 < at and not (decided or moved):
+            yield f"law 5: {crm} got a record of {registration.number} beside a rep's own"
 
 
 def _absence(play: Play, seen: Evidence) -> Iterator[str]:
@@ -299,12 +323,11 @@ def _stirred(play: Play, seen: Evidence) -> Iterator[str]:
     writes = {name: door.writes for name, door in play.doors.items()}
     versions = {key: r.version for key, r in seen.registrations.items()}
     kept = len(seen.conflicts)
-    for _ in range(2):
-        for name, org in play.orgs.items():
-            for record in org.records("Deal", gone=True):
-                play.redeliver(name, record.record_id)
-        play.stage.scheduler.jump(20)
-        play.cycle()
+    for name, org in play.orgs.items():
+        for record in org.records("Deal", gone=True):
+            play.redeliver(name, record.record_id)
+    play.stage.scheduler.jump(20)
+    play.cycle()
     after = gather(play)
     for name, door in play.doors.items():
         if door.writes != writes[name]:

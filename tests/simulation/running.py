@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,9 +14,12 @@ from unittest import mock
 
 import structlog
 
+from registration_core.store.database import Database, StoreUnavailable
+from sync import leases
 from tests.simulation import oracle
 from tests.simulation.cases import Case
 from tests.simulation.play import Play
+from tests.simulation.scheduler import Scheduler
 from tests.simulation.stage import SimDatabase, Stage
 from tests.stores import migrate
 
@@ -57,8 +61,7 @@ class Theatre:
         """Run one story from beginning to end."""
         self._fresh()
         stage = Stage(case)
-        # A lease that is not renewed is lost whenever a call takes long: more races, not fewer.
-        with mock.patch("sync.leases._keep", _never_renew):
+        with mock.patch("sync.leases.threading", Renewing(stage.scheduler)):
             play = Play(stage, self.database)
             try:
                 play.perform_all()
@@ -86,8 +89,49 @@ class Theatre:
         shutil.copy(self._template, self._file)
 
 
-def _never_renew(*_args: object) -> None:
-    return
+class Renewing:
+    """Stands in for `threading` in `sync.leases`: the thread that renews a lease is an actor.
+
+    It lives while its holder lives, and stands still while the holder's process is stalled.
+    """
+
+    Event, get_ident = threading.Event, staticmethod(threading.get_ident)
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def Thread(  # noqa: N802 - the name that it stands in for
+        self, *, target: object, args: tuple[Database, leases.Lease, threading.Event], daemon: bool
+    ) -> Renewer:
+        return Renewer(self._scheduler, *args)
+
+
+class Renewer:
+    """Renews one lease every third of its life."""
+
+    def __init__(
+        self, scheduler: Scheduler, database: Database, lease: leases.Lease, done: threading.Event
+    ) -> None:
+        self._scheduler, self._holder = scheduler, scheduler.current
+        self._database, self._lease, self._done = database, lease, done
+
+    def start(self) -> None:
+        if self._holder is not None and not self._scheduler.is_quiet:
+            self._scheduler.start("renewer", self._renew, leases.LEASE.total_seconds() / 3)
+
+    def join(self) -> None:
+        """Wait for nothing: an actor that has nothing to renew ends by itself."""
+
+    def _renew(self) -> None:
+        holder = self._holder
+        assert holder is not None
+        while not (self._done.is_set() or holder.dead or holder.ended):
+            try:
+                if not holder.stalled and not leases.renew(self._database, self._lease):
+                    return
+            except StoreUnavailable:
+                self._scheduler.note("store was away during a renewal")
+            self._scheduler.pause(leases.LEASE.total_seconds() / 3)
 
 
 def _silent(*_args: object) -> str:

@@ -34,6 +34,8 @@ class Actor:
     baton: threading.Lock = field(default_factory=threading.Lock)
     dead: bool = False
     ended: bool = False
+    #: Its process stands still (a long pause of the machine): nothing of it runs, renewals neither.
+    stalled: bool = False
     crash: BaseException | None = None
     thread: threading.Thread | None = None
 

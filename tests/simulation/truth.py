@@ -23,12 +23,13 @@ TOKENS = {"Name": "deal_name", "Amount": "amount", "Close": "expected_close_on"}
 def token(field_name: str, value: object) -> Token:
     """Return a value as a token: `field_name` is the store's."""
     if isinstance(value, Decimal):
-        return field_name, str(value.quantize(Decimal("0.01")))
+        return field_name, str(int(value))  # one of the CRMs keeps no decimals
     if isinstance(value, datetime):
         return field_name, value.date().isoformat()
     if isinstance(value, date):
         return field_name, value.isoformat()
-    return field_name, "" if value is None else str(value).strip()
+    # One of the CRMs cuts names; the first two words tell them apart.
+    return field_name, "" if value is None else " ".join(str(value).replace(",", "").split()[:2])
 
 
 def spoken(field_name: str, text: str) -> Token:
@@ -71,6 +72,12 @@ class Truth:
     last_read: dict[str, Token] = field(default_factory=dict)
     #: When an account was marked, in virtual seconds, by (crm, tax id).
     marked_at: dict[tuple[str, str], float] = field(default_factory=dict)
+    #: Options that the engine changed although both stand for the same of our stages.
+    relabelled: list[str] = field(default_factory=list)
+    #: When a rep opened an opportunity for an account, in virtual seconds, by CRM.
+    opened_at: dict[str, float] = field(default_factory=dict)
+    #: When the engine made its first record, by CRM and our key.
+    made_at: dict[tuple[str, str], float] = field(default_factory=dict)
     #: Races that occurred, by name.
     probes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 

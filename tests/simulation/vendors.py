@@ -108,6 +108,7 @@ class SimOrg(MemoryOrg):
             if user == self.us:
                 key = str(made.fields.get("Key"))
                 self.stage.truth.made[self.name, key].append(made.record_id)
+                self.stage.truth.made_at.setdefault((self.name, key), self.stage.scheduler.seconds)
                 self.stage.scheduler.note(f"{self.name} created {made.record_id}")
         return made
 
@@ -141,6 +142,8 @@ class SimOrg(MemoryOrg):
         if user == self.us:
             truth.changed[place] += len(moved)
             truth.idle[place] += len(fields) - len(moved)
+            if "Stage" in moved and {before["Stage"], record.fields["Stage"]} == {"Q0", "Q1"}:
+                truth.relabelled.append(place)
         for name in moved:
             if name not in TOKENS:
                 continue
@@ -192,6 +195,8 @@ class SimConnector(MemoryConnector):
         self.calls[operation] += 1
         if "latency" in struck:
             stage.scheduler.pause(struck["latency"])
+        if "stall" in struck:
+            self._stall(struck["stall"])
         self._fail_before(operation, struck)
         yield struck
         stage.ambush(f"{where} after")
@@ -203,6 +208,14 @@ class SimConnector(MemoryConnector):
                 "the answer was lost", may_have_happened=writes, connection=self.name
             )
         stage.scheduler.pause()
+
+    def _stall(self, seconds: float) -> None:
+        """Stop the caller's whole process for a while, right before the call has its effect."""
+        me = self.stage.scheduler.current
+        if me is not None and not self.stage.scheduler.is_quiet:
+            me.stalled = True
+            self.stage.scheduler.pause(seconds)
+            me.stalled = False
 
     def _fail_before(self, operation: str, struck: Mapping[str, float]) -> None:
         error: ConnectorError
