@@ -9,21 +9,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
+from registration_core.matching.domains import domain_of
 from registration_core.model import Account, Band, Customer
 
 #: Raised when keys or bands change, and kept with every check.
 MATCHER_VERSION = "exact-keys-1"
-
-#: Mail, hosting and social domains that many organisations share; they identify nobody.
-SHARED_DOMAINS = frozenset(
-    "163.com aol.com btinternet.com comcast.net free.fr gmail.com gmx.at gmx.ch gmx.com gmx.de gmx.net "
-    "googlemail.com hotmail.co.uk hotmail.com icloud.com live.co.uk live.com mail.com mail.ru me.com "
-    "msn.com orange.fr outlook.com proton.me protonmail.com qq.com t-online.de web.de yahoo.co.uk "
-    "yahoo.com yandex.com azurewebsites.net blogspot.com github.io herokuapp.com wixsite.com "
-    "wordpress.com facebook.com instagram.com linkedin.com twitter.com x.com xing.com".split()
-)
 
 _LEGAL_FORMS = frozenset(
     "ab ag as asa bv co company corp corporation gmbh inc incorporated kg kgaa limited llc llp ltd nv "
@@ -37,8 +28,6 @@ _PLAIN_LETTERS = str.maketrans(
 
 #: Longest value of a key that is kept, in characters; what follows decides nothing.
 _VALUE_MAX = 255
-
-_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)+")
 
 
 @dataclass(frozen=True)
@@ -65,21 +54,6 @@ def fold_id(value: str) -> str:
     """Fold an identifier: letters and digits only, upper case; '' if it says nothing."""
     folded = re.sub(r"[^0-9A-Za-z]", "", value).upper()
     return folded if folded.strip("0") else ""
-
-
-def domain_of(website_or_email: str) -> str:
-    """Return the host of a website or e-mail address without `www.`; '' if shared or none.
-
-    International names are given in the form that DNS uses, `xn--…`.
-    """
-    text = website_or_email.strip().casefold()
-    try:
-        # An e-mail address is a host with a user in front, as far as a URL is concerned.
-        host = urlsplit(text if re.match("([a-z]+:)?//", text) else f"//{text}").hostname or ""
-        host = re.sub(r"^(www\.)+", "", host.rstrip(".").encode("idna").decode())
-    except ValueError:  # a website field is free text, for example an open bracket
-        return ""
-    return host if _HOST.fullmatch(host) and host not in SHARED_DOMAINS else ""
 
 
 def match_keys(

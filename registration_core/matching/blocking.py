@@ -1,0 +1,97 @@
+"""Under which keys an organisation is found among a million others.
+
+A key is text; the store keeps a digest of it. Most are made of the name: its words, their
+openings and endings, neighbours joined, an acronym, consonants alone. Keys that too many
+organisations share are skipped when searching, so that the work of a search is bounded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import TypeVar
+
+from registration_core.matching import lexicon
+from registration_core.matching.domains import label_of
+from registration_core.matching.names import Name
+from registration_core.matching.organisation import Organisation, plain
+
+Ref = TypeVar("Ref", int, str)
+
+#: Raised when keys are made differently; the store then has to make them anew.
+KEYS_VERSION = 1
+#: A key of more accounts than this is skipped.
+CAP = 3000
+#: How many candidates are scored.
+CANDIDATES_MAX = 60
+#: Keys that find their organisation by themselves, ahead of any name.
+EXACT = ("tax:", "duns:", "domain:", "phone:")
+_KEYS_MAX = 48
+_VOWELS = str.maketrans("", "", "aeiou")
+
+
+def keys_of(organisation: Organisation) -> tuple[str, ...]:
+    """Return the keys under which an organisation is kept and sought, each once."""
+    found: dict[str, None] = {}
+    if organisation.tax:
+        found[f"tax:{organisation.tax}"] = None
+    if organisation.duns_number:
+        found[f"duns:{organisation.duns_number}"] = None
+    if organisation.phone_end:
+        found[f"phone:{organisation.phone_end}"] = None
+    for domain in sorted(organisation.domains):
+        found[f"domain:{domain}"] = None
+        label = label_of(domain)
+        if len(label) > 2:
+            found[f"name:{label}"] = None
+            found[f"open:{label[:7]}"] = None
+    for name in organisation.names:
+        for key in _keys_of_name(name):
+            found[key] = None
+    for name in organisation.names if organisation.city else ():
+        found[f"name_city:{name.words[0].sound}:{plain(organisation.city)}"] = None
+    return tuple(found)[:_KEYS_MAX]
+
+
+def _keys_of_name(name: Name) -> Iterable[str]:
+    yield f"name:{name.joined}"
+    if name.spelled != name.joined:
+        yield f"name:{name.spelled}"
+    if len(name.joined) >= 5:
+        yield f"open:{name.joined[:7]}"
+    for acronym in sorted(name.acronyms):
+        yield f"name:{acronym}"
+    telling = [w for w in name.words if w.raw not in lexicon.PARTICLES]
+    for word in telling:
+        yield f"word:{word.sound}"
+        if len(word.sound) >= 6:
+            yield f"start:{word.sound[:5]}"
+            yield f"end:{word.sound[-5:]}"
+        bones = word.sound[0] + word.sound[1:].translate(_VOWELS)
+        if len(bones) >= 3 and len(word.sound) >= 5:
+            yield f"bones:{bones}"
+    for left, right in pairwise(telling):
+        yield f"word:{left.sound}{right.sound}"
+    if len(telling) > 1:
+        rarest = sorted(telling, key=lambda w: (-w.weight, w.sound))[:2]
+        yield "two:" + "+".join(sorted(w.sound for w in rarest))
+
+
+def digest(key: str) -> int:
+    """Return a key as a 48-bit number; two keys that share one only add a candidate."""
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=6).digest(), "big")
+
+
+def rank(hits: Mapping[str, Iterable[Ref]], counts: Mapping[str, int], total: int) -> list[Ref]:
+    """Return the likeliest candidates, best first: rare keys count more, exact keys come first."""
+    scores: dict[Ref, float] = defaultdict(float)
+    for key, refs in hits.items():
+        worth = math.log((total + 1) / max(1, counts[key]))
+        if key.startswith(EXACT):
+            worth += 20
+        for ref in refs:
+            scores[ref] += worth
+    return sorted(scores, key=lambda ref: -scores[ref])[:CANDIDATES_MAX]

@@ -1,0 +1,199 @@
+"""What speaks for and against two records being one organisation, or one family.
+
+Pure and symmetric. Each piece of evidence has a name, both values, and its worth in log-odds
+from `weights.json`; the sum is the score, so that a person can follow it line by line.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from registration_core.matching import lexicon, similarity
+from registration_core.matching.domains import DomainClass, domain_class, label_of
+from registration_core.matching.names import Name, read_name
+from registration_core.matching.organisation import Organisation, plain
+
+#: A name alone never says more than this, for or against.
+_NAME_FOR_MAX = 6.0
+_NAME_AGAINST_MAX = 8.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One thing that both records say, and its worth in log-odds: positive speaks for."""
+
+    kind: str
+    left: str
+    right: str
+    log_odds: float
+
+
+@dataclass(frozen=True)
+class NameComparison:
+    """The two names that fit best, out of names and aliases, and their measures."""
+
+    left: Name
+    right: Name
+    measures: Mapping[str, float]
+    log_odds: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything two records say about each other, in measures and in log-odds."""
+
+    name: NameComparison | None
+    measures: Mapping[str, float]
+    values: Mapping[str, tuple[str, str]]
+
+    def total(self, model: str) -> float:
+        """Return the log-odds of `same` (one organisation) or `family` (same or related)."""
+        return _sum(self.measures, lexicon.WEIGHTS[model])
+
+    def evidence(self, model: str) -> tuple[Evidence, ...]:
+        """Return each piece of evidence for and against, heaviest first."""
+        weights = lexicon.WEIGHTS[model]
+        found = [
+            Evidence(kind, *self.values.get(kind, ("", "")), round(weights[kind] * value, 2))
+            for kind, value in self.measures.items()
+            if weights.get(kind)
+        ]
+        return tuple(sorted(found, key=lambda piece: (-abs(piece.log_odds), piece.kind)))
+
+
+def _sum(measures: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    return weights.get("base", 0.0) + sum(
+        weights.get(kind, 0.0) * value for kind, value in measures.items()
+    )
+
+
+def compare_names(left: Name, right: Name) -> NameComparison:
+    """Compare two names that were taken apart."""
+    measures = similarity.measure(left, right)
+    log_odds = _sum(similarity.stepped(measures), lexicon.WEIGHTS["name"])
+    return NameComparison(left, right, measures, log_odds)
+
+
+def best_names(left: tuple[Name, ...], right: tuple[Name, ...]) -> NameComparison | None:
+    """Compare every name of one side with every name of the other; the most alike count."""
+    compared = [compare_names(a, b) for a in left[:4] for b in right[:4]]
+    return max(compared, key=lambda c: c.log_odds, default=None)
+
+
+def score_names(left: str, right: str) -> float:
+    """Return how likely two names are one organisation's, 0 to 1; .5 is the even point.
+
+    Symmetric; 1 for names that are equal but for case, script, punctuation and legal form; 0
+    where a name says nothing. The work is bounded whatever the length.
+    """
+    if left.strip() == right.strip() and left.strip():
+        return 1.0
+    best = best_names(read_name(left), read_name(right))
+    if best is None:
+        return 0.0
+    if best.left.words == best.right.words and not best.measures.get("forms_differ"):
+        return 1.0
+    return probability(best.log_odds)
+
+
+def probability(log_odds: float) -> float:
+    """Turn log-odds into a probability."""
+    return 1 / (1 + math.exp(-max(-40.0, min(40.0, log_odds))))
+
+
+def compare(left: Organisation, right: Organisation) -> Comparison:
+    """Compare two records in everything they say."""
+    name = best_names(left.names, right.names)
+    measures: dict[str, float] = {}
+    values: dict[str, tuple[str, str]] = {}
+
+    def add(kind: str, a: str, b: str, value: float = 1.0) -> None:
+        if value:
+            measures[kind] = value
+            values[kind] = (a, b)
+
+    if name is not None:
+        add("name", left.name, right.name, min(_NAME_FOR_MAX, max(0.0, name.log_odds)))
+        add("other_name", left.name, right.name, min(_NAME_AGAINST_MAX, max(0.0, -name.log_odds)))
+        for kind, a, b, value in _name_family(name):
+            add(kind, a, b, value)
+    for kind, a, b in (
+        ("tax_id", left.tax, right.tax),
+        ("duns", left.duns_number, right.duns_number),
+        ("phone", left.phone_end, right.phone_end),
+        ("country", left.country_code, right.country_code),
+        ("region", plain(left.region), plain(right.region)),
+        ("city", plain(left.city), plain(right.city)),
+        ("postcode", plain(left.postcode), plain(right.postcode)),
+    ):
+        if a and b:
+            agree = a == b or (kind == "city" and _alike(a, b))
+            if kind == "tax_id" and not agree and left.country_code != right.country_code:
+                continue  # a branch has another number in each country
+            if kind in ("city", "postcode", "region") and "other_country" in measures and not agree:
+                continue  # told by the country already
+            add(kind if agree else f"other_{kind}", a, b)
+    for kind, a, b in _domain_evidence(left, right):
+        add(kind, a, b)
+    return Comparison(name, measures, values)
+
+
+def _alike(left: str, right: str) -> bool:
+    short, long = sorted((left, right), key=len)
+    return len(short) >= 6 and long.startswith(short[:6])
+
+
+def _name_family(name: NameComparison) -> list[tuple[str, str, str, float]]:
+    """Return what names say of one family: a rare first word in common, one inside the other."""
+    left, right = name.left.words[0], name.right.words[0]
+    found: list[tuple[str, str, str, float]] = []
+    equal = left.text == right.text or left.raw == right.raw
+    if len(left.text) > 2 and left.sound == right.sound:
+        found.append(
+            ("first_word" if equal else "first_word_sounds", left.text, right.text, left.weight)
+        )
+        known = {left.raw, left.text, right.raw} & lexicon.FREQUENCIES.keys()
+        if equal and not known:
+            kind = "rare_first_word" if len(left.text) > 3 else "short_first_word"
+            found.append((kind, left.text, right.text, 1.0))
+    measures = name.measures
+    shared, over = measures["shared_rarity"], measures["left_over_both"]
+    if over <= 0.5 and found and equal:
+        kind = "within" if over <= 0.05 else "nearly_within"
+        found.append((kind, name.left.joined, name.right.joined, min(2.0, shared)))
+        added = min(2.0, max(0.0, measures["left_over_one"] - over))
+        found.append(("added_words", name.left.joined, name.right.joined, added))
+        if added and measures.get("added_usual"):
+            found.append(("added_usual_words", name.left.joined, name.right.joined, 1.0))
+    return found
+
+
+def _domain_evidence(left: Organisation, right: Organisation) -> list[tuple[str, str, str]]:
+    both = sorted(left.domains & right.domains)
+    if both:
+        corporate = [d for d in both if domain_class(d) is DomainClass.CORPORATE]
+        return [("domain" if corporate else "public_domain", (corporate or both)[0], both[0])]
+    labels = {label_of(d) for d in left.domains}, {label_of(d) for d in right.domains}
+    shared = sorted(labels[0] & labels[1])
+    if shared:
+        return [("domain_name", shared[0], shared[0])]
+    opened = [
+        (a, b)
+        for a in sorted(labels[0])
+        for b in sorted(labels[1])
+        if min(len(a), len(b)) > 4 and (a.startswith(b) or b.startswith(a))
+    ]
+    if opened:
+        return [("domain_begins_alike", *opened[0])]
+    found: list[tuple[str, str, str]] = []
+    for own, other in ((labels[0], right), (labels[1], left)):
+        spelled = {n.joined for n in other.names} | {n.spelled for n in other.names}
+        spelled |= {a for n in other.names for a in n.acronyms}
+        hit = sorted(own & spelled)
+        if hit and not found:
+            found.append(("domain_spells_name", hit[0], other.name))
+    if left.domains and right.domains:
+        found.append(("other_domain", min(left.domains), min(right.domains)))
+    return found

@@ -1,0 +1,80 @@
+"""An organisation as the matcher compares it: a CRM account, or a registration's customer."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from registration_core.matching import lexicon
+from registration_core.matching.domains import owned_domain
+from registration_core.matching.keys import fold_id
+from registration_core.matching.names import Name, read_name
+
+_NOT_DIGIT = re.compile(r"\D")
+_NOT_PLAIN = re.compile(r"[\W_]+")
+#: Numbers are compared by their last digits: some write the country and trunk prefix, some do not.
+_PHONE_DIGITS = 8
+
+
+@dataclass(frozen=True)
+class Organisation:
+    """What is known of an organisation; everything but the name may be empty."""
+
+    name: str
+    #: How the caller names it; returned with a match.
+    id: str = ""
+    aliases: tuple[str, ...] = ()
+    website: str = ""
+    email_domains: tuple[str, ...] = ()
+    #: ISO 3166-1 alpha-2, or the country's English name.
+    country: str = ""
+    region: str = ""
+    city: str = ""
+    postcode: str = ""
+    phone: str = ""
+    tax_id: str = ""
+    duns: str = ""
+    #: The parent's id among the accounts, or its name.
+    parent: str = ""
+
+    @cached_property
+    def names(self) -> tuple[Name, ...]:
+        """The name and every alias, taken apart."""
+        return tuple(name for text in (self.name, *self.aliases) for name in read_name(text or ""))
+
+    @cached_property
+    def domains(self) -> frozenset[str]:
+        """The domains that somebody registered; shared ones are left out."""
+        typed = (self.website, *self.email_domains)
+        return frozenset(filter(None, (owned_domain(text or "") for text in typed)))
+
+    @cached_property
+    def country_code(self) -> str:
+        """The country in one spelling; '' if not known."""
+        text = plain(self.country)
+        return lexicon.COUNTRIES.get(text, text)
+
+    @cached_property
+    def tax(self) -> str:
+        """The tax id without punctuation and its own country prefix; '' if not known."""
+        folded = fold_id(self.tax_id or "")
+        prefix = self.country_code.upper()
+        return folded.removeprefix(prefix) if prefix else folded
+
+    @cached_property
+    def duns_number(self) -> str:
+        """The DUNS number, nine digits; '' if not known."""
+        folded = fold_id(self.duns or "")
+        return folded.zfill(9) if folded else ""
+
+    @cached_property
+    def phone_end(self) -> str:
+        """The last digits of the phone number; '' if it is too short to tell."""
+        digits = _NOT_DIGIT.sub("", re.split(r"(?i)\bext|x", self.phone or "")[0])
+        return digits[-_PHONE_DIGITS:] if len(digits) >= 7 else ""
+
+
+def plain(text: str) -> str:
+    """Return text without case, accents, spaces and punctuation."""
+    return _NOT_PLAIN.sub("", lexicon.ascii_of(text or "")).lower()
