@@ -7,6 +7,7 @@ their own, and talk HTTP. Nothing of the caller's is read or changed.
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -36,10 +37,13 @@ def demo(frame: Frame, *, keep: bool) -> None:
     home = Path(tempfile.mkdtemp(prefix="dealreg-demo-"))
     narration = Narration(frame.out)
     whole = False
+    # As Ctrl-C: the processes of the stage are ended on the way out.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         played = _play(home, narration)
         whole = not played[-1].failed
     finally:
+        signal.signal(signal.SIGTERM, before)
         if whole and not keep:
             shutil.rmtree(home, ignore_errors=True)
         else:

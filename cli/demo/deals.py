@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 #: The channel manager who decides; somebody else than who submits.
 APPROVER = "channel-manager"
 SUBMITTER = "partner-desk"
-REP_EAST, REP_WEST = "Sales Rep East", "Sales Rep West"
+REP_EAST = "Sales Rep East"
 
 #: Code, name and tier.
 PARTNERS = (

@@ -35,7 +35,7 @@ class Narration:
             width=None if stream.isatty() else WIDTH_UNWATCHED,
             highlight=False, markup=False, emoji=False,
         )  # fmt: skip
-        self._held, self._failed = _marks(stream.encoding or "ascii")
+        self._held, self._failed = marks(stream.encoding or "ascii")
 
     def opened(self, home: Path, seconds: float) -> None:
         """Say that everything runs."""
@@ -102,7 +102,7 @@ def _title(step: Step) -> str:
     return f"{step.number}. {step.title}"
 
 
-def _marks(encoding: str) -> tuple[str, str]:
+def marks(encoding: str) -> tuple[str, str]:
     """Return the marks of what held and what did not, in what the stream can show."""
     try:
         "✓✗".encode(encoding)

@@ -119,9 +119,11 @@ class Stage(AbstractContextManager["Stage"]):
 
     def __enter__(self) -> Self:
         """Start the sandbox, which writes the settings that lead to it; the product not yet."""
-        sandbox = SandboxProcess(self.home, 0, f"http://{HOST}:{self.port}")
-        self._undo.callback(sandbox.stop)
-        sandbox.wait_until_ready()
+        with ExitStack() as undo:
+            sandbox = SandboxProcess(self.home, 0, f"http://{HOST}:{self.port}")
+            undo.callback(sandbox.stop)
+            sandbox.wait_until_ready()
+            self._undo = undo.pop_all()
         return self
 
     def __exit__(
