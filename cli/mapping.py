@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from cli.frame import Exit, Frame, Noun, pass_frame
+
+if TYPE_CHECKING:
+    from mapping.check import SchemaReport
+    from registration_core.contracts import ConnectionName
+
+_COLUMNS = {
+    "connection": "Connection", "kind": "", "where": "Where", "what": "What",
+    "remedy": "What to do",
+}  # fmt: skip
 
 
 @click.group(cls=Noun)
@@ -14,35 +25,78 @@ def mapping() -> None:
 
 @mapping.command()
 @click.argument("name", metavar="[NAME]", default="")
+@click.option(
+    "--offline", is_flag=True, help="Look at the files alone; asks no CRM, wants no secret."
+)
+@click.option("--strict", is_flag=True, help="Exit with 1 for a warning too.")
 @pass_frame
-def check(frame: Frame, name: str) -> None:
+def check(frame: Frame, name: str, *, offline: bool, strict: bool) -> None:
     """Hold the mapping of a connection, or of all, against the live schema of its CRM."""
-    from mapping.check import check as hold
-    from registration_core.contracts import ConnectionName
-    from registration_core.errors import Problem
-    from sync.connecting import describe_all
+    reports = _read_files(frame, name) if offline else _ask_crms(frame, name)
+    rows = [
+        {
+            "connection": each, "kind": kind, "where": p.where, "file": p.where.partition(":")[0],
+            "line": int(p.where.partition(":")[2] or 0), "what": p.what, "remedy": p.remedy,
+        }
+        for each, report in reports.items()
+        for kind, found in (("problem", report.problems), ("warning", report.warnings))
+        for p in found
+    ]  # fmt: skip
+    fits = "is well formed. Hold it against the CRM: dealreg mapping check"
+    if not offline:
+        fits = "fits. See a write before it happens: dealreg registration plan NUMBER CONNECTION"
+    frame.out.table(rows, _COLUMNS, empty=f"Every field of {', '.join(reports)} {fits}")
+    if any(strict or row["kind"] == "problem" for row in rows):
+        frame.exit(Exit.FAILED)
 
-    found: list[tuple[str, str, Problem]] = []
+
+@mapping.command()
+@pass_frame
+def schema(frame: Frame) -> None:
+    """Print the JSON Schema of mapping files, so that an editor completes and checks them."""
+    import json
+
+    from mapping.json_schema import json_schema
+    from sync.wiring import catalogue
+
+    click.echo(json.dumps(json_schema(*catalogue(frame.programs())), indent=2, ensure_ascii=False))
+
+
+def _ask_crms(frame: Frame, name: str) -> dict[ConnectionName, SchemaReport]:
+    from mapping.check import SchemaReport
+    from registration_core.contracts import ConnectionName
+    from sync.connecting import check_against_all
+
     with frame.runtime() as runtime:
         names = [ConnectionName(name)] if name else sorted({*runtime.connectors, *runtime.problems})
-        for each in names:
-            found += [(each, "problem", problem) for problem in runtime.problems.get(each, ())]
-            if each not in runtime.problems:
-                crm, ours = runtime.connector(each), runtime.mappings[each]
-                report = hold(ours, describe_all(crm, ours))
-                found += [(each, "problem", problem) for problem in report.problems]
-                found += [(each, "warning", problem) for problem in report.warnings]
-    frame.out.table(
-        [
-            {"connection": each, "kind": kind, "where": p.where, "what": p.what, "remedy": p.remedy}
-            for each, kind, p in found
-        ],
-        {
-            "connection": "Connection", "kind": "", "where": "Where", "what": "What",
-            "remedy": "What to do",
-        },
-        empty=f"Every field of {', '.join(names)} fits. See a write before it happens: "
-        "dealreg registration plan NUMBER CONNECTION",
-    )  # fmt: skip
-    if any(kind == "problem" for _, kind, _ in found):
-        frame.exit(Exit.FAILED)
+        return {
+            each: SchemaReport(runtime.problems[each], ())
+            if each in runtime.problems
+            else check_against_all(runtime, each)
+            for each in names
+        }
+
+
+def _read_files(frame: Frame, name: str) -> dict[ConnectionName, SchemaReport]:
+    from config.connections import load_connections
+    from mapping.check import SchemaReport
+    from registration_core.contracts import ConnectionName
+    from registration_core.errors import NotFound
+    from sync.connecting import check_against_programs
+    from sync.wiring import load_mappings
+
+    folder = frame.settings.config_dir
+    known = load_connections(folder, frame.settings.variables).names
+    if name and name not in known:
+        raise NotFound(
+            f"There is no connection {name}.", hint=f"One of: {', '.join(sorted(known))}."
+        )
+    programs = frame.programs()
+    names = [ConnectionName(name)] if name else sorted(known)
+    mappings, problems = load_mappings(folder, names, programs)
+    return {
+        each: SchemaReport(problems[each], ())
+        if each in problems
+        else SchemaReport((), check_against_programs(mappings[each], programs))
+        for each in names
+    }

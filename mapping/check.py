@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from mapping.schema import ConnectionMapping, Direction, ObjectMapping, Row
 from mapping.transforms import Number
@@ -12,6 +13,9 @@ from registration_core.errors import Problem
 
 #: Characters of a registration id (a UUID in its usual form).
 _ID_LENGTH = 36
+
+#: Most picklist values, and most field names, that a message lists.
+_VALUES_SHOWN, _NAMES_SHOWN = 10, 2
 
 _Path = tuple[str | int, ...]
 
@@ -30,15 +34,22 @@ def objects_of(mapping: ConnectionMapping) -> tuple[str, ...]:
     return tuple(sorted({*named, mapping.accounts.object, mapping.opportunities.object}))
 
 
-def check(mapping: ConnectionMapping, schemas: Mapping[str, ObjectSchema]) -> SchemaReport:
+def check(
+    mapping: ConnectionMapping, schemas: Mapping[str, ObjectSchema], *, precondition: bool = False
+) -> SchemaReport:
     """Hold a mapping against live schemas, by object name; an object without one is a problem.
+
+    With `precondition` the CRM refuses a write to a record that moved since it was read, so that
+    nothing needs to be proven by history.
 
     Problems: a field that is missing, of another type, calculated, not writable where we write,
     too short or too coarse; a picklist value that does not exist; a key that is not unique.
     Warnings: a field that flows both ways and of which the CRM keeps no history, so that an
-    overwrite of an unread change could not be proven; a field the CRM requires and nobody fills.
+    overwrite of an unread change could not be proven; a picklist value there that no row lists;
+    decimal places that reading loses; a field the CRM requires and no row fills (which the CRM
+    may fill by itself: Dataverse requires an owner and sets it).
     """
-    checker = _Checker(mapping, schemas)
+    checker = _Checker(mapping, schemas, history_wanted=not precondition)
     for role, item in mapping.objects.items():
         checker.object(role, item)
     checker.accounts()
@@ -49,9 +60,16 @@ def check(mapping: ConnectionMapping, schemas: Mapping[str, ObjectSchema]) -> Sc
 class _Checker:
     """Collects what is wrong over all parts of one mapping."""
 
-    def __init__(self, mapping: ConnectionMapping, schemas: Mapping[str, ObjectSchema]) -> None:
+    def __init__(
+        self,
+        mapping: ConnectionMapping,
+        schemas: Mapping[str, ObjectSchema],
+        *,
+        history_wanted: bool,
+    ) -> None:
         self.mapping = mapping
         self.schemas = schemas
+        self.history_wanted = history_wanted
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
 
@@ -69,7 +87,7 @@ class _Checker:
                 if field is None:
                     self._missing(row.where, schema, name)
                 else:
-                    self._row(row, position, field)
+                    self._row(item, row, position, field)
         for name, value in item.on_create.items():
             where = self._where((*path, "on_create", name))
             field = schema.fields.get(name)
@@ -118,7 +136,7 @@ class _Checker:
         if not field.createable:
             self._problem(where, f"{schema.name}.{key} cannot be written", _PERMIT)
 
-    def _row(self, row: Row, position: int, field: FieldSchema) -> None:
+    def _row(self, item: ObjectMapping, row: Row, position: int, field: FieldSchema) -> None:
         if field.type not in row.transform.crm_types:
             wanted = " or ".join(sorted(kind.value for kind in row.transform.crm_types))
             self._problem(
@@ -132,7 +150,10 @@ class _Checker:
             self._writable(row, field)
             self._fits(row, field)
         self._options(row, position, field)
-        if row.pushes and row.pulls and not field.history_kept:
+        if row.pulls:
+            self._unlisted(item.object, row, position, field)
+            self._rounded(row, field)
+        if self.history_wanted and row.pushes and row.pulls and not field.history_kept:
             self.warnings.append(
                 Problem(
                     row.where,
@@ -182,6 +203,42 @@ class _Checker:
                     f"it has: {', '.join(field.options)}",
                 )
 
+    def _unlisted(self, object_name: str, row: Row, position: int, field: FieldSchema) -> None:
+        """Values their users can pick and we could not read.
+
+        What another role lists for the same field is taken for its own: the stages of another
+        pipeline of one object stand in one list.
+        """
+        listed = set(row.transform.values(position)) or set(row.ours.options or ())
+        if not listed or row.transform.any_value(position):
+            return
+        for other in self.mapping.objects.values():
+            for same in other.rows if other.object == object_name else ():
+                if field.name in same.theirs:
+                    listed |= set(same.transform.values(same.theirs.index(field.name)))
+        unlisted = [value for value in field.options or () if value not in listed]
+        if not unlisted:
+            return
+        count = len(unlisted) - _VALUES_SHOWN
+        more = f" and {count} more" if count > 0 else ""
+        self.warnings.append(
+            Problem(
+                row.where,
+                f"{field.name} also has {', '.join(unlisted[:_VALUES_SHOWN])}{more}, which no "
+                f"option of {row.ours.name} lists: a record with it waits",
+                "add each to one of our options, or take it out of the picklist",
+            )
+        )
+
+    def _rounded(self, row: Row, field: FieldSchema) -> None:
+        transform = row.transform
+        if not isinstance(transform, Number) or (field.scale or 0) <= transform.scale:
+            return
+        what = f"{field.name} keeps {field.scale} decimal places, of which we keep"
+        self.warnings.append(
+            Problem(row.where, f"{what} {transform.scale}", f"scale: {field.scale}")
+        )
+
     def _constant(self, where: str, field: FieldSchema, value: Value) -> None:
         if not field.createable:
             self._problem(where, f"{field.name} cannot be written at create", _PERMIT)
@@ -221,7 +278,7 @@ class _Checker:
                     Problem(
                         self._where(path),
                         f"{schema.name} requires {field.name}, which no row fills",
-                        "map it, or name a constant under on_create",
+                        "map it, or name a constant under on_create, unless the CRM fills it",
                     )
                 )
 
@@ -236,13 +293,31 @@ class _Checker:
 
     def _missing(self, where: str, schema: ObjectSchema, name: str) -> None:
         what = f"{schema.name} has no field {name} that our user may see"
-        self._problem(where, what, "correct its name, create it, or permit our user to see it")
+        near = nearest(name, schema)
+        said = f"did you mean {' or '.join(near)}? Else create it" if near else "create it"
+        self._problem(where, what, f"{said}, or permit our user to see it")
 
     def _problem(self, where: str, what: str, remedy: str) -> None:
         self.problems.append(Problem(where, what, remedy))
 
     def _where(self, path: _Path) -> str:
         return self.mapping.source.where(path)
+
+
+def nearest(name: str, schema: ObjectSchema) -> list[str]:
+    """Return the fields that a name may have meant: by its label, by spelling; best first."""
+    labels = {field.label.casefold(): field.name for field in schema.fields.values() if field.label}
+    names = {_bare(field): field for field in schema.fields}
+    wanted = name.casefold()
+    close = [names[each] for each in get_close_matches(_bare(name), names, _NAMES_SHOWN, 0.7)]
+    close += [labels[each] for each in get_close_matches(wanted, labels, 1, 0.8)]
+    exact = [labels[wanted]] if wanted in labels else []
+    return list(dict.fromkeys([*exact, *close]))[:_NAMES_SHOWN]
+
+
+def _bare(name: str) -> str:
+    """A field's name without what CRMs put around it, for comparing."""
+    return name.casefold().removesuffix("__c").replace("_", "")
 
 
 def _written_type(value: Value) -> FieldType:

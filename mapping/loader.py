@@ -41,7 +41,8 @@ ACCOUNT_FIELDS = (
 #: What the conflict check knows of an open opportunity, and what must be mapped of it.
 OPPORTUNITY_FIELDS = ("name", "stage", "amount", "currency", "close", "owner")
 
-_ROLES = ("home", "mirror")
+#: What a connection may be to a registration that stands there.
+ROLES = ("home", "mirror")
 _Path = tuple[str | int, ...]
 
 
@@ -85,7 +86,7 @@ class _Reader:
         name = self._text(data, top, "connection")
         objects = {
             role: mapping
-            for role in self._only(self._map(data, top, "objects"), ("objects",), _ROLES)
+            for role in self._only(self._map(data, top, "objects"), ("objects",), ROLES)
             if (mapping := self._object(role))
         }
         accounts = self._accounts(self._map(data, top, "accounts"))

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 from connectors.errors import ConnectorError
 from connectors.port import CheckItem, CrmConnector, ObjectNeed
+from mapping.check import SchemaReport, objects_of
 from mapping.check import check as check_mapping
-from mapping.check import objects_of
-from mapping.schema import ConnectionMapping
+from mapping.schema import ConnectionMapping, GroupMapping
 from registration_core.contracts import ConnectionName, ObjectSchema
-from registration_core.errors import SyncError
+from registration_core.errors import Problem, SyncError
+from registration_core.fields import FieldGroup
+from registration_core.program import Program, Role
 from sync import directory
 from sync.runtime import Runtime
 
@@ -25,11 +27,10 @@ def check(runtime: Runtime, name: str) -> tuple[CheckItem, ...]:
     try:
         identity = crm.identity()
         items.append(CheckItem("pinned org", True, identity.org_id))
-        schemas = describe_all(crm, mapping)
+        report = check_against_all(runtime, name)
     except (ConnectorError, SyncError) as error:
         items.append(CheckItem("org", False, error.message, error.hint))
         return tuple(items)
-    report = check_mapping(mapping, schemas)
     items += [
         CheckItem("mapping", False, f"{p.where}: {p.what}", p.remedy) for p in report.problems
     ]
@@ -56,6 +57,68 @@ def needs_of(runtime: Runtime, mapping: ConnectionMapping) -> tuple[ObjectNeed, 
     if mapping.opportunities.object not in {need.object for need in needs}:
         needs.append(ObjectNeed(mapping.opportunities.object, None, mapping.opportunities.reads()))
     return tuple(needs)
+
+
+def check_against_all(runtime: Runtime, name: str) -> SchemaReport:
+    """Hold a connection's mapping against the CRM's live schema and against the programs."""
+    mapping = runtime.mappings[ConnectionName(name)]
+    crm = runtime.connector(name)
+    schemas = describe_all(crm, mapping)
+    found = check_mapping(mapping, schemas, precondition=crm.capabilities.precondition)
+    warnings = (*found.warnings, *check_against_programs(mapping, runtime.programs))
+    return SchemaReport(found.problems, warnings)
+
+
+def check_against_programs(
+    mapping: ConnectionMapping, programs: Mapping[str, Program]
+) -> tuple[Problem, ...]:
+    """Tell where a row's direction and what a program lets the CRM change do not go together.
+
+    Reads no CRM. Nothing of it keeps a mapping from being used: an edit that may not be made is
+    put back, which is what a program may want.
+    """
+    found: dict[str, Problem] = {}
+    for role_name, mapped in mapping.objects.items():
+        for program in programs.values():
+            role = Role(role_name)
+            if role not in _roles_in(program, mapping.connection):
+                continue
+            for group in mapped.groups.values():
+                told = _direction_against(program, mapping.connection, role, group)
+                if told is not None:
+                    found.setdefault(f"{told.where} {told.what}", told)
+    return tuple(found.values())
+
+
+def _roles_in(program: Program, connection: ConnectionName) -> frozenset[Role]:
+    home = {Role.HOME} if any(rule.connection == connection for rule in program.homes) else set()
+    return frozenset(home | ({Role.MIRROR} if connection in program.mirrors else set()))
+
+
+def _direction_against(
+    program: Program, connection: ConnectionName, role: Role, group: GroupMapping
+) -> Problem | None:
+    authority = program.authority[FieldGroup(group.name)].values()
+    may_write = any(each.may_write(connection, role) for each in authority)
+    merged = [row for row in group.rows if row.merges]
+    pulling = [row for row in merged if row.pulls]
+    writer = "home" if role is Role.HOME else "mirrors"
+    rules = f"authority.{group.name} of program {program.name}"
+    if pulling and not may_write:
+        return Problem(
+            pulling[0].where,
+            f"{group.name} flows from the CRM, and program {program.name} lets no {writer} change "
+            "it: an edit there is put back",
+            f"direction: push, or add {writer} to the writers in {rules}",
+        )
+    if merged and may_write and not pulling:
+        return Problem(
+            merged[0].where,
+            f"program {program.name} lets {writer} change {group.name}, and it only flows to the "
+            "CRM: an edit there is put back",
+            f"direction: both, or take {writer} off the writers in {rules}",
+        )
+    return None
 
 
 def describe_all(crm: CrmConnector, mapping: ConnectionMapping) -> Mapping[str, ObjectSchema]:

@@ -7,7 +7,7 @@ used is told of in `Runtime.problems` and everything else runs.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from dramatiq.errors import BrokerError
 from prometheus_client import CollectorRegistry
 from redis.exceptions import RedisError
 
-from config.connections import REGISTRATIONS, Connection, Connections, Kind, load_connections
+from config.connections import REGISTRATIONS, Connection, Kind, load_connections
 from config.documents import read_text
 from config.programs import load_programs
 from config.settings import Settings
@@ -26,7 +26,7 @@ from connectors.port import ConnectionSettings, CrmConnector
 from mapping.loader import load as load_mapping
 from mapping.schema import ConnectionMapping
 from registration_core import fields
-from registration_core.contracts import ConnectionName, Mode
+from registration_core.contracts import ConnectionName, Mode, ObjectSchema
 from registration_core.errors import ConfigurationError, Problem
 from registration_core.fields import CanonicalField, FieldGroup, members
 from registration_core.program import Program
@@ -65,7 +65,7 @@ def build(
     settings.home.mkdir(parents=True, exist_ok=True)
     connections = load_connections(settings.config_dir, settings.variables, settings.environment)
     programs = load_programs(settings.config_dir, connections.names)
-    mappings, problems = _mappings(settings.config_dir, connections, programs)
+    mappings, problems = load_mappings(settings.config_dir, connections.usable, programs)
     usable = {n: c for n, c in connections.usable.items() if n in mappings and n not in problems}
     database = Database(settings.database_url, clock, rng or random.SystemRandom())
     registry = CollectorRegistry()
@@ -124,9 +124,36 @@ def _close(database: Database, broker: Broker | None) -> None:
     database.close()
 
 
-def _mappings(
-    config_dir: Path, connections: Connections, programs: Mapping[str, Program]
+def load_mappings(
+    config_dir: Path, names: Iterable[ConnectionName], programs: Mapping[str, Program]
 ) -> tuple[dict[ConnectionName, ConnectionMapping], dict[ConnectionName, tuple[Problem, ...]]]:
+    """Read the mapping files of these connections; the second value says which cannot be used."""
+    ours, groups = catalogue(programs)
+    mappings: dict[ConnectionName, ConnectionMapping] = {}
+    problems: dict[ConnectionName, tuple[Problem, ...]] = {}
+    for name in names:
+        file = f"mappings/{name}.yaml"
+        try:
+            text = read_text(config_dir / file, file)
+            mappings[name] = _of(name, load_mapping(text, file, ours, groups))
+        except ConfigurationError as error:
+            problems[name] = error.problems or (Problem(file, error.message, error.hint),)
+    return mappings, problems
+
+
+def _of(name: ConnectionName, mapping: ConnectionMapping) -> ConnectionMapping:
+    """Return a mapping that says it is of this connection; a copied file is easily left unchanged."""
+    if mapping.connection != name:
+        what = f"it says it is of {mapping.connection}"
+        problem = mapping.source.problem(("connection",), what, f"connection: {name}")
+        raise ConfigurationError(f"{mapping.source.name} cannot be used.", [problem])
+    return mapping
+
+
+def catalogue(
+    programs: Mapping[str, Program],
+) -> tuple[ObjectSchema, dict[str, tuple[str, ...]]]:
+    """Return our fields and their groups, those that only a program has included."""
     custom = [
         CanonicalField(f.name, f.type, FieldGroup.DETAILS, f.label, f.options)
         for program in programs.values()
@@ -135,16 +162,7 @@ def _mappings(
     ours = fields.schema(custom)
     groups = {group.value: members(group) for group in FieldGroup}
     groups[FieldGroup.DETAILS.value] += tuple(f.name for f in custom)
-    mappings: dict[ConnectionName, ConnectionMapping] = {}
-    problems: dict[ConnectionName, tuple[Problem, ...]] = {}
-    for name in connections.usable:
-        file = f"mappings/{name}.yaml"
-        try:
-            text = read_text(config_dir / file, file)
-            mappings[name] = load_mapping(text, file, ours, groups)
-        except ConfigurationError as error:
-            problems[name] = error.problems or (Problem(file, error.message, error.hint),)
-    return mappings, problems
+    return ours, groups
 
 
 def _connector(connection: Connection, clock: Callable[[], datetime]) -> CrmConnector:

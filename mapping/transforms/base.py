@@ -72,6 +72,9 @@ class Transform(Protocol):
     def values(self, position: int) -> tuple[str, ...]:
         """CRM values it names for the field at this position; a picklist must have them."""
 
+    def any_value(self, position: int) -> bool:
+        """Whether some option is read from any value of the field at this position."""
+
 
 class Plain:
     """What most transforms have in common."""
@@ -96,6 +99,9 @@ class Plain:
 
     def values(self, position: int) -> tuple[str, ...]:
         return ()
+
+    def any_value(self, position: int) -> bool:
+        return False
 
 
 class OneField(Plain):

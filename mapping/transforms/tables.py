@@ -44,6 +44,9 @@ class Enum(Plain):
         named = (alt[position] for _, alternatives in self.options for alt in alternatives)
         return tuple(dict.fromkeys(value for value in named if value != ANY))
 
+    def any_value(self, position: int) -> bool:
+        return any(alt[position] == ANY for _, alternatives in self.options for alt in alternatives)
+
     def read(self, theirs: Sequence[Value]) -> Value:
         if all(value in EMPTY for value in theirs):
             return None

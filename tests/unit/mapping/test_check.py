@@ -58,6 +58,7 @@ opportunities:
     Type: [New]
   fields: {name: Name}
 """
+STAGE_NAMES = ("Qualification", "Analysis", "Proposal", "Negotiation", "Old")
 STAGES = ("qualifying", "developing", "proposing", "negotiating", "won", "lost")
 
 
@@ -85,7 +86,7 @@ ORG: Mapping[str, Mapping[str, FieldSchema]] = {
         Name=field(T, length=120, required=True),
         OwnerId=field(R, updateable=False, createable=False),
         State=field(P, options=("0", "1", "2")),
-        StageName=field(P, options=("Qualification", "Analysis", "Proposal", "Negotiation", "Old")),
+        StageName=field(P, options=STAGE_NAMES),
         Amount=field(N, scale=2),
         Description=field(T, length=32000, updateable=False),
         AccountId=field(R),
@@ -241,6 +242,19 @@ def test_a_two_way_field_without_history_is_a_warning() -> None:
     assert str(warning).startswith("crm.yaml:24: the CRM keeps no history of Amount")
 
 
+def test_a_crm_that_refuses_stale_writes_needs_no_history() -> None:
+    schemas = {
+        name: ObjectSchema(
+            name,
+            fields={f: replace(s, name=f, history_kept=False) for f, s in of_object.items()},
+        )
+        for name, of_object in ORG.items()
+    }
+    mapping = load(FILE, "crm.yaml", OURS, GROUPS)
+    assert check(mapping, schemas).warnings
+    assert check(mapping, schemas, precondition=True) == SchemaReport((), ())
+
+
 def test_one_way_fields_need_no_history() -> None:
     found = report(
         Mirror_Stage__c=replace(field(P, options=STAGES), history_kept=False),
@@ -255,3 +269,63 @@ def test_a_required_field_that_nobody_fills_is_a_warning() -> None:
     assert [str(w)[:55] for w in found.warnings] == [
         "crm.yaml:3: Opportunity requires Region__c, which no ro"
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "changes", "said"),
+    [
+        ("theirs: StageNme", {}, "did you mean StageName? Else create it, or permit"),
+        ("theirs: Deal_Stage", {}, "did you mean StageName? Else"),
+        ("theirs: amount__c", {}, "did you mean Amount? Else create"),
+        ("theirs: Zzz", {}, "(create it, or permit our user to see it)"),
+    ],
+)
+def test_a_field_that_is_not_there_is_answered_with_the_nearest(
+    written: str, changes: Mapping[str, FieldSchema], said: str
+) -> None:
+    stage = replace(ORG["Opportunity"]["StageName"], label="Deal_Stage")
+    schemas = {
+        name: ObjectSchema(
+            name,
+            fields={
+                f: replace(stage if f == "StageName" else s, name=f) for f, s in of_object.items()
+            },
+        )
+        for name, of_object in ORG.items()
+    }
+    mapping = load(FILE.replace("theirs: Amount", written), "crm.yaml", OURS, GROUPS)
+    (told,) = [str(p) for p in check(mapping, schemas).problems]
+    assert said in told
+
+
+def test_a_value_that_their_users_can_pick_and_nobody_listed_is_a_warning() -> None:
+    found = report(Opportunity_StageName=field(P, options=(*STAGE_NAMES, "Perception")))
+    assert not found.problems
+    assert found.warnings == ()  # "*" for the stage of a won deal reads any of them
+    text = FILE.replace(
+        "ours: sales_stage, theirs: Stage__c, direction: push",
+        "ours: sales_stage, theirs: Stage__c",
+    )
+    stages = field(P, options=(*STAGES, "stalled"))
+    schemas = {
+        n: ObjectSchema(n, fields={f: replace(s, name=f) for f, s in o.items()})
+        for n, o in ORG.items()
+    }
+    mirror = {**schemas["Mirror"].fields, "Stage__c": replace(stages, name="Stage__c")}
+    found = check(
+        load(text, "crm.yaml", OURS, GROUPS),
+        {**schemas, "Mirror": ObjectSchema("Mirror", fields=mirror)},
+    )
+    assert [str(w) for w in found.warnings] == [
+        (
+            "crm.yaml:32: Stage__c also has stalled, which no option of sales_stage lists: a record "
+            "with it waits (add each to one of our options, or take it out of the picklist)"
+        )
+    ]
+
+
+def test_decimal_places_that_reading_loses_are_a_warning() -> None:
+    (warning,) = report(Opportunity_Amount=field(N, scale=4)).warnings
+    assert str(warning) == (
+        "crm.yaml:24: Amount keeps 4 decimal places, of which we keep 2 (scale: 4)"
+    )

@@ -1,0 +1,173 @@
+"""The JSON Schema (draft 2020-12) of a mapping file, for editors that complete and check YAML.
+
+It says less than `loader`: what two rows say together, an editor cannot see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mapping.loader import ACCOUNT_FIELDS, OPPORTUNITY_FIELDS, ROLES
+from mapping.schema import KEY_FIELD, Direction
+from mapping.transform_options import PART_MAX, SCALE_MAX, SEPARATOR_MAX, TEXT_MAX
+from mapping.transforms.places import COUNTRY_FORMS, STATE_FORMS, countries_with_states
+from registration_core.contracts import ObjectSchema
+
+_Schema = dict[str, Any]
+
+_TEXT: _Schema = {"type": "string", "minLength": 1}
+_CONSTANT: _Schema = {"type": ["string", "number", "boolean"]}
+_SCALE: _Schema = {"type": "integer", "minimum": 0, "maximum": SCALE_MAX}
+_SEPARATOR: _Schema = {"type": "string", "minLength": 1, "maxLength": SEPARATOR_MAX}
+_WORDS: _Schema = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
+
+
+def json_schema(ours: ObjectSchema, groups: Mapping[str, Sequence[str]]) -> _Schema:
+    """Return the schema of a mapping file for these fields of ours, by field group."""
+    rows = {
+        group: {"type": "array", "items": _row(ours, group, names)}
+        for group, names in groups.items()
+        if set(names) - {KEY_FIELD}
+    }
+    mapped = _object(
+        {
+            "object": _TEXT,
+            "key": _TEXT | {"description": "unique field that carries our registration id"},
+            "on_create": {"type": "object", "additionalProperties": _CONSTANT},
+            "groups": _object(rows),
+        },
+        required=("object", "key", "groups"),
+    )
+    accounts = _object(
+        {"object": _TEXT, "fields": _names(ACCOUNT_FIELDS, ("name", "country"))},
+        required=("object", "fields"),
+    )
+    conditions = {"type": "array", "items": _CONSTANT, "minItems": 1}
+    opportunities = _object(
+        {
+            "object": _TEXT,
+            "account": _TEXT,
+            "key": _TEXT,
+            "open": {"type": "object", "additionalProperties": conditions, "minProperties": 1},
+            "fields": _names(OPPORTUNITY_FIELDS, ("name",)),
+        },
+        required=("object", "account", "key", "open", "fields"),
+    )
+    roles = _object(dict.fromkeys(ROLES, mapped)) | {"minProperties": 1}
+    top: _Schema = {
+        "connection": _TEXT | {"description": "its name in connections.yaml"},
+        "objects": roles,
+        "accounts": accounts,
+        "opportunities": opportunities,
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "dealreg field mapping",
+        **_object(top, required=tuple(top)),
+        "$defs": {"transform": _transform()},
+    }
+
+
+def _row(ours: ObjectSchema, group: str, names: Sequence[str]) -> _Schema:
+    fields = [ours.fields[name] for name in names if name != KEY_FIELD]
+    labels = "; ".join(f"{field.name}: {field.label}" for field in fields)
+    several = {"type": "array", "items": _TEXT, "minItems": 1, "uniqueItems": True}
+    return _object(
+        {
+            "ours": {"enum": [field.name for field in fields], "description": labels},
+            "theirs": {"anyOf": [_TEXT, several], "description": "their field, in their own name"},
+            "direction": {"enum": [each.value for each in Direction], "default": "both"},
+            "transform": {"$ref": "#/$defs/transform"},
+            "on": {"const": "create"},
+            "emptied": {"enum": ["conflict", "clear"], "default": "conflict"},
+        },
+        required=("ours", "theirs"),
+    ) | {"title": f"a row of group {group}"}
+
+
+def _transform() -> _Schema:
+    options = _options()
+    alone = [
+        name
+        for name, schema in options.items()
+        if "required" not in schema and "minProperties" not in schema
+    ]
+    return {
+        "anyOf": [
+            {"enum": alone},
+            _object(options) | {"minProperties": 1, "maxProperties": 1},
+        ]
+    }
+
+
+def _options() -> dict[str, _Schema]:
+    """The options of every transform, by its word."""
+    zone = {"type": "string", "description": "a name of the time zone database"}
+    table = {"type": "object", "minProperties": 1}
+    return {
+        "copy": _object({}),
+        "text": _object(
+            {
+                "max": {"type": "integer", "minimum": 1, "maximum": TEXT_MAX},
+                "case": {"enum": ["upper", "lower"]},
+            },
+            required=("max",),
+        ),
+        "date": _object({"as": {"enum": ["date", "datetime"]}, "zone": zone}),
+        "datetime": _object(
+            {
+                "as": {"enum": ["datetime", "date"]},
+                "zone": zone,
+                "to": {"enum": ["second", "minute"]},
+            }
+        ),
+        "money": _object({"scale": _SCALE}, required=("scale",)),
+        "number": _object({"scale": _SCALE}, required=("scale",)),
+        "list": _object({"separator": _SEPARATOR}, required=("separator",)),
+        "json_list": _object({}),
+        "split": _object(
+            {
+                "separator": _SEPARATOR,
+                "part": {"type": "integer", "minimum": 1, "maximum": PART_MAX},
+            },
+            required=("separator",),
+        ),
+        "join": _object({"separator": _SEPARATOR}, required=("separator",)),
+        "country": _object({"as": {"enum": list(COUNTRY_FORMS)}}),
+        "state": _object(
+            {
+                "country": {"enum": list(countries_with_states())},
+                "as": {"enum": list(STATE_FORMS)},
+            },
+            required=("country",),
+        ),
+        "phone": _object(
+            {
+                "calling_code": {"type": "string", "pattern": "^([1-9][0-9]{0,2})?$"},
+                "trunk": {"type": "string", "pattern": "^[0-9]*$"},
+            }
+        ),
+        "url": _object({}),
+        "domain": _object({}),
+        "reference": _object({}),
+        "enum": table,
+        "multi": table | {"additionalProperties": _WORDS},
+        "boolean": _object({"true": _WORDS, "false": _WORDS}, required=("true", "false")),
+        "default": _object(
+            {"value": _CONSTANT, "transform": {"$ref": "#/$defs/transform"}}, required=("value",)
+        ),
+    }
+
+
+def _object(properties: Mapping[str, _Schema], *, required: Sequence[str] = ()) -> _Schema:
+    made: _Schema = {
+        "type": "object",
+        "properties": dict(properties),
+        "additionalProperties": False,
+    }
+    return made | ({"required": list(required)} if required else {})
+
+
+def _names(known: Sequence[str], needed: Sequence[str]) -> _Schema:
+    return _object(dict.fromkeys(known, _TEXT), required=needed)
