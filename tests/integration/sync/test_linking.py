@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
 
 from registration_core.errors import DomainRefusal
+from registration_core.fields import FieldGroup
 from registration_core.model import Registration, RegistrationState
 from sync import checking, linking
-from tests.world import BEN, HOME, MIRROR, World
+from tests.world import BEN, HOME, MIRROR, World, build
+
+
+@pytest.fixture(params=["home", "manual"])
+def world(request: pytest.FixtureRequest, fast_url: str) -> Iterator[World]:
+    """A world where the home CRM wins, and one where a person settles two amounts."""
+    made = build(fast_url, wins={FieldGroup.AMOUNT: request.param})
+    yield made
+    made.runtime.close()
 
 
 @pytest.fixture
