@@ -190,7 +190,8 @@ def _take_record(
             writing=False,
         )
         carried.link.remote_version = record.version
-        if planned.write:
+        again = settling.was_refused(unit.session, job.registration.id, connection, planned.write)
+        if planned.write and not again:
             work.request_push(unit, carried.registration, only=connection)
     return True
 

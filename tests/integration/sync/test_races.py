@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from connectors.port import Gone, RemoteRecord
 from sync import pull, push
+from sync.dead_letters import dead_letters
 from sync.inbox import Notice, take_note
 from tests.world import HOME, World
 
@@ -41,3 +43,24 @@ def test_a_push_that_ends_while_a_pull_is_reading_is_not_taken_back(
     assert raced
     assert world.registration(made.id).deal_name == "Renamed here"
     assert world.deal(HOME, "Name") == "Renamed here"
+
+
+def test_a_notice_does_not_send_again_what_the_crm_has_refused(world: World) -> None:
+    made = world.approved()
+    world.settle()
+    deal = world.orgs[HOME].schemas["Deal"]
+    short = replace(deal.fields["Name"], length=10)
+    world.orgs[HOME].schemas["Deal"] = replace(deal, fields={**deal.fields, "Name": short})
+    world.update(made.number, deal_name="Too long for them")
+    world.settle()
+    (record_id,) = world.deals(HOME)
+    calls = world.doors[HOME].calls["update"]
+
+    with world.database.begin() as unit:
+        take_note(unit, HOME, [Notice("Deal", record_id)], "webhook")
+    world.settle()
+
+    assert world.doors[HOME].calls["update"] == calls
+    with world.database.read() as session:
+        (letter,) = dead_letters(session, everything=True)
+    assert letter.payload == {"Name": "Too long for them"}
