@@ -81,7 +81,6 @@ def reject(frame: Frame, number: str, reason: str, note: str, version: int | Non
     """Reject with a reason code; the partner gets the code's own text."""
     from registration_core import use_cases
     from registration_core.model import ReasonCode
-    from registration_core.store import repository
 
     known = {code.value: code for code in ReasonCode}
     if reason.upper() not in known:
@@ -89,11 +88,7 @@ def reject(frame: Frame, number: str, reason: str, note: str, version: int | Non
             f"{reason!r} is none of: {', '.join(known)}", param_hint="--reason"
         )
     with frame.database() as database, database.begin(frame.actor) as unit:
-        before = repository.registration(unit.session, number)
-        check = repository.last_check(unit.session, before.id)
-        after = use_cases.reject(
-            unit, number, known[reason.upper()], text(note, 4000), check, version
-        )
+        after = use_cases.reject(unit, number, known[reason.upper()], text(note, 4000), version)
     frame.out.done(
         f"{after.number} is rejected. The partner is told: {after.partner_message}",
         {

@@ -192,7 +192,8 @@ def approve(
     protection.hold_lock(unit)
     before = _locked(unit, number, expected_version)
     state = advance(before.state, Move.APPROVE, before.number)
-    require_usable(check, before, program, unit.now)
+    newest = repository.last_check(unit.session, before.id)
+    require_usable(check, before, program, unit.now, newest)
     _require_decider(unit, before, check)
     if unit.actor == SYSTEM and check.findings:
         raise NotAllowed(f"{before.number} has findings: a person decides on it.")
@@ -236,13 +237,15 @@ def reject(
     number: str,
     reason: ReasonCode,
     note: str = "",
-    check: ConflictCheck | None = None,
     expected_version: int | None = None,
 ) -> Registration:
-    """Reject with a reason code; the partner gets the code's own text, the note stays internal."""
+    """Reject with a reason code; the partner gets the code's own text, the note stays internal.
+
+    Held registrations are rejected by those they are held for, by the findings of the last check.
+    """
     before = _locked(unit, number, expected_version)
     state = advance(before.state, Move.REJECT, before.number)
-    _require_decider(unit, before, check)
+    _require_decider(unit, before, repository.last_check(unit.session, before.id))
     after = replace(
         before,
         state=state,

@@ -12,7 +12,7 @@ import hmac
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, func, select
@@ -22,6 +22,8 @@ from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import AuditCheckpointRow, AuditEventRow, AuditPersonalRow
 
 _START = "0" * 64
+#: How much later than its time an event may be committed.
+_LATE = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -92,17 +94,22 @@ def _hold_chain(session: Session, subject: str) -> None:
 
 
 def checkpoint(unit: UnitOfWork) -> int:
-    """Chain a digest over the newest hash of every subject; returns how many subjects it covers."""
-    heads = _heads(unit.session)
+    """Chain a digest over the heads that moved since the last checkpoint; returns how many.
+
+    A head is the newest event of a subject. Only those that moved are kept, so that a checkpoint
+    costs what happened since the last one and not what ever happened.
+    """
     last = unit.session.scalars(
         select(AuditCheckpointRow).order_by(AuditCheckpointRow.seq.desc()).limit(1)
     ).first()
-    if last is not None and last.heads == heads:
-        return len(heads)
     previous, seq = (last.hash, last.seq + 1) if last else (_START, 1)
-    digest = _checkpoint_hash(previous, seq, unit.now, heads)
-    unit.session.add(AuditCheckpointRow(seq=seq, at=unit.now, heads=heads, hash=digest))
-    return len(heads)
+    # Events may be committed a little later than their time says: look back once more.
+    heads = _heads(unit.session, last.at - _LATE if last else None)
+    moved = [head for head in heads if last is None or head not in last.heads]
+    if moved:
+        digest = _checkpoint_hash(previous, seq, unit.now, moved)
+        unit.session.add(AuditCheckpointRow(seq=seq, at=unit.now, heads=moved, hash=digest))
+    return len(moved)
 
 
 def events(session: Session, subject: str) -> list[dict[str, Any]]:
@@ -183,16 +190,15 @@ def _verify_checkpoints(session: Session, seen: Mapping[tuple[str, int], str]) -
                 )
 
 
-def _heads(session: Session) -> list[Any]:
-    heads: dict[str, list[Any]] = {}
-    rows = session.execute(
-        select(AuditEventRow.subject, AuditEventRow.seq, AuditEventRow.hash).order_by(
-            AuditEventRow.subject, AuditEventRow.seq
-        )
+def _heads(session: Session, since: datetime | None) -> list[Any]:
+    query = select(AuditEventRow.subject, AuditEventRow.seq, AuditEventRow.hash).order_by(
+        AuditEventRow.subject, AuditEventRow.seq
     )
-    for subject, seq, digest in rows:
-        heads[subject] = [subject, seq, digest]
-    return list(heads.values())
+    if since is not None:
+        query = query.where(AuditEventRow.at >= since)
+    return list(
+        {row.subject: [row.subject, row.seq, row.hash] for row in session.execute(query)}.values()
+    )
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

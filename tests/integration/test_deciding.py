@@ -186,9 +186,8 @@ def test_only_the_owner_of_a_list_decides_on_an_account_on_it(
 def _decide(unit: Any, verb: str, about: Registration, *findings: Finding) -> Registration:
     if verb == "approve":
         return approve(unit, about, findings)
-    return use_cases.reject(
-        unit, about.id, ReasonCode.NOT_ELIGIBLE_ACCOUNT, check=check(about, findings)
-    )
+    repository.add_check(unit.session, check(about, findings))
+    return use_cases.reject(unit, about.id, ReasonCode.NOT_ELIGIBLE_ACCOUNT)
 
 
 def test_the_program_itself_approves_nothing_that_has_a_finding(

@@ -195,9 +195,8 @@ def test_a_rejection_shows_a_partner_nothing_of_the_others(
     made = submit(database, product_line="support", customer=customer(tax_id="84-1190277"))
     for reason in ReasonCode:
         with database.begin(Actor(_secret("approver"))) as unit:
-            use_cases.reject(
-                unit, made.id, reason, note=_secret("note"), check=_loaded_check(made, rival)
-            )
+            repository.add_check(unit.session, _loaded_check(made, rival))
+            use_cases.reject(unit, made.id, reason, note=_secret("note"))
         assert SECRET not in _partner_side(database, made)
         made = submit(
             database, product_line="support", token=reason.value,
