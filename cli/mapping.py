@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from mapping.check import SchemaReport
     from registration_core.contracts import ConnectionName
 
+#: How many registrations a preview shows where nobody said how many.
+_SAMPLE = 20
+
 _COLUMNS = {
     "connection": "Connection", "kind": "", "where": "Where", "what": "What",
     "remedy": "What to do",
@@ -44,10 +47,34 @@ def check(frame: Frame, name: str, *, offline: bool, strict: bool) -> None:
     ]  # fmt: skip
     fits = "is well formed. Hold it against the CRM: dealreg mapping check"
     if not offline:
-        fits = "fits. See a write before it happens: dealreg registration plan NUMBER CONNECTION"
+        fits = "fits. See what it would do: dealreg mapping preview CONNECTION"
     frame.out.table(rows, _COLUMNS, empty=f"Every field of {', '.join(reports)} {fits}")
     if any(strict or row["kind"] == "problem" for row in rows):
         frame.exit(Exit.FAILED)
+
+
+@mapping.command()
+@click.argument("connection", metavar="CONNECTION")
+@click.option("--registration", "number", metavar="NUMBER", default="", help="Only this one.")
+@click.option(
+    "--sample", metavar="K", type=click.IntRange(1, 10_000), help="K of them, always the same."
+)
+@click.option("--all", "everything", is_flag=True, help="Every registration mirrored there.")
+@pass_frame
+def preview(
+    frame: Frame, connection: str, *, number: str, sample: int | None, everything: bool
+) -> None:
+    """Show what would be created, pushed, pulled, in conflict or refused, without doing it."""
+    from cli.mapping_preview import show
+    from sync.previewing import preview_many
+
+    if sum((bool(number), sample is not None, everything)) > 1:
+        raise click.UsageError("Give one of --registration, --sample and --all.")
+    if not everything and not number and sample is None:
+        sample = _SAMPLE
+    with frame.runtime() as runtime:
+        found = preview_many(runtime, connection, number=number, sample=sample)
+    show(frame.out, found)
 
 
 @mapping.command()

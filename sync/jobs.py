@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from connectors.port import RemoteRecord
 from mapping.schema import ObjectMapping
-from registration_core.contracts import ConnectionName
+from registration_core.contracts import ConnectionName, Fields
 from registration_core.crm_changes import canonical
 from registration_core.model import Registration
 from registration_core.program import Role
@@ -82,8 +82,13 @@ def jobs_of(
     return jobs
 
 
-def plan_job(runtime: Runtime, job: Job, record: RemoteRecord | None) -> Plan:
-    """Plan a job against the CRM's record, or its create where there is none."""
+def plan_job(
+    runtime: Runtime, job: Job, record: RemoteRecord | None, base: Fields | None = None
+) -> Plan:
+    """Plan a job against the CRM's record, or its create where there is none.
+
+    `base` stands for the link's where one is given.
+    """
     link = job.link
     return plan(
         Situation(
@@ -93,7 +98,7 @@ def plan_job(runtime: Runtime, job: Job, record: RemoteRecord | None) -> Plan:
             role=job.role,
             phase=job.registration.phase,
             store=canonical(job.registration, job.connection, job.partner_name),
-            base=(link.base or None) if link else None,
+            base=base or ((link.base or None) if link else None),
             remote=None if record is None else record.fields,
             restore=(link.restore or {}) if link else {},
             repeats=breaker.read(link.repeats) if link else {},

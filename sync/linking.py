@@ -84,26 +84,45 @@ def links(session: Session, registration_id: str | None = None) -> list[Link]:
 
 def proposes(runtime: Runtime, crm: CrmConnector, registration: Registration, role: Role) -> bool:
     """Look for open opportunities that fit before a create; True if a person has to decide."""
+    fitting = fitting_records(runtime, crm, registration, role)
+    if fitting is None:
+        return False
+    fields = runtime.mappings[crm.name].opportunities.fields
+    with runtime.database.begin() as unit:
+        waiting = _propose(unit, registration, crm.name, fitting, fields)
+        row = unit.session.get(OutboxRow, (registration.id, crm.name), with_for_update=True)
+        if waiting and row is not None:
+            row.state, row.reason = "waiting", "an existing opportunity may be this deal"
+    return waiting
+
+
+def fitting_records(
+    runtime: Runtime, crm: CrmConnector, registration: Registration, role: Role
+) -> list[RemoteRecord] | None:
+    """Read the open opportunities that may be this deal; None where none could be. Writes nothing."""
     mapping = runtime.mappings[crm.name]
     target = runtime.mapping_of(registration, crm.name)
     account = registration.accounts.get(crm.name)
     if role is not Role.HOME or account is None or target is None:
-        return False
+        return None
     if target.object != mapping.opportunities.object:
-        return False
+        return None
     found = crm.select(
         mapping.opportunities.object,
         (Condition(mapping.opportunities.account, (account,)), *mapping.opportunities.open),
         mapping.opportunities.reads(),
         PROPOSALS_MAX,
     )
-    fitting = [r for r in found.records if not r.fields.get(mapping.opportunities.key)]
-    with runtime.database.begin() as unit:
-        waiting = _propose(unit, registration, crm.name, fitting, mapping.opportunities.fields)
-        row = unit.session.get(OutboxRow, (registration.id, crm.name), with_for_update=True)
-        if waiting and row is not None:
-            row.state, row.reason = "waiting", "an existing opportunity may be this deal"
-    return waiting
+    return [r for r in found.records if not r.fields.get(mapping.opportunities.key)]
+
+
+def asks_a_person(
+    session: Session, registration: Registration, crm: CrmConnector, fitting: list[RemoteRecord]
+) -> bool:
+    """Whether `proposes` would wait for a person, given what fits. Writes nothing."""
+    known, linked = _seen(session, registration.id, crm.name, fitting)
+    fresh = any(r.record_id not in known and r.record_id not in linked for r in fitting)
+    return fresh or "proposed" in known.values()
 
 
 def _propose(
@@ -113,23 +132,7 @@ def _propose(
     records: list[RemoteRecord],
     fields: Mapping[str, str],
 ) -> bool:
-    known = {
-        row.record_id: row.state
-        for row in unit.session.scalars(
-            select(LinkProposalRow).where(
-                LinkProposalRow.registration_id == registration.id,
-                LinkProposalRow.connection == connection,
-            )
-        )
-    }
-    linked = set(
-        unit.session.scalars(
-            select(LinkRow.record_id).where(
-                LinkRow.connection == connection,
-                LinkRow.record_id.in_([record.record_id for record in records]),
-            )
-        )
-    )
+    known, linked = _seen(unit.session, registration.id, connection, records)
     for record in records:
         if record.record_id in known or record.record_id in linked:
             continue
@@ -158,6 +161,33 @@ def _propose(
             {"connection": connection, "record": record.record_id, "evidence": evidence},
         )
     return "proposed" in known.values()
+
+
+def _seen(
+    session: Session,
+    registration_id: str,
+    connection: ConnectionName,
+    records: list[RemoteRecord],
+) -> tuple[dict[str, str], set[str]]:
+    """Return the records proposed for a registration, with their state, and those linked to any."""
+    known = {
+        row.record_id: row.state
+        for row in session.scalars(
+            select(LinkProposalRow).where(
+                LinkProposalRow.registration_id == registration_id,
+                LinkProposalRow.connection == connection,
+            )
+        )
+    }
+    linked = set(
+        session.scalars(
+            select(LinkRow.record_id).where(
+                LinkRow.connection == connection,
+                LinkRow.record_id.in_([record.record_id for record in records]),
+            )
+        )
+    )
+    return known, linked
 
 
 def accept(runtime: Runtime, proposal_id: str, actor: Actor) -> Link:
