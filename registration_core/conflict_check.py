@@ -176,13 +176,25 @@ def _rival_finding(registration: Registration, program: Program, rival: Rival) -
 
 
 def require_usable(
-    check: ConflictCheck, registration: Registration, program: Program, now: datetime
+    check: ConflictCheck,
+    registration: Registration,
+    program: Program,
+    now: datetime,
+    newest: ConflictCheck | None = None,
 ) -> None:
-    """Raise `CheckNotUsable` unless the check is complete, fresh, and later than the match keys."""
+    """Raise `CheckNotUsable` unless the check is complete, fresh, and later than the match keys.
+
+    `newest` is the newest check that is kept, if any: what it found must not be passed over.
+    """
     number = registration.number
     if check.registration_id != registration.id:
         raise CheckNotUsable(f"The check {check.id} is about another registration than {number}.")
     again = f"Type: dealreg registration check {number}"
+    if newest is not None and newest.began_at > check.began_at:
+        raise CheckNotUsable(
+            f"There is a newer check of {number} than the one decided on.",
+            hint=f"Look at it again: dealreg registration show {number}",
+        )
     if check.began_at < registration.match_keys_changed_at:
         raise CheckNotUsable(f"{number} was changed after its check began.", hint=again)
     if check.policy_version != program.version:
@@ -203,7 +215,8 @@ def require_usable(
                 f"{connection} was not asked in the check of {number}.", hint=again
             )
         limit = program.freshness_seconds[connection]
-        if now - reading.as_of > timedelta(seconds=limit):
+        # A CRM's clock may be ahead of ours: what was read is at least as old as the check.
+        if now - min(reading.as_of, check.began_at) > timedelta(seconds=limit):
             raise CheckNotUsable(
                 f"The evidence of {connection} for {number} is older than {limit} seconds.",
                 hint=again,

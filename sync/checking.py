@@ -255,6 +255,8 @@ def _open_opportunities(
         mapping.reads(),
         OPPORTUNITIES_MAX,
     )
+    if not found.complete:
+        raise SyncError(f"the customer has more than {OPPORTUNITIES_MAX} open opportunities")
     opened: dict[str, list[OpenOpportunity]] = defaultdict(list)
     for record in found.records:
         if record.fields.get(mapping.key):
@@ -302,8 +304,14 @@ def _record(
     with runtime.database.begin() as unit:
         protection.hold_lock(unit)
         registration = repository.registration(unit.session, number, lock=True)
-        before = repository.last_check(unit.session, registration.id)
+        last = repository.last_check(unit.session, registration.id)
+        before = repository.last_complete_check(unit.session, registration.id)
         repository.add_check(unit.session, check)
+        request = unit.session.get(CheckRequestRow, registration.id, with_for_update=True)
+        if last is not None and _repeats(check, last):
+            repository.drop_check(unit.session, last.id)
+            _again(unit, request, check)
+            return
         audit.record(
             unit,
             use_cases.subject_of(registration),
@@ -315,7 +323,6 @@ def _record(
                 "findings": [f.summary for f in check.findings],
             },
         )
-        request = unit.session.get(CheckRequestRow, registration.id, with_for_update=True)
         if check.incomplete:
             _again(unit, request, check)
             return
@@ -323,6 +330,18 @@ def _record(
             unit.session.delete(request)
             unit.session.flush()
         _follow(unit, registration, check, before, program)
+
+
+def _repeats(check: ConflictCheck, last: ConflictCheck) -> bool:
+    """Whether an incomplete check lacks and found just what the one before did.
+
+    It takes that one's place: an outage of days would leave a check and an event every minute.
+    """
+    return (
+        bool(check.incomplete)
+        and {r.connection for r in check.incomplete} == {r.connection for r in last.incomplete}
+        and check.findings == last.findings
+    )
 
 
 def _again(unit: UnitOfWork, request: CheckRequestRow | None, check: ConflictCheck) -> None:

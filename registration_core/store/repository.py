@@ -7,7 +7,7 @@ from dataclasses import asdict, fields, replace
 from datetime import date, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, and_, delete, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, delete, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from registration_core.contracts import ConnectionName
@@ -333,14 +333,30 @@ def add_check(session: Session, check: ConflictCheck) -> None:
 
 def last_check(session: Session, registration_id: str) -> ConflictCheck | None:
     """Return the newest check of a registration."""
-    row = session.scalars(
+    row = session.scalars(_checks(registration_id).limit(1)).first()
+    return _check(row) if row else None
+
+
+def last_complete_check(session: Session, registration_id: str) -> ConflictCheck | None:
+    """Return the newest check of a registration that was complete."""
+    rows = session.scalars(_checks(registration_id).execution_options(yield_per=10))
+    return next((check for check in map(_check, rows) if not check.incomplete), None)
+
+
+def drop_check(session: Session, check_id: str) -> None:
+    """Forget a check that a later one repeats word for word."""
+    session.execute(delete(ConflictCheckRow).where(ConflictCheckRow.id == check_id))
+
+
+def _checks(registration_id: str) -> Select[tuple[ConflictCheckRow]]:
+    return (
         select(ConflictCheckRow)
         .where(ConflictCheckRow.registration_id == registration_id)
         .order_by(ConflictCheckRow.began_at.desc(), ConflictCheckRow.id.desc())
-        .limit(1)
-    ).first()
-    if row is None:
-        return None
+    )
+
+
+def _check(row: ConflictCheckRow) -> ConflictCheck:
     return _value(
         row,
         ConflictCheck,
