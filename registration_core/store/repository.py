@@ -348,7 +348,7 @@ def drop_check(session: Session, check_id: str) -> None:
     session.execute(delete(ConflictCheckRow).where(ConflictCheckRow.id == check_id))
 
 
-def _checks(registration_id: str) -> Select[tuple[ConflictCheckRow]]:
+def _checks(registration_id: str) -> Select[ConflictCheckRow]:
     return (
         select(ConflictCheckRow)
         .where(ConflictCheckRow.registration_id == registration_id)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-
 from sqlalchemy import select
 
 from connectors.memory import MemoryFault
 from registration_core import use_cases
+from registration_core.contracts import Value
 from registration_core.errors import CheckNotUsable
 from registration_core.model import DisputeState, RegistrationState
 from registration_core.store import audit, repository
@@ -41,8 +41,8 @@ def test_a_claim_first_seen_by_an_incomplete_check_still_opens_a_dispute(world: 
 def test_a_claim_that_was_known_at_the_approval_is_not_news_after_an_outage(world: World) -> None:
     org = world.orgs[HOME]
     (account,) = [r for r in org.records("Account") if r.fields["Tax"] == "DE100"]
-    deal = {"Name": "The rep's own", "Account": account.record_id, "Closed": False}
-    org.add("Deal", deal, "rep")
+    own: dict[str, Value] = {"Name": "Own", "Account": account.record_id, "Closed": False}
+    org.add("Deal", own, "rep")
     made = world.submit()
     checking.drain(world.runtime)
     checking.approve(world.runtime, made.number, BEN)
@@ -78,7 +78,11 @@ def test_more_open_opportunities_than_are_read_make_the_check_incomplete(
     org = world.orgs[HOME]
     (account,) = [r for r in org.records("Account") if r.fields["Tax"] == "DE100"]
     for number in range(3):
-        values = {"Name": f"Deal {number}", "Account": account.record_id, "Closed": False}
+        values: dict[str, Value] = {
+            "Name": f"Deal {number}",
+            "Account": account.record_id,
+            "Closed": False,
+        }
         org.add("Deal", values, "rep")
     made = world.submit()
     checking.drain(world.runtime)
