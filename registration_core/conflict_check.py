@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from registration_core.contracts import ConnectionName
 from registration_core.errors import CheckNotUsable
-from registration_core.matching import Match
+from registration_core.matching import Match, Relation
 from registration_core.model import (
     Account,
     Band,
@@ -97,6 +97,7 @@ def _account_findings(candidate: Candidate, program: Program) -> list[Finding]:
             "account": account.name,
             "owner": account.owner,
             "read_at": f"{account.read_at:%FT%TZ}",
+            **_waterfall(match),
         }
         return Finding(
             kind=kind,
@@ -125,7 +126,12 @@ def _account_findings(candidate: Candidate, program: Program) -> list[Finding]:
         )
         for o in candidate.opportunities
     ]
-    if not found and match.band is Band.REVIEW:
+    # A relative that nobody has a claim on is nobody's business; a possible customer is.
+    if (
+        not found
+        and match.band is Band.REVIEW
+        and match.relation in (Relation.SAME, Relation.POSSIBLY)
+    ):
         found.append(
             finding(
                 FindingKind.AMBIGUOUS_MATCH,
@@ -133,6 +139,25 @@ def _account_findings(candidate: Candidate, program: Program) -> list[Finding]:
             )
         )
     return found
+
+
+def _waterfall(match: Match) -> dict[str, str]:
+    """Tell what speaks for and against the match, heaviest first, in log-odds."""
+    told = {
+        side: "; ".join(
+            f"{e.kind.replace('_', ' ')} {e.log_odds:+.1f} ({e.left} | {e.right})" for e in pieces
+        )
+        for side, pieces in (
+            ("for", [e for e in match.evidence if e.log_odds > 0]),
+            ("against", [e for e in match.evidence if e.log_odds < 0]),
+        )
+        if pieces
+    }
+    if match.evidence or match.relation is not Relation.SAME:
+        told["relation"] = match.relation.value
+    if match.held_by:
+        told["not strong because"] = match.held_by
+    return told
 
 
 def _rival_finding(registration: Registration, program: Program, rival: Rival) -> Finding | None:

@@ -227,6 +227,10 @@ class Account:
     lists: frozenset[ListKind]
     #: The CRM's clock when it was read.
     read_at: datetime
+    postcode: str = ""
+    phone: str = ""
+    #: Record id of the parent account in the same CRM.
+    parent: str = ""
 
 
 class Band(StrEnum):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -33,9 +33,12 @@ from registration_core.matching import (
     MATCHER_VERSION,
     Match,
     MatchKey,
-    account_keys,
+    Organisation,
     compare,
     customer_keys,
+    match_account,
+    of_customer,
+    relation_by_parent,
 )
 from registration_core.model import (
     Account,
@@ -185,9 +188,10 @@ def _check_one(
         keys = customer_keys(registration.customer) | repository.keys_of_customer(
             session, registration.customer_id
         )
-        accounts = repository.accounts_with(session, keys)
+        wanted = Wanted(of_customer(registration.customer), keys)
+        accounts = likely(session, wanted)
         rivals = _rivals(session, registration, keys)
-    candidates, failed = _candidates(runtime, accounts, keys)
+    candidates, failed = _candidates(runtime, accounts, wanted)
     readings = tuple(
         replace(r, complete=False, reason=failed[r.connection]) if r.connection in failed else r
         for r in readings
@@ -206,8 +210,36 @@ def _check_one(
     _record(runtime, check, registration.number, version, program)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Whom a check looks for: the customer as typed, and the keys that are known of it."""
+
+    customer: Organisation
+    keys: frozenset[MatchKey]
+
+    def match(self, account: Account) -> Match | None:
+        """Compare with one account; None if it is another organisation."""
+        return match_account(self.customer, self.keys, account)
+
+
+def likely(session: Session, wanted: Wanted) -> list[Account]:
+    """Return the accounts that may be the customer, and the family of those that surely are."""
+    found = repository.likely_accounts(session, wanted.customer)
+    kinds = {"tax_id": "tax", "duns": "duns"}
+    for key in sorted(wanted.keys, key=lambda key: (key.kind, key.value)):
+        if key.kind in kinds:
+            found += repository.accounts_known_by(session, f"{kinds[key.kind]}:{key.value}")
+    matches = {(a.connection, a.record_id): (a, m) for a in found if (m := wanted.match(a))}
+    matched = {key: account for key, (account, _) in matches.items()}
+    for account, match in matches.values():
+        if match.band is Band.STRONG:
+            for relative in repository.relatives(session, account):
+                matched.setdefault((relative.connection, relative.record_id), relative)
+    return list(matched.values())
+
+
 def _candidates(
-    runtime: Runtime, accounts: Sequence[Account], keys: frozenset[MatchKey]
+    runtime: Runtime, accounts: Sequence[Account], wanted: Wanted
 ) -> tuple[list[Candidate], dict[ConnectionName, str]]:
     """Read the candidates live, with their open opportunities; connections that fail are told."""
     by_connection: dict[ConnectionName, list[Account]] = defaultdict(list)
@@ -217,15 +249,15 @@ def _candidates(
     failed: dict[ConnectionName, str] = {}
     for name, known in by_connection.items():
         try:
-            candidates += _live(runtime, name, [a.record_id for a in known], keys)
+            candidates += _live(runtime, name, [a.record_id for a in known], wanted)
         except (ConnectorError, SyncError, ConfigurationError) as error:
             failed[name] = error.message
-            candidates += [Candidate(a, m) for a in known if (m := compare(keys, account_keys(a)))]
+            candidates += [Candidate(a, m) for a, m in _matched(known, wanted)]
     return candidates, failed
 
 
 def _live(
-    runtime: Runtime, name: ConnectionName, ids: Sequence[str], keys: frozenset[MatchKey]
+    runtime: Runtime, name: ConnectionName, ids: Sequence[str], wanted: Wanted
 ) -> list[Candidate]:
     crm, mapping = runtime.connector(name), runtime.mappings[name]
     records = crm.read(mapping.accounts.object, ids, directory.account_reads(runtime, name))
@@ -234,13 +266,20 @@ def _live(
         for record in records.values()
         if not isinstance(record, Gone)
     ]
-    matched: list[tuple[Account, Match]] = []
-    for account in live:
-        match = compare(keys, account_keys(account))
-        if match is not None:
-            matched.append((account, match))
+    matched = _matched(live, wanted)
     opened = _open_opportunities(runtime, name, [account.record_id for account, _ in matched])
     return [Candidate(a, m, tuple(opened.get(a.record_id, ()))) for a, m in matched]
+
+
+def _matched(accounts: Sequence[Account], wanted: Wanted) -> list[tuple[Account, Match]]:
+    """Match accounts of one connection; the known family of a strong match is brought along."""
+    found = {a.record_id: (a, m) for a in accounts if (m := wanted.match(a))}
+    for strong in [a for a, m in found.values() if m.band is Band.STRONG]:
+        for other in accounts:
+            relation = relation_by_parent(strong, other)
+            if relation is not None and other.record_id not in found:
+                found[other.record_id] = (other, Match(Band.REVIEW, ("family",), relation))
+    return list(found.values())
 
 
 def _open_opportunities(

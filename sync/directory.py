@@ -11,20 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
-
 from connectors.errors import FeedExpired
 from connectors.port import ChangePage, CrmConnector, RemoteRecord
 from mapping.schema import AccountMapping
 from mapping.translate import read_fields
 from registration_core.contracts import ConnectionName, Fields, Value
 from registration_core.errors import NotFound
-from registration_core.matching import domain_of, fold_id
+from registration_core.matching import domain_of
 from registration_core.model import Account, Actor, Reading
 from registration_core.program import AccountList, ListKind, Program
 from registration_core.store import audit, repository
 from registration_core.store.database import UnitOfWork
-from registration_core.store.tables import AccountKeyRow, ListCountRow
+from registration_core.store.tables import ListCountRow
 from sync.ledger.tables import CursorRow
 from sync.runtime import Runtime
 
@@ -77,6 +75,9 @@ def account_of(runtime: Runtime, connection: ConnectionName, record: RemoteRecor
             rule.kind for rule in lists_of(runtime, connection) if _fits(rule, record.fields)
         ),
         read_at=record.modified_at,
+        postcode=_text(fields, "postcode")[:32],
+        phone=_text(fields, "phone")[:64],
+        parent=_text(fields, "parent"),
     )
 
 
@@ -170,15 +171,8 @@ def reading(runtime: Runtime, program: Program, crm: CrmConnector, fresh: Refres
 
 def _canary_found(runtime: Runtime, rule: AccountList) -> bool:
     with runtime.database.read() as session:
-        ids = session.scalars(
-            select(AccountKeyRow.record_id).where(
-                AccountKeyRow.kind == "tax_id",
-                AccountKeyRow.value == fold_id(rule.canary_tax_id),
-                AccountKeyRow.connection == rule.connection,
-            )
-        ).all()
-        found = [repository.account(session, rule.connection, record_id) for record_id in ids]
-    return any(account is not None and rule.kind in account.lists for account in found)
+        found = repository.accounts_with_tax_id(session, rule.connection, rule.canary_tax_id)
+    return any(rule.kind in account.lists for account in found)
 
 
 def _shrunken(runtime: Runtime, program: Program, rule: AccountList, accounts: int) -> str:

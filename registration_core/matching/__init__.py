@@ -6,6 +6,7 @@ customer. Both take plain values and need no database.
 
 from registration_core.matching.domains import SHARED_DOMAINS, domain_of
 from registration_core.matching.evidence import Evidence, score_names
+from registration_core.matching.folding import fold_id, fold_name
 from registration_core.matching.keys import (
     MATCHER_VERSION,
     Match,
@@ -13,20 +14,22 @@ from registration_core.matching.keys import (
     account_keys,
     compare,
     customer_keys,
-    fold_id,
-    fold_name,
+    match_account,
     match_keys,
+    relation_by_parent,
 )
 from registration_core.matching.matcher import (
+    FAMILY_MAX,
     MatchBand,
     Matcher,
     OrganisationMatch,
     Relation,
     judge,
 )
-from registration_core.matching.organisation import Organisation
+from registration_core.matching.organisation import Organisation, of_account, of_customer
 
 __all__ = [
+    "FAMILY_MAX",
     "MATCHER_VERSION",
     "SHARED_DOMAINS",
     "Evidence",
@@ -44,6 +47,10 @@ __all__ = [
     "fold_id",
     "fold_name",
     "judge",
+    "match_account",
     "match_keys",
+    "of_account",
+    "of_customer",
+    "relation_by_parent",
     "score_names",
 ]

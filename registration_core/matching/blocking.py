@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from registration_core.matching import lexicon
 from registration_core.matching.domains import label_of
+from registration_core.matching.folding import fold_id
 from registration_core.matching.names import Name
 from registration_core.matching.organisation import Organisation, plain
 
@@ -26,7 +27,7 @@ KEYS_VERSION = 1
 #: A key of more accounts than this is skipped.
 CAP = 3000
 #: How many candidates are scored.
-CANDIDATES_MAX = 60
+CANDIDATES_MAX = 50
 #: Keys that find their organisation by themselves, ahead of any name.
 EXACT = ("tax:", "duns:", "domain:", "phone:")
 _KEYS_MAX = 48
@@ -38,6 +39,7 @@ def keys_of(organisation: Organisation) -> tuple[str, ...]:
     found: dict[str, None] = {}
     if organisation.tax:
         found[f"tax:{organisation.tax}"] = None
+        found[f"tax:{fold_id(organisation.tax_id)}"] = None  # with its country's prefix
     if organisation.duns_number:
         found[f"duns:{organisation.duns_number}"] = None
     if organisation.phone_end:

@@ -38,6 +38,7 @@ class DomainClass(StrEnum):
     SHARED = "shared"
 
 
+@lru_cache(maxsize=65536)
 def domain_of(website_or_email: str) -> str:
     """Return the host of a website or e-mail address without `www.`; '' if shared or none.
 

@@ -6,25 +6,17 @@ that both sides have and that differs speaks against every weaker key.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from dataclasses import dataclass
 
 from registration_core.matching.domains import domain_of
+from registration_core.matching.evidence import Evidence
+from registration_core.matching.folding import fold_id, fold_name
+from registration_core.matching.matcher import MatchBand, Relation, judge
+from registration_core.matching.organisation import Organisation, of_account
 from registration_core.model import Account, Band, Customer
 
 #: Raised when keys or bands change, and kept with every check.
-MATCHER_VERSION = "exact-keys-1"
-
-_LEGAL_FORMS = frozenset(
-    "ab ag as asa bv co company corp corporation gmbh inc incorporated kg kgaa limited llc llp ltd nv "
-    "oy oyj plc pty sa sarl sas se spa srl".split()
-)
-
-#: Letters that Unicode does not take apart into a plain letter and an accent.
-_PLAIN_LETTERS = str.maketrans(
-    {"æ": "ae", "đ": "d", "ð": "d", "ı": "i", "ł": "l", "ø": "o", "œ": "oe", "þ": "th"}
-)
+MATCHER_VERSION = "evidence-1"
 
 #: Longest value of a key that is kept, in characters; what follows decides nothing.
 _VALUE_MAX = 255
@@ -36,24 +28,6 @@ class MatchKey:
 
     kind: str
     value: str
-
-
-def fold_name(name: str) -> str:
-    """Fold a company name: no case, accents, punctuation or trailing legal form."""
-    bare = unicodedata.normalize("NFKD", name).casefold().translate(_PLAIN_LETTERS)
-    bare = "".join(c for c in unicodedata.normalize("NFKD", bare) if not unicodedata.combining(c))
-    bare = re.sub(r"\b(\w)/(?=\w\b)", r"\1", bare.replace("&", " and "))  # A/S is AS
-    words = re.sub(r"[^\w\s]", " ", re.sub("[.'’‘ʼ]", "", bare)).split()
-    # "GmbH & Co. KG" leaves an "and" behind.
-    while len(words) > 1 and (words[-1] in _LEGAL_FORMS or words[-1] == "and"):
-        words.pop()
-    return " ".join(words)
-
-
-def fold_id(value: str) -> str:
-    """Fold an identifier: letters and digits only, upper case; '' if it says nothing."""
-    folded = re.sub(r"[^0-9A-Za-z]", "", value).upper()
-    return folded if folded.strip("0") else ""
 
 
 def match_keys(
@@ -94,10 +68,15 @@ def account_keys(account: Account) -> frozenset[MatchKey]:
 
 @dataclass(frozen=True)
 class Match:
-    """How sure it is that two sets of keys are one organisation, and why."""
+    """How sure it is that two records are one organisation or one family, and why."""
 
     band: Band
     matched_on: tuple[str, ...]
+    relation: Relation = Relation.SAME
+    #: For (positive) and against (negative), heaviest first.
+    evidence: tuple[Evidence, ...] = ()
+    #: Why it is not strong, in words.
+    held_by: str = ""
 
 
 def compare(left: frozenset[MatchKey], right: frozenset[MatchKey]) -> Match | None:
@@ -109,15 +88,60 @@ def compare(left: frozenset[MatchKey], right: frozenset[MatchKey]) -> Match | No
     shared = tuple(sorted({key.kind for key in left & right}))
     if not shared:
         return None
-    against = any(
+    identified = "tax_id" in shared or "duns" in shared
+    strong = not _contradict(left, right) and (
+        identified or {"domain", "name_country"} <= set(shared)
+    )
+    return Match(Band.STRONG if strong else Band.REVIEW, shared)
+
+
+def match_account(
+    customer: Organisation, known: frozenset[MatchKey], account: Account
+) -> Match | None:
+    """Compare a customer, and the keys that are known of it, with an account; None if clear.
+
+    Keys learned from the customer's account in another CRM count like typed ones.
+    """
+    judged = judge(customer, of_account(account))
+    identifiers = match_keys(name="", country="", tax_id=account.tax_id, duns=account.duns)
+    if judged.band is MatchBand.CLEAR and not identifiers & known:
+        return None
+    keys = account_keys(account)
+    exact = compare(known, keys)
+    agreeing = {e.kind for e in judged.evidence if e.log_odds > 0}
+    shared = exact.matched_on if exact else ()
+    doubted = _contradict(known, keys)
+    strong = (exact is not None and exact.band is Band.STRONG) or (
+        judged.band is MatchBand.STRONG and not doubted
+    )
+    return Match(
+        band=Band.STRONG if strong else Band.REVIEW,
+        matched_on=shared or tuple(sorted(agreeing)),
+        relation=Relation.SAME if strong else judged.relation,
+        evidence=judged.evidence,
+        held_by="" if strong else judged.held_by,
+    )
+
+
+def relation_by_parent(account: Account, other: Account) -> Relation | None:
+    """Return what another account of the same CRM is to one, by their parent fields."""
+    if account.parent and other.record_id == account.parent:
+        return Relation.PARENT
+    if other.parent and other.parent == account.record_id:
+        return Relation.SUBSIDIARY
+    if account.parent and other.parent == account.parent:
+        return Relation.SIBLING
+    return None
+
+
+def _contradict(left: frozenset[MatchKey], right: frozenset[MatchKey]) -> bool:
+    """Whether both sides have an identifier of one kind, and another one."""
+    return any(
         _values(left, kind)
         and _values(right, kind)
         and not _values(left, kind) & _values(right, kind)
         for kind in ("tax_id", "duns")
     )
-    identified = "tax_id" in shared or "duns" in shared
-    strong = not against and (identified or {"domain", "name_country"} <= set(shared))
-    return Match(Band.STRONG if strong else Band.REVIEW, shared)
 
 
 def _values(keys: frozenset[MatchKey], kind: str) -> set[str]:

@@ -8,8 +8,9 @@ from functools import cached_property
 
 from registration_core.matching import lexicon
 from registration_core.matching.domains import owned_domain
-from registration_core.matching.keys import fold_id
+from registration_core.matching.folding import fold_id
 from registration_core.matching.names import Name, read_name
+from registration_core.model import Account, Customer
 
 _NOT_DIGIT = re.compile(r"\D")
 _NOT_PLAIN = re.compile(r"[\W_]+")
@@ -78,3 +79,31 @@ class Organisation:
 def plain(text: str) -> str:
     """Return text without case, accents, spaces and punctuation."""
     return _NOT_PLAIN.sub("", lexicon.ascii_of(text or "")).lower()
+
+
+def of_account(account: Account) -> Organisation:
+    """Return a CRM account as the matcher compares it; its id is the CRM's record id."""
+    return Organisation(
+        id=account.record_id,
+        name=account.name,
+        website=account.domain,
+        country=account.country,
+        city=account.city,
+        postcode=account.postcode,
+        phone=account.phone,
+        tax_id=account.tax_id,
+        duns=account.duns,
+    )
+
+
+def of_customer(customer: Customer) -> Organisation:
+    """Return a registration's customer as the matcher compares it."""
+    return Organisation(
+        name=customer.name,
+        website=customer.website,
+        email_domains=(customer.email_domain,) if customer.email_domain else (),
+        country=customer.country,
+        city=customer.city,
+        tax_id=customer.tax_id,
+        duns=customer.duns,
+    )

@@ -148,7 +148,7 @@ def alike(a: Word, b: Word) -> float:
     """Return how sure it is that two words are the same one, spelled or shortened differently."""
     if a.number or b.number:
         return 1.0 if a.text == b.text else 0.0
-    return _alike(*sorted((a, b), key=lambda word: word.text))
+    return _alike(a, b) if a.text <= b.text else _alike(b, a)
 
 
 @lru_cache(maxsize=131072)
@@ -189,6 +189,8 @@ def _pair_joined(
     """Pair "fed ex" with "fedex": neighbours on one side that are one word on the other."""
     for whole in list(together):
         for at in range(len(apart) - 1):
+            if apart[at].raw[0] != whole.raw[0]:
+                continue
             for length in (2, 3):
                 parts = apart[at : at + length]
                 text = "".join(part.raw for part in parts)

@@ -7,13 +7,13 @@ from dataclasses import asdict, fields, replace
 from datetime import date, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, delete, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, delete, insert, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from registration_core.contracts import ConnectionName
 from registration_core.errors import NotFound
 from registration_core.fields import SalesStage
-from registration_core.matching import MatchKey, account_keys
+from registration_core.matching import FAMILY_MAX, MatchKey, Organisation, fold_id
 from registration_core.model import (
     Account,
     Band,
@@ -31,8 +31,8 @@ from registration_core.model import (
     RegistrationState,
 )
 from registration_core.program import ListKind, Role
+from registration_core.store import match_index
 from registration_core.store.tables import (
-    AccountKeyRow,
     AccountRow,
     Base,
     ClaimRow,
@@ -236,73 +236,96 @@ def _claim(row: ClaimRow) -> Claim:
 # --- account directory ------------------------------------------------------------------------
 
 
-def _account(row: AccountRow) -> Account:
-    return _value(row, Account, lists=frozenset(ListKind(kind) for kind in row.lists))
-
-
 def put_accounts(session: Session, accounts: Sequence[Account]) -> None:
-    """Insert or replace accounts together with their match keys."""
-    for account in accounts:
-        columns = {f.name: getattr(account, f.name) for f in fields(account)}
-        columns["lists"] = sorted(kind.value for kind in account.lists)
-        session.merge(AccountRow(**columns))
-        _drop_keys(session, account.connection, account.record_id)
-        session.add_all(
-            AccountKeyRow(
-                kind=key.kind,
-                value=key.value,
-                connection=account.connection,
-                record_id=account.record_id,
-            )
-            for key in account_keys(account)
+    """Insert or replace accounts together with their match keys; the last of a record counts."""
+    latest = {(a.connection, a.record_id): a for a in accounts}
+    columns = [
+        {
+            **{f.name: getattr(account, f.name) for f in fields(account)},
+            "lists": sorted(kind.value for kind in account.lists),
+            "ref": match_index.ref_of(account.connection, account.record_id),
+        }
+        for account in latest.values()
+    ]
+    if columns:
+        _drop(session, [c["ref"] for c in columns])
+        session.execute(insert(AccountRow), columns)
+        match_index.add(
+            session, [(c["ref"], a) for c, a in zip(columns, latest.values(), strict=True)]
         )
-    session.flush()
 
 
 def drop_account(session: Session, connection: ConnectionName, record_id: str) -> None:
     """Forget an account that the CRM says is gone."""
-    _drop_keys(session, connection, record_id)
-    session.execute(
-        delete(AccountRow).where(
-            AccountRow.connection == connection, AccountRow.record_id == record_id
+    _drop(session, [match_index.ref_of(connection, record_id)])
+
+
+def _drop(session: Session, refs: Sequence[int]) -> None:
+    known = accounts_by_ref(session, refs)
+    if known:
+        match_index.remove(session, list(known.items()))
+        for at in range(0, len(refs), _IN_MAX):
+            session.execute(delete(AccountRow).where(AccountRow.ref.in_(refs[at : at + _IN_MAX])))
+
+
+def accounts_by_ref(session: Session, refs: Sequence[int]) -> dict[int, Account]:
+    """Return the accounts behind the refs of the match index, in the order asked for."""
+    names = [f.name for f in fields(Account)]
+    columns = [getattr(AccountRow, name) for name in (*names, "ref")]
+    found: dict[int, Account] = {}
+    for at in range(0, len(refs), _IN_MAX):
+        query = select(*columns).where(AccountRow.ref.in_(refs[at : at + _IN_MAX]))
+        for *values, ref in session.execute(query):
+            kept = dict(zip(names, values, strict=True))
+            kept["lists"] = frozenset(ListKind(kind) for kind in kept["lists"])
+            found[ref] = Account(**kept)
+    return {ref: found[ref] for ref in refs if ref in found}
+
+
+def likely_accounts(session: Session, organisation: Organisation) -> list[Account]:
+    """Return the accounts of every connection worth comparing, likeliest first."""
+    return list(accounts_by_ref(session, match_index.search(session, organisation)).values())
+
+
+def accounts_known_by(session: Session, key: str) -> list[Account]:
+    """Return the accounts of every connection that have one match key."""
+    return list(accounts_by_ref(session, match_index.refs_with(session, key)).values())
+
+
+def accounts_with_tax_id(session: Session, connection: str, tax_id: str) -> list[Account]:
+    """Return the accounts of a connection that have a tax id."""
+    return [
+        account
+        for account in accounts_known_by(session, f"tax:{fold_id(tax_id)}")
+        if account.connection == connection and fold_id(account.tax_id) == fold_id(tax_id)
+    ]
+
+
+def relatives(session: Session, account: Account) -> list[Account]:
+    """Return an account's parent, siblings and children in its CRM, at most `FAMILY_MAX`."""
+    lines = [AccountRow.parent == account.record_id]
+    if account.parent:
+        lines += [AccountRow.record_id == account.parent, AccountRow.parent == account.parent]
+    refs = session.scalars(
+        select(AccountRow.ref)
+        .where(
+            AccountRow.connection == account.connection,
+            AccountRow.record_id != account.record_id,
+            or_(*lines),
         )
-    )
-
-
-def _drop_keys(session: Session, connection: str, record_id: str) -> None:
-    session.execute(
-        delete(AccountKeyRow).where(
-            AccountKeyRow.connection == connection, AccountKeyRow.record_id == record_id
-        )
-    )
-
-
-def accounts_with(session: Session, keys: Iterable[MatchKey]) -> list[Account]:
-    """Return every account of every connection that shares a key."""
-    query = (
-        select(AccountRow)
-        .join(
-            AccountKeyRow,
-            and_(
-                AccountKeyRow.connection == AccountRow.connection,
-                AccountKeyRow.record_id == AccountRow.record_id,
-            ),
-        )
-        .where(_any_key(AccountKeyRow, keys))
-        .distinct()
-        .order_by(AccountRow.connection, AccountRow.record_id)
-        .limit(_IN_MAX)
-    )
-    return [_account(row) for row in session.scalars(query)]
+        .order_by(AccountRow.record_id)
+        .limit(FAMILY_MAX)
+    ).all()
+    return list(accounts_by_ref(session, refs).values())
 
 
 def account(session: Session, connection: str, record_id: str) -> Account | None:
     """Return one account of the directory."""
-    row = session.get(AccountRow, (connection, record_id))
-    return _account(row) if row else None
+    ref = match_index.ref_of(connection, record_id)
+    return accounts_by_ref(session, [ref]).get(ref)
 
 
-def _any_key(table: type[AccountKeyRow | CustomerKeyRow], keys: Iterable[MatchKey]) -> Any:
+def _any_key(table: type[CustomerKeyRow], keys: Iterable[MatchKey]) -> Any:
     pairs = [(key.kind, key.value) for key in keys][:_IN_MAX]
     return tuple_(table.kind, table.value).in_(pairs)
 

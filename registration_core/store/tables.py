@@ -10,7 +10,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, MetaData, String, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, ForeignKey, Index, MetaData, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from registration_core.contracts import Fields
@@ -169,17 +169,30 @@ class AccountRow(Base):
     owner: Mapped[str] = mapped_column(String(64))
     lists: Mapped[list[Any]]
     read_at: Mapped[datetime]
+    postcode: Mapped[str] = mapped_column(String(32), default="")
+    phone: Mapped[str] = mapped_column(String(64), default="")
+    parent: Mapped[str] = mapped_column(String(64), default="")
+    #: Digest of connection and record id, by which the match keys know the account.
+    ref: Mapped[int] = mapped_column(BigInteger, unique=True)
+    __table_args__ = (Index("ix_account_parent", "connection", "parent"),)
 
 
-class AccountKeyRow(Base):
-    """A match key of an account; kept in the transaction that writes the account."""
+class MatchKeyRow(Base):
+    """A match key of an account, as a digest; kept in the transaction that writes the account."""
 
-    __tablename__ = "account_key"
-    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
-    value: Mapped[str] = mapped_column(String(255), primary_key=True)
-    connection: Mapped[str] = mapped_column(String(64), primary_key=True)
-    record_id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    __table_args__ = (Index("ix_account_key_record", "connection", "record_id"),)
+    __tablename__ = "match_key"
+    key: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    account_ref: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    # Nothing but the key: SQLite then keeps the rows in the index itself.
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - read by SQLAlchemy
+
+
+class MatchKeyCountRow(Base):
+    """How many accounts have a frequent match key; counted anew from time to time."""
+
+    __tablename__ = "match_key_count"
+    key: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    accounts: Mapped[int]
 
 
 class ListCountRow(Base):

@@ -9,6 +9,7 @@ import pytest
 
 from connectors.memory import MemoryFault
 from registration_core.errors import CheckNotUsable, NotAllowed
+from registration_core.matching import MATCHER_VERSION
 from registration_core.model import (
     Actor,
     ConflictCheck,
@@ -201,7 +202,7 @@ def test_one_customer_named_two_ways_is_one_through_its_account(world: World) ->
 def test_a_check_keeps_policy_and_matcher_versions(world: World) -> None:
     made = world.approved()
     check = last_check(world, made.id)
-    assert (check.policy_version, check.matcher_version) == ("1", "exact-keys-1")
+    assert (check.policy_version, check.matcher_version) == ("1", MATCHER_VERSION)
     changed = replace(world.runtime.program("default"), version="2")
     world.runtime.programs["default"] = changed  # type: ignore[index]
     assert checking.check_now(world.runtime, made.number).policy_version == "2"

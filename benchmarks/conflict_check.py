@@ -1,0 +1,234 @@
+"""How fast the local part of a conflict check is, and how much it finds, at N accounts.
+
+    python -m benchmarks.conflict_check --accounts 1000000 --store sqlite
+
+Names are real ones first, then recombined from real words. Prints progress on standard error
+and one JSON line; `--url` uses a PostgreSQL database that exists and is empty.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import resource
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+from sqlalchemy import text
+
+from benchmarks import disturb, matching_data
+from registration_core.contracts import ConnectionName
+from registration_core.matching import Organisation, customer_keys, of_customer
+from registration_core.matching.names import read_name
+from registration_core.model import Account, Customer
+from registration_core.store import match_index, repository
+from registration_core.store.database import Database
+from registration_core.store.tables import Base
+from sync.checking import Wanted, likely
+
+_NOW = datetime(2031, 1, 1, tzinfo=UTC)
+_BATCH = 2000
+_COUNTRIES = ("US", "DE", "GB", "FR", "CN", "JP", "IN", "NL", "IT", "CA")
+_FORMS = ("Inc.", "Ltd", "GmbH", "LLC", "S.A.", "Co., Ltd.", "B.V.", "AG", "Corp.", "")
+_CONNECTION = ConnectionName("crm")
+
+
+def names(
+    count: int, rng: random.Random, first: frozenset[str], without: frozenset[str]
+) -> Iterator[str]:
+    """Give distinct names: real ones, then a bent rare word with common ones and a legal form."""
+    real = [name for name in matching_data.real_names() if name not in without]
+    rng.shuffle(real)
+    real.sort(key=lambda name: name not in first)
+    yield from islice(real, count)
+    words: Counter[str] = Counter(word for name in real for word in name.split() if word.isalpha())
+    rare = [word for word, n in words.items() if n <= 2 and len(word) > 4]
+    common, weights = zip(*words.most_common(3000), strict=True)
+    for _ in range(count - len(real)):
+        word = rng.choice(rare)
+        at = rng.randrange(1, len(word))
+        bent = word[:at] + rng.choice("aeiourstn") + word[at + rng.choice((0, 1)) :]
+        others = rng.choices(common, weights, k=rng.choice((1, 1, 2, 3)))
+        yield " ".join([bent, *others, rng.choice(_FORMS)]).strip()
+
+
+def accounts(texts: Iterator[str], rng: random.Random) -> Iterator[Account]:
+    """Make an account of each name: most have a domain and a city, some an identifier."""
+    for number, name in enumerate(texts):
+        label = "".join(c for c in name.lower() if c.isalnum())[:24] or "x"
+        yield Account(
+            connection=_CONNECTION, object="account", record_id=f"{number:012d}", name=name[:255],
+            country=rng.choice(_COUNTRIES), city=rng.choice(("Berlin", "Boston", "Leeds", "")),
+            domain=f"{label}{rng.choice(('', str(number)))}.example" if rng.random() < 0.6 else "",
+            tax_id=f"{rng.randrange(10**9):09d}" if rng.random() < 0.4 else "",
+            duns=f"{rng.randrange(10**9):09d}" if rng.random() < 0.4 else "",
+            owner="rep", lists=frozenset(), read_at=_NOW, parent="", postcode="",
+            phone=f"+{rng.randrange(10**11)}" if rng.random() < 0.5 else "",
+        )  # fmt: skip
+
+
+def build(database: Database, made: Iterator[Account], count: int) -> float:
+    """Write every account with its keys, in batches; returns the seconds it took."""
+    began = time.perf_counter()
+    done = 0
+    while batch := list(islice(made, _BATCH)):
+        with database.begin() as unit:
+            repository.put_accounts(unit.session, batch)
+        done += len(batch)
+        if done % (10 * _BATCH) == 0:
+            pace = done / (time.perf_counter() - began)
+            print(f"{done:,} of {count:,} accounts, {pace:,.0f} a second", file=sys.stderr)
+    with database.begin() as unit:
+        match_index.recount(unit.session)
+    return time.perf_counter() - began
+
+
+def check(database: Database, customer: Customer) -> float:
+    """Do the local part of one check; returns milliseconds."""
+    began = time.perf_counter()
+    wanted = Wanted(of_customer(customer), customer_keys(customer))
+    with database.read() as session:
+        likely(session, wanted)
+        repository.customers_with(session, wanted.keys)
+    return (time.perf_counter() - began) * 1000
+
+
+def customers(
+    database: Database, count: int, rng: random.Random, size: int
+) -> list[tuple[Customer, int]]:
+    """Take accounts at random and spell them as a partner might; with the accounts' refs."""
+    refs = [match_index.ref_of(_CONNECTION, f"{rng.randrange(size):012d}") for _ in range(count)]
+    with database.read() as session:
+        known = repository.accounts_by_ref(session, refs)
+    return [
+        (
+            Customer(
+                name=disturb.name(account.name, rng) or account.name,
+                country=account.country,
+                website=account.domain if rng.random() < 0.4 else "",
+                city=account.city if rng.random() < 0.5 else "",
+                tax_id=account.tax_id if rng.random() < 0.2 else "",
+            ),
+            ref,
+        )
+        for ref, account in known.items()
+    ]
+
+
+def clusters() -> dict[str, list[str]]:
+    """Return patent applicants with several spellings, each spelling once when folded."""
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for row in matching_data.rows("clusters_patent_applicants.csv"):
+        for name in read_name(row["name"])[:1]:
+            found[row["cluster_id"]].setdefault(name.joined, row["name"])
+    return {key: list(names.values()) for key, names in found.items() if len(names) > 1}
+
+
+def recall(database: Database, kept: dict[str, str], asked: list[tuple[str, str]]) -> float:
+    """Return the share of other spellings whose cluster's account is among the first 50."""
+    hits = 0
+    with database.read() as session:
+        for cluster, name in asked:
+            refs = match_index.search(session, Organisation(name))[:50]
+            found = {a.name for a in repository.accounts_by_ref(session, refs).values()}
+            hits += kept[cluster] in found
+    return hits / len(asked)
+
+
+def recall_disturbed(database: Database, asked: list[tuple[Customer, int]]) -> float:
+    """Return the share of customers, by name alone, whose account is among the first 50."""
+    with database.read() as session:
+        hits = sum(
+            ref in match_index.search(session, Organisation(customer.name))[:50]
+            for customer, ref in asked[:1000]
+        )
+    return hits / min(1000, len(asked))
+
+
+def percentile(values: list[float], share: float) -> float:
+    """Return a percentile of values, in their own unit, rounded."""
+    return round(sorted(values)[min(len(values) - 1, int(len(values) * share))], 2)
+
+
+def update_ms(database: Database, size: int, rng: random.Random) -> float:
+    """Return the median milliseconds, before the commit, of writing one changed account."""
+    took: list[float] = []
+    for _ in range(200):
+        ref = match_index.ref_of(_CONNECTION, f"{rng.randrange(size):012d}")
+        with database.begin() as unit:
+            (account,) = repository.accounts_by_ref(unit.session, [ref]).values()
+            began = time.perf_counter()
+            repository.put_accounts(unit.session, [account])
+            took.append((time.perf_counter() - began) * 1000)
+    return percentile(took, 0.5)
+
+
+def main() -> None:
+    """Build, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--accounts", type=int, default=100_000)
+    parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
+    parser.add_argument("--url", default="", help="an empty PostgreSQL database")
+    options = parser.parse_args()
+    rng = random.Random(7)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "benchmark.db"
+        url = f"sqlite:///{path}" if options.store == "sqlite" else options.url
+        if not url:
+            parser.error("--store postgres needs --url postgresql+psycopg://…")
+        database = Database(url, lambda: datetime.now(UTC), rng)
+        Base.metadata.create_all(database.engine)
+        spellings = clusters()
+        firsts = frozenset(names[0] for names in spellings.values())
+        others = frozenset(name for names in spellings.values() for name in names[1:])
+        made = accounts(names(options.accounts, rng, firsts, others), rng)
+        seconds = build(database, made, options.accounts)
+        asked = customers(database, 2000, rng, options.accounts)
+        cold = [check(database, customer) for customer, _ in asked[:1000]]
+        read_name.cache_clear()
+        warm = [check(database, customer) for customer, _ in asked[1000:] * 2]
+        kept = {cluster: names[0] for cluster, names in spellings.items()}
+        pairs = [(cluster, name) for cluster, names in spellings.items() for name in names[1:]]
+        print(
+            json.dumps(
+                {
+                    "accounts": options.accounts,
+                    "store": options.store,
+                    "build_seconds": round(seconds, 1),
+                    "index_mb": _index_mb(database, path),
+                    "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+                    "p50_ms": percentile(warm, 0.5),
+                    "p99_ms": percentile(warm, 0.99),
+                    "p99_cold_ms": percentile(cold, 0.99),
+                    "update_ms": update_ms(database, options.accounts, rng),
+                    "recall_at_50": round(recall(database, kept, pairs), 4),
+                    "recall_queries": len(pairs),
+                    "recall_at_50_disturbed": round(recall_disturbed(database, asked), 4),
+                }
+            )
+        )
+        database.close()
+
+
+def _index_mb(database: Database, path: Path) -> int:
+    """Return the size of the match keys; of SQLite's whole file where it cannot tell them apart."""
+    with database.read() as session:
+        if session.get_bind().dialect.name == "postgresql":
+            query = "SELECT pg_total_relation_size('match_key')"
+            return int(session.execute(text(query)).scalar_one()) // 2**20
+        try:
+            query = "SELECT SUM(pgsize) FROM dbstat WHERE name = 'match_key'"
+            return int(session.execute(text(query)).scalar_one()) // 2**20
+        except Exception:  # noqa: BLE001 - a build of SQLite without dbstat
+            return path.stat().st_size // 2**20
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""The match keys of the account directory: kept with every account, searched by every check.
+
+A key is a digest (`matching.blocking`), an account a digest of its connection and record id, so
+that nothing has to be allocated and writing twice is harmless. Keys that more accounts share
+than `blocking.CAP` are skipped; `recount` says from time to time which they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import lru_cache
+
+from sqlalchemy import TextClause, bindparam, delete, func, insert, literal, select, text
+from sqlalchemy.orm import Session
+
+from registration_core.matching import blocking
+from registration_core.matching.organisation import Organisation, of_account
+from registration_core.model import Account
+from registration_core.store.tables import AccountRow, MatchKeyCountRow, MatchKeyRow
+
+#: Keys of fewer accounts are not counted; they cost nothing to read.
+_COUNTED_MIN = 200
+#: Most rows one search reads over all its keys.
+_ROWS_MAX = 6000
+
+
+def ref_of(connection: str, record_id: str) -> int:
+    """Return the number by which the index knows an account; 63 bits, never allocated."""
+    name = f"{connection}\n{record_id}".encode()
+    return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big") >> 1
+
+
+def add(session: Session, accounts: Sequence[tuple[int, Account]]) -> None:
+    """Add the keys of accounts that have none."""
+    rows = [
+        {"key": key, "account_ref": ref}
+        for ref, account in accounts
+        for key in _digests(of_account(account))
+    ]
+    if rows:
+        session.execute(insert(MatchKeyRow), rows)
+
+
+def remove(session: Session, accounts: Sequence[tuple[int, Account]]) -> None:
+    """Remove the keys of accounts as they stand in the store."""
+    rows = [
+        {"gone_key": key, "gone_ref": ref}
+        for ref, account in accounts
+        for key in _digests(of_account(account))
+    ]
+    if rows:
+        # One by one: SQLite has no index look-up for a list of pairs.
+        session.connection().execute(
+            delete(MatchKeyRow).where(
+                MatchKeyRow.key == bindparam("gone_key"),
+                MatchKeyRow.account_ref == bindparam("gone_ref"),
+            ),
+            rows,
+        )
+
+
+def search(session: Session, organisation: Organisation) -> list[int]:
+    """Return the refs of the accounts worth comparing, likeliest first."""
+    keys = {blocking.digest(key): key for key in blocking.keys_of(organisation)}
+    if not keys:
+        return []
+    counts = _counts(session, list(keys))
+    wanted: list[int] = []
+    rows = 0
+    for key in sorted(keys, key=lambda key: (counts.get(key, 0), key)):
+        rows += counts.get(key, 0)
+        if counts.get(key, 0) <= blocking.CAP and rows <= _ROWS_MAX:
+            wanted.append(key)
+    hits: dict[str, list[int]] = defaultdict(list)
+    parameters = {f"k{at}": key for at, key in enumerate(wanted)} | {"most": blocking.CAP + 1}
+    for key, ref in session.execute(_union(len(wanted)), parameters) if wanted else ():
+        hits[keys[key]].append(ref)
+    usable = {key: refs for key, refs in hits.items() if len(refs) <= blocking.CAP}
+    return blocking.rank(usable, {k: len(refs) for k, refs in usable.items()}, _total(session))
+
+
+def refs_with(session: Session, key: str) -> list[int]:
+    """Return the refs of the accounts that have one key, at most `blocking.CAP`."""
+    query = select(MatchKeyRow.account_ref).where(MatchKeyRow.key == blocking.digest(key))
+    return list(session.scalars(query.limit(blocking.CAP)))
+
+
+def recount(session: Session) -> int:
+    """Count the frequent keys anew; returns how many there are. Reads the whole index once."""
+    session.execute(delete(MatchKeyCountRow))
+    accounts = func.count()
+    session.execute(
+        insert(MatchKeyCountRow).from_select(
+            ["key", "accounts"],
+            select(MatchKeyRow.key, accounts)
+            .group_by(MatchKeyRow.key)
+            .having(accounts >= literal(_COUNTED_MIN)),
+        )
+    )
+    session.execute(
+        insert(MatchKeyCountRow).from_select(
+            ["key", "accounts"],
+            select(literal(_TOTAL), select(func.count(AccountRow.ref)).scalar_subquery()),
+        )
+    )
+    return session.scalar(select(func.count()).select_from(MatchKeyCountRow)) or 0
+
+
+#: Key digests have 48 bits and no sign, so the number of all accounts can stand beside them.
+_TOTAL = -1
+
+
+def _total(session: Session) -> int:
+    row = session.get(MatchKeyCountRow, _TOTAL)
+    return row.accounts if row else 100_000
+
+
+def _counts(session: Session, keys: Sequence[int]) -> dict[int, int]:
+    query = select(MatchKeyCountRow.key, MatchKeyCountRow.accounts)
+    rows = session.execute(query.where(MatchKeyCountRow.key.in_(keys)))
+    return {row.key: row.accounts for row in rows}
+
+
+@lru_cache(maxsize=64)
+def _union(keys: int) -> TextClause:
+    """Read each key's accounts up to a limit of its own, in one statement."""
+    one = (
+        "SELECT * FROM (SELECT key, account_ref FROM match_key WHERE key = :k{0} LIMIT :most) q{0}"
+    )
+    return text(" UNION ALL ".join(one.format(at) for at in range(keys)))
+
+
+def _digests(organisation: Organisation) -> set[int]:
+    return {blocking.digest(key) for key in blocking.keys_of(organisation)}
