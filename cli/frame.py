@@ -11,7 +11,7 @@ import os
 import random
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -90,9 +90,17 @@ class Frame:
 
         database = Database(self.settings.database_url, _now, random.SystemRandom())
         try:
-            yield database
+            with self._nudging(database):
+                yield database
         finally:
             database.close()
+
+    def _nudging(self, database: Database) -> AbstractContextManager[None]:
+        if self.settings.redis_url is None:  # the embedded workers watch the store itself
+            return nullcontext()
+        from sync.wiring import nudging
+
+        return nudging(database, self.settings.redis_url)
 
     @contextmanager
     def runtime(self) -> Iterator[Runtime]:

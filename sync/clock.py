@@ -16,7 +16,7 @@ from registration_core import use_cases
 from registration_core.contracts import Mode
 from registration_core.store import audit
 from registration_core.store.tables import CheckRequestRow, OutboxRow
-from sync.ledger.tables import InboxRow, ScheduleRow
+from sync.ledger.tables import ConnectionStateRow, InboxRow, ScheduleRow
 from sync.runtime import Runtime
 
 log = structlog.get_logger()
@@ -47,9 +47,14 @@ def tick(runtime: Runtime, nudge: Callable[[set[str]], None]) -> set[str]:
 
 
 def due_work(runtime: Runtime) -> set[str]:
-    """Return the kinds of work that the store says are due now."""
+    """Return the kinds of work that the store says are due now; paused connections rest."""
     now = runtime.database.clock()
     with runtime.database.read() as session:
+        paused = set(
+            session.scalars(
+                select(ConnectionStateRow.connection).where(ConnectionStateRow.paused_until > now)
+            )
+        )
         pushes = session.scalars(
             select(OutboxRow.connection)
             .where(
@@ -67,7 +72,8 @@ def due_work(runtime: Runtime) -> set[str]:
         check = session.scalars(
             select(CheckRequestRow.registration_id).where(CheckRequestRow.due_at <= now).limit(1)
         ).first()
-    kinds = {f"push:{name}" for name in pushes} | {f"pull:{name}" for name in pulls}
+    kinds = {f"push:{name}" for name in pushes if name not in paused}
+    kinds |= {f"pull:{name}" for name in pulls if name not in paused}
     return kinds | ({"check"} if check else set())
 
 

@@ -7,7 +7,8 @@ used is told of in `Runtime.problems` and everything else runs.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -111,6 +112,21 @@ def careful(nudge: Callable[[set[str]], None]) -> Callable[[set[str]], None]:
             log.warning("nudge lost", kinds=sorted(kinds), reason=str(error))
 
     return sent
+
+
+@contextmanager
+def nudging(database: Database, redis_url: str) -> Iterator[None]:
+    """Nudge workers after commits of a process that has the store alone, as some commands do."""
+    broker = _redis_broker(redis_url)
+    database.on_work = careful(Actors(broker, _no_runtime).nudge)
+    try:
+        yield
+    finally:
+        broker.close()
+
+
+def _no_runtime() -> Runtime:
+    raise AssertionError("this process only nudges; it works on nothing")
 
 
 def _redis_broker(url: str) -> RedisBroker:
