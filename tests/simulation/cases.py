@@ -76,6 +76,7 @@ class Case:
 
 #: Kinds of faults, the places where each may strike, and how late at most (n-th).
 _CALLS = ("read", "find", "create", "update", "history", "changes", "select", "count")
+_WORK = ("push", "push", "pull", "poll", "check")
 FAULT_KINDS: dict[str, tuple[tuple[str, ...], int, float]] = {
     "error_before": (_CALLS, 12, 0),
     "answer_lost": (("create", "update", "create", "update", "read"), 5, 0),
@@ -94,9 +95,10 @@ FAULT_KINDS: dict[str, tuple[tuple[str, ...], int, float]] = {
     "nudge_dropped": (("queue",), 40, 0),
     "nudge_doubled": (("queue",), 40, 0),
     "queue_flushed": (("queue",), 40, 0),
-    "killed": (("worker",), 220, 0),
-    "commit_lost": (("store",), 150, 0),
-    "commit_unknown": (("store",), 150, 0),
+    "notices_off": (("notice",), 1, 0),
+    "killed": (tuple(f"worker {verb}" for verb in _WORK), 60, 0),
+    "commit_lost": (tuple(f"store {verb}" for verb in _WORK), 40, 0),
+    "commit_unknown": (tuple(f"store {verb}" for verb in _WORK), 40, 0),
 }
 
 
@@ -113,11 +115,11 @@ def draw(seed: int, only: tuple[str, ...] = ()) -> Case:
         },
         workers=rng.choice((1, 2, 3)),
         deals=deals,
-        seconds=rng.choice((20.0, 30.0, 40.0)),
+        seconds=rng.choice((12.0, 20.0, 30.0)),
         feed_page=rng.choice((1, 2, 5, 50)),
         write_batch=rng.choice((1, 2, 50)),
         skew={name: rng.choice((0.0, 0.0, rng.uniform(-300, 300))) for name in CRMS},
-        tick=rng.choice((3.0, 5.0, 9.0)),
+        tick=rng.choice((4.0, 8.0)),
         linked=rng.random() < 0.7,
         acts=(),
         faults=(),
@@ -145,10 +147,12 @@ def _starts(rng: random.Random, case: Case) -> list[Act]:
 
 def _edits(rng: random.Random, case: Case) -> list[Act]:
     """Edits that collide in time, with values nobody else writes; some strike right at a call."""
-    moments = sorted(rng.uniform(1 if case.linked else 6, case.seconds - 3) for _ in range(rng.randint(1, 4)))
+    moments = sorted(
+        rng.uniform(1 if case.linked else 6, case.seconds - 3) for _ in range(rng.randint(1, 4))
+    )
     storm = rng.random() < 0.15
     acts = []
-    for place in range(rng.randint(10, 20) if storm else rng.randint(3, 11)):
+    for place in range(rng.randint(12, 20) if storm else rng.randint(4, 12)):
         who = rng.choice(("alpha", "alpha", "beta", "desk"))
         field = rng.choice((*TOKEN_FIELDS, "Stage"))
         value = rng.choice(_STAGES) if field == "Stage" else _token(rng, field, place)
@@ -156,7 +160,7 @@ def _edits(rng: random.Random, case: Case) -> list[Act]:
         if who != "desk" and rng.random() < 0.2:
             args["late"] = round(rng.uniform(0.5, 8), 3)
         at = max(0.1, rng.choice(moments) + rng.uniform(-1, 1) * rng.choice((0.05, 0.5, 3)))
-        ambush = _ambush(rng, who) if rng.random() < 0.35 else ""
+        ambush = _ambush(rng, who) if rng.random() < 0.4 else ""
         acts.append(Act(who, "edit", at, args, ambush))
     if rng.random() < 0.6:
         stage = rng.choice(("D", "P"))
@@ -198,7 +202,15 @@ def _rare(rng: random.Random, case: Case) -> list[Act]:
         (0.06, Act(crm, "hide_canary", rng.uniform(0, 4), {"mark": "House"})),
         (0.08, Act("desk", "withdraw", late(), {"deal": deal})),
         (0.15, Act("desk", "approve", late(), {"deal": deal})),
-        (0.08, Act("desk", "choose_account", late(), {"deal": deal, "crm": crm})),
+        (
+            0.08,
+            Act(
+                "desk",
+                "choose_account",
+                late(),
+                {"deal": deal, "crm": crm, "approve": rng.random() < 0.5},
+            ),
+        ),
         (0.05, Act("desk", "edit", late(), {"deal": deal, "field": "Name", "value": "POISON n90"})),
         (0.10, Act("desk", "extend", late(), {"deal": deal})),
         (0.06, Act(crm, "clear", late(), {"deal": deal, "field": "Amount"})),

@@ -29,7 +29,11 @@ from tests.simulation.truth import TOKENS, Token, spoken, token
 from tests.simulation.vendors import LATEST_SECONDS, POISON
 
 #: Groups that merge both ways in the stories' mappings, with their fields.
-_TWO_WAY = {"name": ("deal_name",), "amount": ("amount", "currency"), "close": ("expected_close_on",)}
+_TWO_WAY = {
+    "name": ("deal_name",),
+    "amount": ("amount", "currency"),
+    "close": ("expected_close_on",),
+}
 #: Fields written in one story that may hold the value already: two workers, one late.
 IDLE_MAX = 6
 _GROUP_OF = {"deal_name": "name", "amount": "amount", "expected_close_on": "close"}
@@ -91,6 +95,7 @@ def judge(play: Play) -> list[str]:
         *_lost(play, seen),
         *_diverged(play, seen),
         *_back_and_forth(play, seen),
+        *_false_conflicts(play, seen),
         *_waste(play, seen),
         *_approvals(play, seen),
         *_doubles(play, seen),
@@ -115,7 +120,9 @@ def _kept(seen: Evidence) -> set[Token]:
 def _final(play: Play, seen: Evidence) -> set[Token]:
     """Every value that stands in the end, in the store and in living records."""
     final = {
-        token(ours, getattr(r, ours)) for r in seen.registrations.values() for ours in TOKENS.values()
+        token(ours, getattr(r, ours))
+        for r in seen.registrations.values()
+        for ours in TOKENS.values()
     }
     for org in play.orgs.values():
         for record in org.records("Deal"):
@@ -196,19 +203,37 @@ def _back_and_forth(play: Play, seen: Evidence) -> Iterator[str]:
             for name in _GROUP_OF.keys() & changes.keys():
                 value = spoken(name, changes[name])
                 over = held.get(name)
-                if over is not None and truth.is_newer(over, value) and event["at"] not in by_person:
+                if (
+                    over is not None
+                    and truth.is_newer(over, value)
+                    and event["at"] not in by_person
+                ):
                     yield f"I6 the store went back from {over} to {value} in {key}"
                 held[name] = value
+
+
+def _false_conflicts(play: Play, seen: Evidence) -> Iterator[str]:
+    """A conflict is kept where two people wrote, not where one wrote over what he had seen."""
+    truth = play.stage.truth
+    for row in seen.conflicts:
+        for name in _GROUP_OF.keys() & row.store.keys() & row.remote.keys():
+            ours, theirs = token(name, row.store[name]), token(name, row.remote[name])
+            asked = any(row.id in str(e["internal"]) for e in _decisions(seen))
+            if truth.is_newer(ours, theirs) and theirs[1] and not asked:
+                yield f"I6 a conflict between {ours} and {theirs}, which its writer had seen"
+
+
+def _decisions(seen: Evidence) -> Iterator[dict[str, object]]:
+    for events in seen.events.values():
+        for event in events:
+            if event["action"] in ("resolve sync conflict", "undo resolution"):
+                yield event
 
 
 def _waste(play: Play, seen: Evidence) -> Iterator[str]:
     """I4: a value is written to a record once, and again only after somebody changed it there."""
     truth = play.stage.truth
-    people = sum(
-        e["action"] in ("resolve sync conflict", "undo resolution")
-        for events in seen.events.values()
-        for e in events
-    )
+    people = sum(1 for _ in _decisions(seen))
     written = Counter((f"{w.crm} {w.record_id}", w.what) for w in truth.sync_writes)
     for (place, what), times in written.items():
         edits = sum(v[0] == what[0] and place in at for v, at in truth.written_at.items())
@@ -236,7 +261,9 @@ def _approvals(play: Play, seen: Evidence) -> Iterator[str]:
             if check is None:
                 yield f"I8 {registration.number} was approved on no check"
                 continue
-            read = {r["connection"] if isinstance(r, dict) else r.connection: r for r in check.readings}
+            read = {
+                r["connection"] if isinstance(r, dict) else r.connection: r for r in check.readings
+            }
             for name in CRMS:
                 reading = read.get(ConnectionName(name))
                 if reading is None or not _complete(reading):
@@ -253,7 +280,9 @@ def _approvals(play: Play, seen: Evidence) -> Iterator[str]:
 
 
 def _complete(reading: object) -> bool:
-    value = reading["complete"] if isinstance(reading, dict) else getattr(reading, "complete", False)
+    value = (
+        reading["complete"] if isinstance(reading, dict) else getattr(reading, "complete", False)
+    )
     return bool(value)
 
 
@@ -301,8 +330,14 @@ def _promises(play: Play, seen: Evidence) -> Iterator[str]:
         if len(numbers) > 1:
             yield f"law 7: {tax} and {line} are protected for {' and '.join(numbers)}"
     for registration in seen.registrations.values():
-        has = any(c.registration_id == registration.id and c.state == "standing" for c in seen.claims)
-        if registration.protection_state.standing and not has and registration.dispute_state == "none":
+        has = any(
+            c.registration_id == registration.id and c.state == "standing" for c in seen.claims
+        )
+        if (
+            registration.protection_state.standing
+            and not has
+            and registration.dispute_state == "none"
+        ):
             yield f"law 7: {registration.number} is {registration.protection_state} without a claim"
     for each in seen.broken:
         yield f"law 12: {each}"

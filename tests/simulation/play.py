@@ -55,7 +55,9 @@ def mapping_of(name: str) -> ConnectionMapping:
     groups = {group.value: members(group) for group in FieldGroup}
     text = world._MAPPING.format(name=name)
     if name == "beta":  # a CRM that keeps less: names are cut, amounts have no decimals
-        text = text.replace("theirs: Name, direction: both}", "theirs: Name, direction: both, transform: %s}")
+        text = text.replace(
+            "theirs: Name, direction: both}", "theirs: Name, direction: both, transform: %s}"
+        )
         text = text.replace("%s", "{text: {max: 20}}").replace("scale: 2", "scale: 0")
     return load(text, f"{name}.yaml", fields.schema(), groups)
 
@@ -72,6 +74,8 @@ class Play:
         self.busy: dict[str, str] = {}
         self.ids: dict[int, str] = {}
         self.healing = False
+        #: The CRMs send no notices any more: what remains are polls.
+        self.deaf = False
         self.unexpected: list[str] = []
         stage.perform = self.perform
         stage.scheduler.kills = self._dies
@@ -83,10 +87,15 @@ class Play:
         doors: dict[ConnectionName, GuardedConnector] = {}
         metrics = CallMetrics(CollectorRegistry())
         for name in CRMS:
-            org = SimOrg(name, self.stage, self.stage.case.habits[name], [world.DEAL, world.ACCOUNT])
+            org = SimOrg(
+                name, self.stage, self.stage.case.habits[name], [world.DEAL, world.ACCOUNT]
+            )
             for kind, tax_id in world._CANARIES.items():
                 mark = world._MARKS[kind]
-                org.add("Account", {"Name": f"Canary {kind}", "Country": "DE", "Tax": tax_id, mark: True})
+                org.add(
+                    "Account",
+                    {"Name": f"Canary {kind}", "Country": "DE", "Tax": tax_id, mark: True},
+                )
             for tax in ("DE100", "DE200"):
                 org.add("Account", {"Name": _CUSTOMERS[tax], "Country": "DE", "Tax": tax})
             org.found_at.clear()
@@ -100,7 +109,7 @@ class Play:
         return Runtime(
             database=self.database,
             connectors=doors,
-            modes={name: Mode.PUSH for name in doors},
+            modes=dict.fromkeys(doors, Mode.PUSH),
             mappings={name: mapping_of(name) for name in doors},
             programs={"default": world.program(wins)},
             problems={},
@@ -150,6 +159,9 @@ class Play:
     def do(self, kind: str) -> None:
         """Do one message's work; what escapes it is a defect unless the store was away."""
         verb, _, connection = kind.partition(":")
+        me = self.stage.scheduler.current
+        assert me is not None
+        self.stage.doing[me.name] = verb
         self.stage.scheduler.note(f"begins {kind}")
         try:
             if verb == "push":
@@ -169,7 +181,9 @@ class Play:
             self.stage.scheduler.note(f"unexpected: {self.unexpected[-1]}")
 
     def _dies(self, actor: Actor) -> bool:
-        if not actor.name.startswith("worker") or "killed" not in self.stage.faults.strike("worker"):
+        if not actor.name.startswith("worker"):
+            return False
+        if "killed" not in self.stage.faults.strike(f"worker {self.stage.step()}"):
             return False
         self._start_worker(f"{actor.name.partition('.')[0]}.{self.stage.scheduler.steps}", 1.0)
         return True
@@ -193,12 +207,15 @@ class Play:
             if self.healing:
                 return
             struck = self.stage.faults.strike("notice")
-            if "notice_dropped" in struck:
+            self.deaf = self.deaf or "notices_off" in struck
+            if self.deaf or "notice_dropped" in struck:
                 return
             after = struck.get("notice_late", 0.0) + self.stage.rng.uniform(0.0, 0.5)
             notice = ChangeNotice(object_name, record_id, f"event-{len(self.stage.scheduler.log)}")
             for _ in range(2 if "notice_doubled" in struck else 1):
-                self.stage.scheduler.start(f"hook-{name}", lambda: self._deliver(name, notice), after)
+                self.stage.scheduler.start(
+                    f"hook-{name}", lambda: self._deliver(name, notice), after
+                )
 
         return tell
 
@@ -227,7 +244,9 @@ class Play:
 
     def perform(self, act: Act) -> None:
         """Do what somebody does; what the store or the CRM refuses is refused to that person."""
-        doing = {"admin": self._administer, "desk": self._at_the_desk}.get(act.who, self._in_the_crm)
+        doing = {"admin": self._administer, "desk": self._at_the_desk}.get(
+            act.who, self._in_the_crm
+        )
         try:
             doing(act)
         except (DealregError, ValueError) as refusal:
@@ -329,6 +348,8 @@ class Play:
         assert account is not None
         with self.database.begin(world.ANN) as unit:
             use_cases.choose_account(unit, key, ConnectionName(crm), account.record_id)
+        if act.args["approve"]:
+            checking.approve(self.runtime, key, world.BEN)
 
     def _submit(self, act: Act) -> None:
         deal, tax = act.args["deal"], act.args["tax"]
@@ -359,9 +380,12 @@ class Play:
         ours = TOKENS.get(field, "sales_stage")
         value = value_of(field, act.args["value"])
         if field == "Stage":
-            value = {"Q1": "qualifying", "Q0": "qualifying", "D": "developing", "P": "proposing"}.get(
-                str(value), "negotiating"
-            )
+            value = {
+                "Q1": "qualifying",
+                "Q0": "qualifying",
+                "D": "developing",
+                "P": "proposing",
+            }.get(str(value), "negotiating")
         program = self.runtime.program("default")
         committed = False
         try:
@@ -377,7 +401,9 @@ class Play:
         finally:
             if committed and field in TOKENS:
                 was = token(ours, getattr(before, ours))
-                self.stage.truth.wrote(f"store {act.args['deal']}", token(ours, getattr(after, ours)), was)
+                self.stage.truth.wrote(
+                    f"store {act.args['deal']}", token(ours, getattr(after, ours)), was
+                )
 
     def _administer(self, act: Act) -> None:
         if act.verb in ("resolve", "undo"):
@@ -445,6 +471,9 @@ class Play:
         for act in before:
             self.perform(act)
         checking.drain(self.runtime)
+        for act in before:
+            if act.args["big"]:  # too much for the rule: a person approves
+                self.perform(Act("desk", "approve", 0.0, {"deal": act.args["deal"]}))
         for name in CRMS:
             push.drain(self.runtime, name)
         self.stage.faults.off = False

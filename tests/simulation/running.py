@@ -136,5 +136,3 @@ class Renewer:
 
 def _silent(*_args: object) -> str:
     raise structlog.DropEvent
-
-

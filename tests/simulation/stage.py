@@ -52,6 +52,8 @@ class Stage:
         self.truth = Truth()
         #: Carries out what somebody does; set by the play.
         self.perform: Callable[[Act], None] = lambda act: None
+        #: What each worker does at the moment: `push`, `pull`, `poll`, `check`.
+        self.doing: dict[str, str] = {}
         self._ambushes: dict[str, list[Act]] = defaultdict(list)
         for act in case.acts:
             if act.ambush:
@@ -66,6 +68,11 @@ class Stage:
     def missed(self) -> list[Act]:
         """Return ambushes whose call never came."""
         return [act for acts in self._ambushes.values() for act in acts]
+
+    def step(self) -> str:
+        """Return what the actor that holds the baton is about: a worker's work, else nothing."""
+        me = self.scheduler.current
+        return self.doing.get(me.name, "") if me else ""
 
     def now(self) -> datetime:
         """Return our own time."""
@@ -108,7 +115,7 @@ class SimDatabase(Database):
         if not self._may_pause():
             return {}
         self.stage.scheduler.pause()
-        return self.stage.faults.strike("store")
+        return self.stage.faults.strike(f"store {self.stage.step()}")
 
     def _may_pause(self) -> bool:
         return not getattr(self._open, "depth", 0) and not self.stage.scheduler.is_quiet

@@ -57,7 +57,9 @@ POISON = "POISON"
 class SimOrg(MemoryOrg):
     """The org behind a pretended CRM; tells the truth about every write."""
 
-    def __init__(self, name: str, stage: Stage, habit: str, objects: Sequence[ObjectSchema]) -> None:
+    def __init__(
+        self, name: str, stage: Stage, habit: str, objects: Sequence[ObjectSchema]
+    ) -> None:
         self.name, self.stage, self.habit = name, stage, habit
         self.stamp_at: datetime | None = None
         #: When the newest change of a record can be found by feed and query, in virtual seconds.
