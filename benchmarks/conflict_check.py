@@ -31,7 +31,7 @@ from registration_core.model import Account, Customer
 from registration_core.store import match_index, repository
 from registration_core.store.database import Database
 from registration_core.store.tables import Base
-from sync.checking import Wanted, likely
+from sync.candidates import Wanted, likely
 
 _NOW = datetime(2031, 1, 1, tzinfo=UTC)
 _BATCH = 2000
@@ -106,7 +106,7 @@ def customers(
     """Take accounts at random and spell them as a partner might; with the accounts' refs."""
     refs = [match_index.ref_of(_CONNECTION, f"{rng.randrange(size):012d}") for _ in range(count)]
     with database.read() as session:
-        known = repository.accounts_by_ref(session, refs)
+        known = match_index.accounts_by_ref(session, refs)
     return [
         (
             Customer(
@@ -137,7 +137,7 @@ def recall(database: Database, kept: dict[str, str], asked: list[tuple[str, str]
     with database.read() as session:
         for cluster, name in asked:
             refs = match_index.search(session, Organisation(name))[:50]
-            found = {a.name for a in repository.accounts_by_ref(session, refs).values()}
+            found = {a.name for a in match_index.accounts_by_ref(session, refs).values()}
             hits += kept[cluster] in found
     return hits / len(asked)
 
@@ -163,7 +163,7 @@ def update_ms(database: Database, size: int, rng: random.Random) -> float:
     for _ in range(200):
         ref = match_index.ref_of(_CONNECTION, f"{rng.randrange(size):012d}")
         with database.begin() as unit:
-            (account,) = repository.accounts_by_ref(unit.session, [ref]).values()
+            (account,) = match_index.accounts_by_ref(unit.session, [ref]).values()
             began = time.perf_counter()
             repository.put_accounts(unit.session, [account])
             took.append((time.perf_counter() - began) * 1000)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -16,32 +16,25 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from connectors.errors import ConnectorError
-from connectors.port import Gone
-from mapping.translate import read_fields
 from registration_core import use_cases
 from registration_core.conflict_check import (
     Candidate,
-    OpenOpportunity,
     Rival,
     find_claims,
     is_low_risk,
     require_usable,
 )
-from registration_core.contracts import Condition, ConnectionName
+from registration_core.contracts import ConnectionName
 from registration_core.errors import AlreadyProtected, CheckNotUsable, ConfigurationError, SyncError
 from registration_core.matching import (
     MATCHER_VERSION,
     Match,
     MatchKey,
-    Organisation,
     compare,
     customer_keys,
-    match_account,
     of_customer,
-    relation_by_parent,
 )
 from registration_core.model import (
-    Account,
     Actor,
     Band,
     ConflictCheck,
@@ -54,15 +47,13 @@ from registration_core.program import Program
 from registration_core.store import audit, protection, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import CheckRequestRow, RegistrationRow
-from sync import directory, guard, leases
+from sync import candidates, directory, guard, leases
 from sync.runtime import Runtime
 
 log = structlog.get_logger()
 
 #: Most registrations that one round checks on one refresh of the directories.
 BATCH = 50
-#: Most open opportunities of candidate accounts that are read.
-OPPORTUNITIES_MAX = 200
 #: An incomplete check is repeated after 1, 2, 4, … seconds, at most this long.
 REPEAT_SECONDS_MAX = 60
 
@@ -188,10 +179,10 @@ def _check_one(
         keys = customer_keys(registration.customer) | repository.keys_of_customer(
             session, registration.customer_id
         )
-        wanted = Wanted(of_customer(registration.customer), keys)
-        accounts = likely(session, wanted)
+        wanted = candidates.Wanted(of_customer(registration.customer), keys)
+        accounts = candidates.likely(session, wanted)
         rivals = _rivals(session, registration, keys)
-    candidates, failed = _candidates(runtime, accounts, wanted)
+    found, failed = candidates.read(runtime, accounts, wanted)
     readings = tuple(
         replace(r, complete=False, reason=failed[r.connection]) if r.connection in failed else r
         for r in readings
@@ -204,111 +195,10 @@ def _check_one(
         policy_version=program.version,
         matcher_version=MATCHER_VERSION,
         readings=readings,
-        findings=find_claims(registration, program, candidates, rivals),
-        accounts=_chosen(candidates),
+        findings=find_claims(registration, program, found, rivals),
+        accounts=_chosen(found),
     )
     _record(runtime, check, registration.number, version, program)
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Whom a check looks for: the customer as typed, and the keys that are known of it."""
-
-    customer: Organisation
-    keys: frozenset[MatchKey]
-
-    def match(self, account: Account) -> Match | None:
-        """Compare with one account; None if it is another organisation."""
-        return match_account(self.customer, self.keys, account)
-
-
-def likely(session: Session, wanted: Wanted) -> list[Account]:
-    """Return the accounts that may be the customer, and the family of those that surely are."""
-    found = repository.likely_accounts(session, wanted.customer)
-    kinds = {"tax_id": "tax", "duns": "duns"}
-    for key in sorted(wanted.keys, key=lambda key: (key.kind, key.value)):
-        if key.kind in kinds:
-            found += repository.accounts_known_by(session, f"{kinds[key.kind]}:{key.value}")
-    matches = {(a.connection, a.record_id): (a, m) for a in found if (m := wanted.match(a))}
-    matched = {key: account for key, (account, _) in matches.items()}
-    for account, match in matches.values():
-        if match.band is Band.STRONG:
-            for relative in repository.relatives(session, account):
-                matched.setdefault((relative.connection, relative.record_id), relative)
-    return list(matched.values())
-
-
-def _candidates(
-    runtime: Runtime, accounts: Sequence[Account], wanted: Wanted
-) -> tuple[list[Candidate], dict[ConnectionName, str]]:
-    """Read the candidates live, with their open opportunities; connections that fail are told."""
-    by_connection: dict[ConnectionName, list[Account]] = defaultdict(list)
-    for account in accounts:
-        by_connection[account.connection].append(account)
-    candidates: list[Candidate] = []
-    failed: dict[ConnectionName, str] = {}
-    for name, known in by_connection.items():
-        try:
-            candidates += _live(runtime, name, [a.record_id for a in known], wanted)
-        except (ConnectorError, SyncError, ConfigurationError) as error:
-            failed[name] = error.message
-            candidates += [Candidate(a, m) for a, m in _matched(known, wanted)]
-    return candidates, failed
-
-
-def _live(
-    runtime: Runtime, name: ConnectionName, ids: Sequence[str], wanted: Wanted
-) -> list[Candidate]:
-    crm, mapping = runtime.connector(name), runtime.mappings[name]
-    records = crm.read(mapping.accounts.object, ids, directory.account_reads(runtime, name))
-    live = [
-        directory.account_of(runtime, name, record)
-        for record in records.values()
-        if not isinstance(record, Gone)
-    ]
-    matched = _matched(live, wanted)
-    opened = _open_opportunities(runtime, name, [account.record_id for account, _ in matched])
-    return [Candidate(a, m, tuple(opened.get(a.record_id, ()))) for a, m in matched]
-
-
-def _matched(accounts: Sequence[Account], wanted: Wanted) -> list[tuple[Account, Match]]:
-    """Match accounts of one connection; the known family of a strong match is brought along."""
-    found = {a.record_id: (a, m) for a in accounts if (m := wanted.match(a))}
-    for strong in [a for a, m in found.values() if m.band is Band.STRONG]:
-        for other in accounts:
-            relation = relation_by_parent(strong, other)
-            if relation is not None and other.record_id not in found:
-                found[other.record_id] = (other, Match(Band.REVIEW, ("family",), relation))
-    return list(found.values())
-
-
-def _open_opportunities(
-    runtime: Runtime, name: ConnectionName, account_ids: Sequence[str]
-) -> dict[str, list[OpenOpportunity]]:
-    if not account_ids:
-        return {}
-    mapping = runtime.mappings[name].opportunities
-    found = runtime.connector(name).select(
-        mapping.object,
-        (Condition(mapping.account, tuple(account_ids)), *mapping.open),
-        mapping.reads(),
-        OPPORTUNITIES_MAX,
-    )
-    if not found.complete:
-        raise SyncError(f"the customer has more than {OPPORTUNITIES_MAX} open opportunities")
-    opened: dict[str, list[OpenOpportunity]] = defaultdict(list)
-    for record in found.records:
-        if record.fields.get(mapping.key):
-            continue  # one of ours
-        fields = read_fields(mapping.fields, record.fields)
-        account_id = str(record.fields.get(mapping.account) or "")
-        opened[account_id].append(
-            OpenOpportunity(
-                name, record.object, record.record_id, account_id,
-                str(fields.get("name") or ""), str(fields.get("owner") or ""),
-            )
-        )  # fmt: skip
-    return opened
 
 
 def _rivals(session: Session, registration: Registration, keys: frozenset[MatchKey]) -> list[Rival]:
@@ -327,10 +217,10 @@ def _rivals(session: Session, registration: Registration, keys: frozenset[MatchK
     return rivals
 
 
-def _chosen(candidates: Sequence[Candidate]) -> dict[ConnectionName, str]:
+def _chosen(found: Sequence[Candidate]) -> dict[ConnectionName, str]:
     """Return the one strongly matched account of each connection; several choose nothing."""
     strong: dict[ConnectionName, list[str]] = defaultdict(list)
-    for candidate in candidates:
+    for candidate in found:
         if candidate.match.band is Band.STRONG:
             strong[candidate.account.connection].append(candidate.account.record_id)
     return {name: ids[0] for name, ids in strong.items() if len(ids) == 1}

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from registration_core import use_cases
 from registration_core.contracts import Mode
-from registration_core.store import audit
+from registration_core.store import audit, match_index
 from registration_core.store.tables import CheckRequestRow, OutboxRow
 from sync.ledger.tables import ConnectionStateRow, InboxRow, ScheduleRow
 from sync.runtime import Runtime
@@ -41,6 +41,9 @@ def tick(runtime: Runtime, nudge: Callable[[set[str]], None]) -> set[str]:
     if _claim(runtime, "checkpoint", 3600):
         with runtime.database.begin() as unit:
             audit.checkpoint(unit)
+    if _claim(runtime, "match_keys", 86400):
+        with runtime.database.begin() as unit:
+            match_index.recount(unit.session)
     if kinds:
         nudge(kinds)
     return kinds

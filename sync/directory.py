@@ -20,7 +20,7 @@ from registration_core.errors import NotFound
 from registration_core.matching import domain_of
 from registration_core.model import Account, Actor, Reading
 from registration_core.program import AccountList, ListKind, Program
-from registration_core.store import audit, repository
+from registration_core.store import audit, match_index, repository
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import ListCountRow
 from sync.ledger.tables import CursorRow
@@ -171,7 +171,7 @@ def reading(runtime: Runtime, program: Program, crm: CrmConnector, fresh: Refres
 
 def _canary_found(runtime: Runtime, rule: AccountList) -> bool:
     with runtime.database.read() as session:
-        found = repository.accounts_with_tax_id(session, rule.connection, rule.canary_tax_id)
+        found = match_index.accounts_with_tax_id(session, rule.connection, rule.canary_tax_id)
     return any(rule.kind in account.lists for account in found)
 
 

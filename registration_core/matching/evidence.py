@@ -71,7 +71,9 @@ def _sum(measures: Mapping[str, float], weights: Mapping[str, float]) -> float:
 
 def compare_names(left: Name, right: Name) -> NameComparison:
     """Compare two names that were taken apart."""
-    measures = similarity.measure(left, right)
+    # Words are paired best first; in one order for both directions, so that ties fall alike.
+    first, second = sorted((left, right), key=lambda n: [(w.text, w.raw) for w in n.words])
+    measures = similarity.measure(first, second)
     log_odds = _sum(similarity.stepped(measures), lexicon.WEIGHTS["name"])
     return NameComparison(left, right, measures, log_odds)
 

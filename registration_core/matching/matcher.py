@@ -185,7 +185,10 @@ class Matcher:
 
     def candidates(self, customer: Organisation) -> list[Organisation]:
         """Return the accounts worth a comparison, likeliest first, at most `CANDIDATES_MAX`."""
-        hits = {key: self._by_key.get(key, []) for key in blocking.keys_of(customer)}
+        keys = blocking.keys_of(customer)
+        if customer.parent:
+            keys += blocking.keys_of(Organisation(customer.parent))
+        hits = {key: self._by_key.get(key, []) for key in keys}
         hits = {key: refs for key, refs in hits.items() if 0 < len(refs) <= blocking.CAP}
         counts = {key: len(refs) for key, refs in hits.items()}
         return [self._accounts[at] for at in blocking.rank(hits, counts, len(self._accounts))]

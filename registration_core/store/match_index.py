@@ -10,18 +10,22 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import lru_cache
 
-from sqlalchemy import TextClause, bindparam, delete, func, insert, literal, select, text
+from sqlalchemy import TextClause, bindparam, delete, func, insert, literal, or_, select, text
 from sqlalchemy.orm import Session
 
-from registration_core.matching import blocking
+from registration_core.matching import FAMILY_MAX, blocking, fold_id
 from registration_core.matching.organisation import Organisation, of_account
 from registration_core.model import Account
+from registration_core.program import ListKind
 from registration_core.store.tables import AccountRow, MatchKeyCountRow, MatchKeyRow
 
 #: Keys of fewer accounts are not counted; they cost nothing to read.
 _COUNTED_MIN = 200
+#: Most refs put into one `IN`; larger sets are split.
+_IN_MAX = 500
 #: Most rows one search reads over all its keys.
 _ROWS_MAX = 6000
 
@@ -85,6 +89,57 @@ def refs_with(session: Session, key: str) -> list[int]:
     """Return the refs of the accounts that have one key, at most `blocking.CAP`."""
     query = select(MatchKeyRow.account_ref).where(MatchKeyRow.key == blocking.digest(key))
     return list(session.scalars(query.limit(blocking.CAP)))
+
+
+def accounts_by_ref(session: Session, refs: Sequence[int]) -> dict[int, Account]:
+    """Return the accounts behind the refs of the match index, in the order asked for."""
+    names = [f.name for f in fields(Account)]
+    columns = [getattr(AccountRow, name) for name in (*names, "ref")]
+    found: dict[int, Account] = {}
+    for at in range(0, len(refs), _IN_MAX):
+        query = select(*columns).where(AccountRow.ref.in_(refs[at : at + _IN_MAX]))
+        for *values, ref in session.execute(query):
+            kept = dict(zip(names, values, strict=True))
+            kept["lists"] = frozenset(ListKind(kind) for kind in kept["lists"])
+            found[ref] = Account(**kept)
+    return {ref: found[ref] for ref in refs if ref in found}
+
+
+def likely_accounts(session: Session, organisation: Organisation) -> list[Account]:
+    """Return the accounts of every connection worth comparing, likeliest first."""
+    return list(accounts_by_ref(session, search(session, organisation)).values())
+
+
+def accounts_known_by(session: Session, key: str) -> list[Account]:
+    """Return the accounts of every connection that have one match key."""
+    return list(accounts_by_ref(session, refs_with(session, key)).values())
+
+
+def accounts_with_tax_id(session: Session, connection: str, tax_id: str) -> list[Account]:
+    """Return the accounts of a connection that have a tax id."""
+    return [
+        account
+        for account in accounts_known_by(session, f"tax:{fold_id(tax_id)}")
+        if account.connection == connection and fold_id(account.tax_id) == fold_id(tax_id)
+    ]
+
+
+def relatives(session: Session, account: Account) -> list[Account]:
+    """Return an account's parent, siblings and children in its CRM, at most `FAMILY_MAX`."""
+    lines = [AccountRow.parent == account.record_id]
+    if account.parent:
+        lines += [AccountRow.record_id == account.parent, AccountRow.parent == account.parent]
+    refs = session.scalars(
+        select(AccountRow.ref)
+        .where(
+            AccountRow.connection == account.connection,
+            AccountRow.record_id != account.record_id,
+            or_(*lines),
+        )
+        .order_by(AccountRow.record_id)
+        .limit(FAMILY_MAX)
+    ).all()
+    return list(accounts_by_ref(session, refs).values())
 
 
 def recount(session: Session) -> int:

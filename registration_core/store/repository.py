@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from registration_core.contracts import ConnectionName
 from registration_core.errors import NotFound
 from registration_core.fields import SalesStage
-from registration_core.matching import FAMILY_MAX, MatchKey, Organisation, fold_id
+from registration_core.matching import MatchKey
 from registration_core.model import (
     Account,
     Band,
@@ -30,7 +30,7 @@ from registration_core.model import (
     Registration,
     RegistrationState,
 )
-from registration_core.program import ListKind, Role
+from registration_core.program import Role
 from registration_core.store import match_index
 from registration_core.store.tables import (
     AccountRow,
@@ -261,68 +261,17 @@ def drop_account(session: Session, connection: ConnectionName, record_id: str) -
 
 
 def _drop(session: Session, refs: Sequence[int]) -> None:
-    known = accounts_by_ref(session, refs)
+    known = match_index.accounts_by_ref(session, refs)
     if known:
         match_index.remove(session, list(known.items()))
         for at in range(0, len(refs), _IN_MAX):
             session.execute(delete(AccountRow).where(AccountRow.ref.in_(refs[at : at + _IN_MAX])))
 
 
-def accounts_by_ref(session: Session, refs: Sequence[int]) -> dict[int, Account]:
-    """Return the accounts behind the refs of the match index, in the order asked for."""
-    names = [f.name for f in fields(Account)]
-    columns = [getattr(AccountRow, name) for name in (*names, "ref")]
-    found: dict[int, Account] = {}
-    for at in range(0, len(refs), _IN_MAX):
-        query = select(*columns).where(AccountRow.ref.in_(refs[at : at + _IN_MAX]))
-        for *values, ref in session.execute(query):
-            kept = dict(zip(names, values, strict=True))
-            kept["lists"] = frozenset(ListKind(kind) for kind in kept["lists"])
-            found[ref] = Account(**kept)
-    return {ref: found[ref] for ref in refs if ref in found}
-
-
-def likely_accounts(session: Session, organisation: Organisation) -> list[Account]:
-    """Return the accounts of every connection worth comparing, likeliest first."""
-    return list(accounts_by_ref(session, match_index.search(session, organisation)).values())
-
-
-def accounts_known_by(session: Session, key: str) -> list[Account]:
-    """Return the accounts of every connection that have one match key."""
-    return list(accounts_by_ref(session, match_index.refs_with(session, key)).values())
-
-
-def accounts_with_tax_id(session: Session, connection: str, tax_id: str) -> list[Account]:
-    """Return the accounts of a connection that have a tax id."""
-    return [
-        account
-        for account in accounts_known_by(session, f"tax:{fold_id(tax_id)}")
-        if account.connection == connection and fold_id(account.tax_id) == fold_id(tax_id)
-    ]
-
-
-def relatives(session: Session, account: Account) -> list[Account]:
-    """Return an account's parent, siblings and children in its CRM, at most `FAMILY_MAX`."""
-    lines = [AccountRow.parent == account.record_id]
-    if account.parent:
-        lines += [AccountRow.record_id == account.parent, AccountRow.parent == account.parent]
-    refs = session.scalars(
-        select(AccountRow.ref)
-        .where(
-            AccountRow.connection == account.connection,
-            AccountRow.record_id != account.record_id,
-            or_(*lines),
-        )
-        .order_by(AccountRow.record_id)
-        .limit(FAMILY_MAX)
-    ).all()
-    return list(accounts_by_ref(session, refs).values())
-
-
 def account(session: Session, connection: str, record_id: str) -> Account | None:
     """Return one account of the directory."""
     ref = match_index.ref_of(connection, record_id)
-    return accounts_by_ref(session, [ref]).get(ref)
+    return match_index.accounts_by_ref(session, [ref]).get(ref)
 
 
 def _any_key(table: type[CustomerKeyRow], keys: Iterable[MatchKey]) -> Any:

@@ -26,7 +26,7 @@ from registration_core.model import (
     Registration,
 )
 from registration_core.program import ListKind
-from registration_core.store import repository
+from registration_core.store import match_index, repository
 from registration_core.store.database import Database, StoreUnavailable
 from registration_core.store.tables import PartnerRow, RegistrationRow
 from tests import factories
@@ -141,13 +141,13 @@ def test_an_account_is_found_by_its_keys_until_they_change_or_it_is_gone(
     with database.begin() as unit:
         repository.put_accounts(unit.session, [first, replace(first, connection=HUBSPOT)])
         repository.put_accounts(unit.session, [first])
-        found = repository.likely_accounts(unit.session, wanted)
+        found = match_index.likely_accounts(unit.session, wanted)
         assert sorted(a.connection for a in found) == [HUBSPOT, SALESFORCE]
         assert first in found
         repository.put_accounts(unit.session, [moved])
         repository.drop_account(unit.session, HUBSPOT, "001A")
     with database.read() as session:
-        assert repository.likely_accounts(session, wanted) == []
+        assert match_index.likely_accounts(session, wanted) == []
         assert repository.account(session, SALESFORCE, "001A") == moved
         assert repository.account(session, HUBSPOT, "001A") is None
 

@@ -14,7 +14,7 @@ from registration_core.errors import CheckNotUsable
 from registration_core.model import DisputeState, RegistrationState
 from registration_core.store import audit, repository
 from registration_core.store.tables import ConflictCheckRow
-from sync import checking
+from sync import candidates, checking
 from tests.world import BEN, HOME, MIRROR, World
 
 
@@ -74,7 +74,7 @@ def test_nobody_approves_on_a_check_that_a_newer_one_has_overtaken(world: World)
 def test_more_open_opportunities_than_are_read_make_the_check_incomplete(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checking, "OPPORTUNITIES_MAX", 2)
+    monkeypatch.setattr(candidates, "OPPORTUNITIES_MAX", 2)
     org = world.orgs[HOME]
     (account,) = [r for r in org.records("Account") if r.fields["Tax"] == "DE100"]
     for number in range(3):
