@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cli.frame import Exit, Frame, Noun, pass_frame
+from registration_core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from mapping.check import SchemaReport
     from registration_core.contracts import ConnectionName
+
+#: What each kind of CRM calls a deal and an account.
+_OBJECTS = {
+    "salesforce": ("Opportunity", "Account"),
+    "dynamics365": ("opportunity", "account"),
+    "hubspot": ("deals", "companies"),
+}
 
 #: How many registrations a preview shows where nobody said how many.
 _SAMPLE = 20
@@ -24,6 +33,57 @@ _COLUMNS = {
 @click.group(cls=Noun)
 def mapping() -> None:
     """Field mappings."""
+
+
+@mapping.command()
+@click.argument("name", metavar="CONNECTION")
+@click.option("--home", metavar="OBJECT", help="Their object of a deal; by itself the CRM's own.")
+@click.option("--mirror", metavar="OBJECT", help="Their object of a deal that another CRM holds.")
+@click.option("--accounts", metavar="OBJECT", help="Their object of an account.")
+@click.option("--output", metavar="FILE", help="Write there instead of its usual place; - prints.")
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+@pass_frame
+def init(
+    frame: Frame,
+    name: str,
+    *,
+    home: str | None,
+    mirror: str | None,
+    accounts: str | None,
+    output: str | None,
+    force: bool,
+) -> None:
+    """Draft the mapping of a connection from the live schema of its CRM."""
+    from config.connections import load_connections
+    from mapping.drafting import Objects, draft, questions
+    from sync.wiring import catalogue, unmapped
+
+    settings = frame.settings
+    path = Path(output or settings.config_dir / "mappings" / f"{name}.yaml")
+    connection = load_connections(settings.config_dir, settings.variables).get(name)
+    if output != "-" and path.exists() and not force:
+        raise InvalidInput(
+            f"{path} is there already.", hint="Give --output FILE, or --force to write over it."
+        )
+    of_kind = _OBJECTS[connection.kind.value]
+    with unmapped(settings, name) as crm:
+        objects = Objects(
+            crm.describe(home or of_kind[0]),
+            crm.describe(mirror) if mirror else None,
+            crm.describe(accounts or of_kind[1]),
+        )
+    text = draft(name, objects, *catalogue(frame.programs()))
+    if output == "-":
+        click.echo(text, nl=False)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    asked = questions(text)
+    said = f"with {asked} questions: answer each line that begins with `# ?`" if asked else "whole"
+    frame.out.done(
+        f"{path} was drafted {said}. Then type: dealreg mapping check {name}",
+        {"file": str(path), "questions": asked},
+    )
 
 
 @mapping.command()

@@ -72,13 +72,7 @@ def build(
     registry = CollectorRegistry()
     metrics = CallMetrics(registry)
     doors = {
-        name: GuardedConnector(
-            (connectors or {}).get(name) or _connector(connection, clock),
-            database,
-            metrics,
-            connection.org_id or None,
-            connection.api_budget_reserve_percent,
-        )
+        name: _door(connection, database, metrics, (connectors or {}).get(name))
         for name, connection in usable.items()
     }
     broker = _redis_broker(settings.redis_url) if settings.redis_url else None
@@ -100,6 +94,34 @@ def build(
     if broker is not None:
         database.on_work = careful(Actors(broker, lambda: runtime).nudge)
     return runtime
+
+
+@contextmanager
+def unmapped(
+    settings: Settings, name: str, *, clock: Callable[[], datetime] = utc_now
+) -> Iterator[CrmConnector]:
+    """Open one connection that needs no mapping yet, to read what its CRM says of its objects."""
+    connections = load_connections(settings.config_dir, settings.variables, settings.environment)
+    database = Database(settings.database_url, clock, random.SystemRandom())
+    try:
+        yield _door(connections.get(name), database, CallMetrics(CollectorRegistry()))
+    finally:
+        database.close()
+
+
+def _door(
+    connection: Connection,
+    database: Database,
+    metrics: CallMetrics,
+    given: CrmConnector | None = None,
+) -> GuardedConnector:
+    return GuardedConnector(
+        given or _connector(connection, database.clock),
+        database,
+        metrics,
+        connection.org_id or None,
+        connection.api_budget_reserve_percent,
+    )
 
 
 def careful(nudge: Callable[[set[str]], None]) -> Callable[[set[str]], None]:

@@ -109,3 +109,11 @@ def test_the_schema_for_editors_is_json(dealreg: Dealreg) -> None:
     schema = answer(dealreg("mapping", "schema"))
     assert schema["title"] == "dealreg field mapping"
     assert set(schema["required"]) == {"connection", "objects", "accounts", "opportunities"}
+
+
+def test_a_draft_does_not_write_over_a_file_that_is_there(dealreg: Dealreg, folder: Path) -> None:
+    before = (folder / "mappings" / "hubspot.yaml").read_text()
+    refused = dealreg("mapping", "init", "hubspot")
+    assert refused.exit_code == 1
+    assert "Give --output FILE, or --force" in refused.stderr
+    assert (folder / "mappings" / "hubspot.yaml").read_text() == before
