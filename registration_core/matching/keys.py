@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from registration_core.matching import lexicon
 from registration_core.matching.domains import domain_of
 from registration_core.matching.evidence import Evidence
 from registration_core.matching.folding import fold_id, fold_name
@@ -16,7 +17,7 @@ from registration_core.matching.organisation import Organisation, of_account
 from registration_core.model import Account, Band, Customer
 
 #: Raised when keys or bands change, and kept with every check.
-MATCHER_VERSION = "evidence-1"
+MATCHER_VERSION = f"evidence-1-{lexicon.DIGEST}"
 
 #: Longest value of a key that is kept, in characters; what follows decides nothing.
 _VALUE_MAX = 255

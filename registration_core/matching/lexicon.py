@@ -6,6 +6,7 @@ and `weights.json`; `words.json` is edited by hand.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import unicodedata
 from importlib.resources import files
@@ -14,8 +15,12 @@ from typing import Any
 from anyascii import anyascii
 
 
+def _text(name: str) -> str:
+    return files(__package__).joinpath("data", name).read_text(encoding="utf-8")
+
+
 def _load(name: str) -> Any:
-    return json.loads(files(__package__).joinpath("data", name).read_text(encoding="utf-8"))
+    return json.loads(_text(name))
 
 
 _WORDS = _load("words.json")
@@ -52,6 +57,8 @@ NAMES_COUNTED: int = _COUNTED["names"]
 
 #: Evidence kind → log-odds for each unit of it; see `docs/conflict-checks.md`.
 WEIGHTS: dict[str, Any] = _load("weights.json")
+#: Changes with every weight and word, so that a check can say by what it was decided.
+DIGEST = hashlib.sha256((_text("weights.json") + _text("words.json")).encode()).hexdigest()[:8]
 
 
 def ascii_of(text: str) -> str:
