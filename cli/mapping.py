@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cli.frame import Exit, Frame, Noun, pass_frame
-from registration_core.errors import InvalidInput
+from registration_core.contracts import ConnectionName
+from registration_core.errors import ConfigurationError, InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from mapping.check import SchemaReport
-    from registration_core.contracts import ConnectionName
+    from mapping.schema import ConnectionMapping
 
 #: What each kind of CRM calls a deal and an account.
 _OBJECTS = {
@@ -60,11 +63,11 @@ def init(
 
     settings = frame.settings
     path = Path(output or settings.config_dir / "mappings" / f"{name}.yaml")
-    connection = load_connections(settings.config_dir, settings.variables).get(name)
     if output != "-" and path.exists() and not force:
         raise InvalidInput(
             f"{path} is there already.", hint="Give --output FILE, or --force to write over it."
         )
+    connection = load_connections(settings.config_dir, settings.variables).get(name)
     of_kind = _OBJECTS[connection.kind.value]
     with unmapped(settings, name) as crm:
         objects = Objects(
@@ -149,9 +152,68 @@ def schema(frame: Frame) -> None:
     click.echo(json.dumps(json_schema(*catalogue(frame.programs())), indent=2, ensure_ascii=False))
 
 
+@mapping.command()
+@click.argument("name", metavar="CONNECTION")
+@pass_frame
+def docs(frame: Frame, name: str) -> None:
+    """Print the mapping of a connection as a page (Markdown) that a sales team can read."""
+    from mapping.page import page
+
+    click.echo(page(_mappings(frame, name)[ConnectionName(name)]), nl=False)
+
+
+@mapping.command()
+@click.argument("number", metavar="REGISTRATION")
+@click.argument("field", metavar="FIELD")
+@pass_frame
+def explain(frame: Frame, number: str, field: str) -> None:
+    """Tell where a value came from: who set it, what each CRM was told, who won and why."""
+    from sync.explaining import explain as explained
+
+    mappings, programs = _mappings(frame), frame.programs()
+    with frame.database() as database, database.read() as session:
+        found = explained(session, mappings, programs, number, field)
+    if frame.out.as_json:
+        frame.out.json(found)
+        return
+    frame.out.facts(
+        {"value": found.value, "phase": found.phase}, title=f"{found.field} of {found.number}"
+    )
+    frame.out.show(
+        [asdict(each) for each in found.standings],
+        {
+            "connection": "Connection", "role": "Role", "theirs": "Their field", "agreed": "Agreed",
+            "direction": "Flows", "transform": "Transform", "row": "Row", "authority": "Authority",
+        },
+        title="Where it stands",
+    )  # fmt: skip
+    frame.out.table(
+        [asdict(each) for each in found.steps],
+        {"at": "When", "who": "Who", "where": "Where", "what": "What", "value": "Value"},
+        empty="Nothing is recorded of it. See all: dealreg audit show NUMBER",
+        title="What happened",
+    )
+
+
+def _mappings(frame: Frame, name: str = "") -> Mapping[ConnectionName, ConnectionMapping]:
+    """Read mapping files alone; with a name only that one, which then must be usable."""
+    from config.connections import load_connections
+    from sync.wiring import load_mappings
+
+    folder = frame.settings.config_dir
+    known = load_connections(folder, frame.settings.variables).names
+    if name and name not in known:
+        hint = f"One of: {', '.join(sorted(known))}."
+        raise NotFound(f"There is no connection {name}.", hint=hint)
+    names = [ConnectionName(name)] if name else sorted(known)
+    mappings, problems = load_mappings(folder, names, frame.programs())
+    if name and problems:
+        raise ConfigurationError(f"The mapping of {name} cannot be used.", problems[names[0]])
+    return mappings
+
+
 def _ask_crms(frame: Frame, name: str) -> dict[ConnectionName, SchemaReport]:
     from mapping.check import SchemaReport
-    from registration_core.contracts import ConnectionName
     from sync.connecting import check_against_all
 
     with frame.runtime() as runtime:
@@ -167,8 +229,6 @@ def _ask_crms(frame: Frame, name: str) -> dict[ConnectionName, SchemaReport]:
 def _read_files(frame: Frame, name: str) -> dict[ConnectionName, SchemaReport]:
     from config.connections import load_connections
     from mapping.check import SchemaReport
-    from registration_core.contracts import ConnectionName
-    from registration_core.errors import NotFound
     from sync.connecting import check_against_programs
     from sync.wiring import load_mappings
 

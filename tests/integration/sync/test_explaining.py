@@ -1,0 +1,58 @@
+"""Where a value came from, told from what is recorded."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from registration_core.errors import NotFound
+from sync.explaining import Explanation, explain
+from tests.world import HOME, MIRROR, World
+
+
+def explained(world: World, number: str, name: str) -> Explanation:
+    with world.database.read() as session:
+        return explain(session, world.runtime.mappings, world.runtime.programs, number, name)
+
+
+def test_a_value_is_followed_from_the_partner_to_the_crms_and_back(world: World) -> None:
+    made = world.approved()
+    world.settle()
+    world.edit(HOME, Stage="P", Amount=Decimal(7500))
+    world.settle()
+
+    found = explained(world, made.number, "amount")
+
+    assert (found.value, found.phase) == (Decimal(7500), "converted")
+    told = [(step.where, step.what, step.value) for step in found.steps]
+    assert told[0] == ("store", "submitted", "5000")
+    assert ("alpha", "written to the CRM", "Amount=5000") in told
+    taken = told.index(("alpha", "taken from the CRM", "7500.00"))
+    assert told.index(("beta", "written to the CRM", "Amount=7500")) > taken
+    by_name = {each.connection: each for each in found.standings}
+    assert by_name[HOME].theirs == ("Amount",)
+    assert by_name[HOME].agreed == Decimal(7500)
+    assert by_name[HOME].authority == "home and mirrors and store may change it, home wins"
+    assert by_name[MIRROR].role == "mirror"
+    assert by_name[MIRROR].mapping_version == world.runtime.mappings[MIRROR].version
+
+
+def test_an_attempt_that_was_put_back_is_told_with_both_values(world: World) -> None:
+    made = world.approved()
+    world.settle()
+    world.edit(HOME, Amount=Decimal(1))
+    world.settle()
+
+    steps = explained(world, made.number, "amount").steps
+
+    assert any(
+        "sync conflict" in step.what and step.value == "ours 5000.00, theirs 1.00" for step in steps
+    )
+    assert not any("theirs" in s.value for s in explained(world, made.number, "deal_name").steps)
+
+
+def test_a_field_we_do_not_have_is_answered_with_the_nearest(world: World) -> None:
+    made = world.approved()
+    with pytest.raises(NotFound, match=r"no field ammount\. Did you mean amount\?"):
+        explained(world, made.number, "ammount")
