@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 from registration_core.contracts import ConnectionName
 from registration_core.model import Actor
 from registration_core.store import audit
+from sync import connection_state
 from sync.ledger.tables import ConnectionStateRow, LinkRow
 from sync.runtime import Runtime
 
@@ -66,10 +67,7 @@ def accept_deletes(runtime: Runtime, connection: ConnectionName, actor: Actor) -
     """Say, as a person, that the records of the next hour really were deleted."""
     runtime.connector(connection)  # tells if there is no such connection
     with runtime.database.begin(actor) as unit:
-        state = unit.session.get(ConnectionStateRow, connection, with_for_update=True)
-        if state is None:
-            state = ConnectionStateRow.fresh(connection)
-            unit.session.add(state)
+        state = connection_state.held(unit, connection)
         state.deletes_accepted_until = unit.now + ACCEPTED_FOR
         audit.record(
             unit, f"connection:{connection}", "accept deletes",

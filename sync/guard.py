@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from sqlalchemy import update
+from sqlalchemy import select
 
 from connectors.errors import AuthenticationFailed, ConnectorError, NotPermitted, RateLimited
 from connectors.port import (
@@ -41,6 +41,7 @@ from registration_core.contracts import Condition, ConnectionName, ObjectSchema
 from registration_core.errors import SyncError
 from registration_core.store.database import Database
 from registration_core.store.tables import CheckRequestRow
+from sync import connection_state
 from sync.ledger.tables import ConnectionStateRow
 
 T = TypeVar("T")
@@ -255,18 +256,16 @@ class GuardedConnector:
             return
         self._told_used = budget.used
         with self._database.begin() as unit:
-            row = _state(unit.session.get(ConnectionStateRow, self.name), self.name)
+            row = connection_state.held(unit, self.name)
             row.calls_used, row.calls_allowed = budget.used, budget.allowed
             row.calls_told_at = unit.now
-            unit.session.add(row)
 
     def _pin(self, identity: OrgIdentity) -> None:
         with self._database.begin() as unit:
-            row = _state(unit.session.get(ConnectionStateRow, self.name), self.name)
+            row = connection_state.held(unit, self.name)
             expected = self._configured_org or row.org_id
             if expected is None:
                 row.org_id = identity.org_id
-            unit.session.add(row)
         if expected is not None and expected != identity.org_id:
             raise OrgMismatch(
                 f"{self.name} is pinned to the org {expected}, but {identity.org_id} answered.",
@@ -288,13 +287,12 @@ def require_running(database: Database, connection: ConnectionName) -> None:
 
 def _note_failure(database: Database, connection: ConnectionName, error: ConnectorError) -> None:
     with database.begin() as unit:
-        row = _state(unit.session.get(ConnectionStateRow, connection), connection)
+        row = connection_state.held(unit, connection)
         row.failures += 1
         pause = _pause_seconds(error, row.failures)
         if pause:
             row.paused_until = unit.now + timedelta(seconds=pause)
         row.reason = error.message
-        unit.session.add(row)
 
 
 def _note_success(database: Database, connection: ConnectionName) -> None:
@@ -303,13 +301,17 @@ def _note_success(database: Database, connection: ConnectionName) -> None:
         if row is not None and not row.failures and row.seen_at is not None:
             return
     with database.begin() as unit:
-        row = _state(unit.session.get(ConnectionStateRow, connection), connection)
+        row = connection_state.held(unit, connection)
         row.failures, row.paused_until, row.reason, row.seen_at = 0, None, "", unit.now
-        unit.session.add(row)
         # Checks that were incomplete, perhaps because of this connection, need not wait longer.
-        unit.session.execute(
-            update(CheckRequestRow).where(CheckRequestRow.attempts > 0).values(due_at=unit.now)
+        # One that somebody else is changing is let be: nobody waits in a circle for it.
+        waiting = (
+            select(CheckRequestRow)
+            .where(CheckRequestRow.attempts > 0)
+            .with_for_update(skip_locked=True)
         )
+        for request in unit.session.scalars(waiting):
+            request.due_at = unit.now
         unit.nudges |= {"check", f"push:{connection}", f"pull:{connection}"}
 
 
@@ -321,7 +323,3 @@ def _pause_seconds(error: ConnectorError, failures: int) -> float:
     if error.code == "crm_unavailable":
         return float(min(2 ** (failures - 1), AWAY_PAUSE_SECONDS_MAX))
     return 0.0
-
-
-def _state(row: ConnectionStateRow | None, connection: ConnectionName) -> ConnectionStateRow:
-    return row or ConnectionStateRow.fresh(connection)
