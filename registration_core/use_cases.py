@@ -286,7 +286,8 @@ def expire_due(unit: UnitOfWork, warn_days: int = 14) -> list[Registration]:
     protection.hold_lock(unit)
     today, changed = unit.now.date(), []
     warn_until = today + timedelta(days=warn_days)
-    for found in repository.protections_ending(unit.session, today, warn_until):
+    ending = repository.protections_ending(unit.session, today, warn_until)
+    for found in sorted(ending, key=lambda r: r.id):  # as a push locks them: no circle of waiting
         before = _locked(unit, found.id, None)
         if before.protection_ends_on is not None and before.protection_ends_on < today:
             after = replace(before, state=advance(before.state, Move.EXPIRE, before.number))

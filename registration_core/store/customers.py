@@ -81,11 +81,13 @@ def _join(unit: UnitOfWork, *, loser: str, winner: str) -> None:
     session = unit.session
     kept = ClaimRow.state != ClaimState.RELEASED.value
     mine = session.scalars(select(ClaimRow).where(ClaimRow.customer_id == winner, kept)).all()
+    contested: dict[str, ClaimRow] = {}
     for claim in session.scalars(select(ClaimRow).where(ClaimRow.customer_id == loser, kept)):
         rivals = [c for c in mine if (c.product_line, c.slot) == (claim.product_line, claim.slot)]
-        if rivals:
-            for contested in (claim, *rivals):
-                _contest(unit, contested)
+        contested |= {c.id: c for c in (claim, *rivals) if rivals}
+    # In the order in which a push locks registrations, so that nobody waits in a circle.
+    for claim in sorted(contested.values(), key=lambda c: c.registration_id):
+        _contest(unit, claim)
     session.flush()
     both = repository.keys_of_customer(session, winner)
     session.execute(
