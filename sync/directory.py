@@ -11,16 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy.orm import Session
+
 from connectors.errors import FeedExpired
 from connectors.port import ChangePage, CrmConnector, RemoteRecord
 from mapping.schema import AccountMapping
 from mapping.translate import read_fields
 from registration_core.contracts import ConnectionName, Fields, Value
 from registration_core.errors import NotFound
-from registration_core.matching import domain_of
+from registration_core.matching import MatchKey, account_keys, domain_of
 from registration_core.model import Account, Actor, Reading
 from registration_core.program import AccountList, ListKind, Program
-from registration_core.store import audit, match_index, repository
+from registration_core.store import audit, match_index, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import ListCountRow
 from sync.ledger.tables import CursorRow
@@ -98,10 +100,13 @@ def refresh(runtime: Runtime, connection: ConnectionName) -> Refresh:
         except FeedExpired:
             page = crm.changes(mapping.object, fields, None)
         accounts = [account_of(runtime, connection, record) for record in page.records]
-        changed += _keep(runtime, connection, mapping, accounts, page, version)
+        kept = _keep(runtime, connection, mapping, accounts, page, version)
+        changed += kept or ()
         pages += 1
-        if not page.more or pages >= PAGES_MAX:
-            return Refresh(page.as_of, not page.more, tuple(changed))
+        # A page that another reader was faster with is read again from where that one came to.
+        more = page.more or kept is None
+        if not more or pages >= PAGES_MAX:
+            return Refresh(page.as_of, not more, tuple(changed))
 
 
 def _keep(
@@ -111,18 +116,66 @@ def _keep(
     accounts: Sequence[Account],
     page: ChangePage,
     version: int,
-) -> list[str]:
+) -> list[str] | None:
+    """Keep one page; None if another reader has moved the cursor since it was asked for."""
     with runtime.database.begin() as unit:
-        changed = [
-            account.record_id
-            for account in accounts
-            if repository.account(unit.session, connection, account.record_id) != account
-        ]
-        repository.put_accounts(unit.session, [a for a in accounts if a.record_id in changed])
-        for gone in page.gone:
-            repository.drop_account(unit.session, connection, gone.record_id)
+        _hold(unit, connection)
+        row = unit.session.get(CursorRow, (connection, mapping.object))
+        if version != (row.version if row else 0):
+            return None
+        changed = take(unit, connection, accounts, [gone.record_id for gone in page.gone])
         move_cursor(unit, connection, mapping.object, page, version)
     return changed
+
+
+def take(
+    unit: UnitOfWork, connection: ConnectionName, accounts: Sequence[Account], gone: Sequence[str]
+) -> list[str]:
+    """Keep what is news about accounts, and ask for the checks that it may concern.
+
+    In the same commit, whoever reads it: the change is told once only. Returns the ids of
+    changed accounts; one that was read before what is known of it changes nothing.
+    """
+    _hold(unit, connection)
+    news = [account for account in accounts if _is_news(unit, account)]
+    repository.put_accounts(unit.session, news)
+    for record_id in gone:
+        repository.drop_account(unit.session, connection, record_id)
+    recheck_protected(unit, news)
+    return [account.record_id for account in news]
+
+
+def _hold(unit: UnitOfWork, connection: ConnectionName) -> None:
+    """Be the only writer of a connection's accounts until the commit."""
+    unit.hold(f"accounts:{connection}")
+
+
+def _is_news(unit: UnitOfWork, account: Account) -> bool:
+    known = repository.account(unit.session, account.connection, account.record_id)
+    return known is None or (known != account and known.read_at <= account.read_at)
+
+
+def concerned(session: Session, connection: ConnectionName, account_ids: set[str]) -> set[str]:
+    """Return which of these accounts are customers that somebody is protected for."""
+    keys = {
+        record_id: account_keys(account)
+        for record_id in account_ids
+        if (account := repository.account(session, connection, record_id)) is not None
+    }
+    owners = repository.customers_with(session, frozenset[MatchKey]().union(*keys.values()))
+    protected = {customer for _, customer in repository.protected_of(session, list(owners))}
+    theirs = frozenset[MatchKey]().union(*(owners[customer] for customer in protected))
+    return {record_id for record_id, held in keys.items() if held & theirs}
+
+
+def recheck_protected(unit: UnitOfWork, accounts: Sequence[Account]) -> None:
+    """Ask for a check of every protected registration that these accounts may concern."""
+    keys: set[MatchKey] = set()
+    for account in accounts:
+        keys |= account_keys(account)
+    owners = repository.customers_with(unit.session, keys)
+    for registration_id, _ in repository.protected_of(unit.session, list(owners)):
+        work.request_check(unit, registration_id, "an account of the customer changed")
 
 
 def move_cursor(

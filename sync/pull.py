@@ -18,11 +18,7 @@ from connectors.errors import CallRejected, ConnectorError
 from connectors.port import CrmConnector, Gone, RemoteRecord
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import SyncError
-from registration_core.matching import MatchKey, account_keys
-from registration_core.model import Account, ProtectionState, Registration
 from registration_core.store import repository, work
-from registration_core.store.database import UnitOfWork
-from registration_core.store.tables import RegistrationRow
 from sync import directory, emptiness, leases, settling
 from sync.carrying import Outdated, carry_out, dead_letter
 from sync.jobs import Job, job_of, jobs_of, plan_job
@@ -238,40 +234,16 @@ def _take_accounts(
         for r in records.values()
         if not isinstance(r, Gone)
     ]
+    gone = [r.record_id for r in records.values() if isinstance(r, Gone)]
     with runtime.database.begin() as unit:
-        repository.put_accounts(unit.session, accounts)
-        for record in records.values():
-            if isinstance(record, Gone):
-                repository.drop_account(unit.session, connection, record.record_id)
-        recheck_protected(unit, accounts)
-
-
-def recheck_protected(unit: UnitOfWork, accounts: Sequence[Account]) -> int:
-    """Ask for a check of every protected registration that these accounts may concern."""
-    keys: set[MatchKey] = set()
-    for account in accounts:
-        keys |= account_keys(account)
-    owners = set(repository.customers_with(unit.session, keys))
-    standing = [state.value for state in ProtectionState if state.standing]
-    found = repository.registrations(
-        unit.session,
-        RegistrationRow.customer_id.in_(owners),
-        RegistrationRow.protection_state.in_(standing),
-    )
-    return _request(unit, found, "an account of the customer changed")
+        directory.take(unit, connection, accounts, gone)
 
 
 def _recheck_account(runtime: Runtime, connection: ConnectionName, account_id: str) -> None:
     with runtime.database.begin() as unit:
         known = repository.account(unit.session, connection, account_id)
         if known is not None:
-            recheck_protected(unit, [known])
-
-
-def _request(unit: UnitOfWork, found: Sequence[Registration], reason: str) -> int:
-    for registration in found:
-        work.request_check(unit, registration.id, reason)
-    return len(found)
+            directory.recheck_protected(unit, [known])
 
 
 def _read(runtime: Runtime, rows: Sequence[InboxRow]) -> None:

@@ -17,13 +17,10 @@ from connectors.errors import ConnectorError, FeedExpired
 from connectors.port import ChangePage, CrmConnector
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import SyncError
-from registration_core.store import repository
 from registration_core.store.database import UnitOfWork
-from registration_core.store.tables import RegistrationRow
 from sync import directory, leases
 from sync.inbox import Notice, take_note
 from sync.ledger.tables import CursorRow, LinkRow, SyncRunRow
-from sync.pull import recheck_protected
 from sync.runtime import Runtime
 
 log = structlog.get_logger()
@@ -74,7 +71,6 @@ def poll(runtime: Runtime, connection: str) -> SyncRun | None:
         state, message = "done", ""
         try:
             fresh = directory.refresh(runtime, name)
-            _recheck(runtime, name, fresh.changed)
             records += len(fresh.changed)
             for object_name in _objects(runtime, name):
                 seen, noted = _poll_object(runtime, crm, object_name, lease)
@@ -127,7 +123,7 @@ def _noteworthy(
     keys: set[str],
     account: set[str],
 ) -> list[Notice]:
-    """Of all changes, those of linked records, of records with our key, and of customers' accounts."""
+    """Of all changes, those of linked records, of records with our key, and of protected customers."""
     ids = [r.record_id for r in page.records] + [g.record_id for g in page.gone]
     linked = set(
         unit.session.scalars(
@@ -138,11 +134,8 @@ def _noteworthy(
             )
         )
     )
-    ours = {
-        str(accounts[connection])
-        for accounts in unit.session.scalars(select(RegistrationRow.accounts))
-        if connection in accounts
-    }
+    named = {str(r.fields[field]) for r in page.records for field in account if r.fields.get(field)}
+    ours = directory.concerned(unit.session, connection, named)
     wanted = [
         r.record_id
         for r in page.records
@@ -151,16 +144,6 @@ def _noteworthy(
         or any(str(r.fields.get(field)) in ours for field in account)
     ]
     return [Notice(object_name, i) for i in (*wanted, *(set(ids) & linked))]
-
-
-def _recheck(runtime: Runtime, connection: ConnectionName, account_ids: tuple[str, ...]) -> None:
-    if not account_ids:
-        return
-    with runtime.database.begin() as unit:
-        found = [
-            repository.account(unit.session, connection, account_id) for account_id in account_ids
-        ]
-        recheck_protected(unit, [account for account in found if account is not None])
 
 
 def _finish(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from registration_core.store.database import UnitOfWork
@@ -49,7 +49,7 @@ def record(
     Holds the subject's chain until the commit, so that two writers cannot take one place in it.
     Locks are taken in the order registration, link, chain, outbox.
     """
-    _hold_chain(unit.session, subject)
+    unit.hold(subject)
     last = unit.session.execute(
         select(AuditEventRow.seq, AuditEventRow.hash)
         .where(AuditEventRow.subject == subject)
@@ -86,11 +86,6 @@ def record(
         )
     )
     unit.session.flush()
-
-
-def _hold_chain(session: Session, subject: str) -> None:
-    if session.get_bind().dialect.name == "postgresql":  # SQLite has one writer at a time
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(subject, 0))))
 
 
 def checkpoint(unit: UnitOfWork) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import create_engine, event, text
+from sqlalchemy import create_engine, event, func, select, text
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -46,6 +46,11 @@ class UnitOfWork:
     ids: Ids
     #: Kinds of work that this commit makes due, for example `push:salesforce`.
     nudges: set[str] = field(default_factory=set)
+
+    def hold(self, name: str) -> None:
+        """Keep others who hold this name out until the commit; no row is needed for it."""
+        if self.session.get_bind().dialect.name == "postgresql":  # SQLite has one writer at a time
+            self.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
 class Database:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields, replace
 from datetime import date, datetime
@@ -176,6 +177,19 @@ def protections_ending(session: Session, today: date, warn_until: date) -> list[
     )
 
 
+def protected_of(session: Session, customer_ids: Sequence[str]) -> list[tuple[str, str]]:
+    """Return id and customer id of every protected registration of these customers, by id."""
+    standing = [state.value for state in ProtectionState if state.standing]
+    found: list[tuple[str, str]] = []
+    for at in range(0, len(customer_ids), _IN_MAX):
+        query = select(RegistrationRow.id, RegistrationRow.customer_id).where(
+            RegistrationRow.customer_id.in_(customer_ids[at : at + _IN_MAX]),
+            RegistrationRow.protection_state.in_(standing),
+        )
+        found += [(row.id, row.customer_id) for row in session.execute(query)]
+    return sorted(found)
+
+
 def save(session: Session, changed: Registration, now: datetime) -> Registration:
     """Write a changed registration that was read with `lock`; returns it with its new version."""
     saved = replace(changed, version=changed.version + 1, updated_at=now)
@@ -191,16 +205,13 @@ def save(session: Session, changed: Registration, now: datetime) -> Registration
 
 def customers_with(session: Session, keys: Iterable[MatchKey]) -> dict[str, frozenset[MatchKey]]:
     """Return the customers that have any of these keys, oldest first, and which of them each has."""
-    found = session.scalars(
-        select(CustomerKeyRow)
-        .where(_any_key(CustomerKeyRow, keys))
-        .order_by(CustomerKeyRow.customer_id)
-    )
-    owners: dict[str, frozenset[MatchKey]] = {}
-    for row in found:
-        key = MatchKey(row.kind, row.value)
-        owners[row.customer_id] = owners.get(row.customer_id, frozenset()) | {key}
-    return owners
+    pairs = [(key.kind, key.value) for key in keys]
+    owners: dict[str, set[MatchKey]] = defaultdict(set)
+    for at in range(0, len(pairs), _IN_MAX):
+        few = tuple_(CustomerKeyRow.kind, CustomerKeyRow.value).in_(pairs[at : at + _IN_MAX])
+        for row in session.scalars(select(CustomerKeyRow).where(few)):
+            owners[row.customer_id].add(MatchKey(row.kind, row.value))
+    return {owner: frozenset(owners[owner]) for owner in sorted(owners)}
 
 
 def keys_of_customer(session: Session, customer_id: str) -> frozenset[MatchKey]:
@@ -272,11 +283,6 @@ def account(session: Session, connection: str, record_id: str) -> Account | None
     """Return one account of the directory."""
     ref = match_index.ref_of(connection, record_id)
     return match_index.accounts_by_ref(session, [ref]).get(ref)
-
-
-def _any_key(table: type[CustomerKeyRow], keys: Iterable[MatchKey]) -> Any:
-    pairs = [(key.kind, key.value) for key in keys][:_IN_MAX]
-    return tuple_(table.kind, table.value).in_(pairs)
 
 
 # --- checks -----------------------------------------------------------------------------------

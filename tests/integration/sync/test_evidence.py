@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
 
 from connectors.memory import MemoryFault
+from connectors.port import RemoteRecord
 from registration_core import use_cases
 from registration_core.contracts import Value
 from registration_core.errors import CheckNotUsable
 from registration_core.model import DisputeState, RegistrationState
 from registration_core.store import audit, repository
-from registration_core.store.tables import ConflictCheckRow
-from sync import candidates, checking
+from registration_core.store.tables import CheckRequestRow, ConflictCheckRow
+from sync import candidates, checking, directory
 from tests.world import BEN, HOME, MIRROR, World
 
 
@@ -124,3 +126,51 @@ def test_an_outage_of_days_leaves_one_incomplete_check_and_not_thousands(world: 
     assert len(kept) <= 3  # the refusal, and the pause that it causes
     assert len(events) <= 3
     assert world.database.clock() - kept[-1].began_at <= timedelta(seconds=600)
+
+
+def test_a_change_that_a_check_reads_first_reaches_other_protected_deals_too(world: World) -> None:
+    made = world.approved()
+    world.settle(seconds=90_000)  # past the re-checks that every approval is owed
+    mark_as_house(world)
+    world.pass_time(5)
+    checking.check_now(world.runtime, world.submit("DE200", "other").number)
+    world.settle()
+
+    assert world.registration(made.id).dispute_state is DisputeState.OPEN
+
+
+def test_an_account_that_was_read_before_a_change_does_not_take_the_change_back(
+    world: World,
+) -> None:
+    world.settle()
+    org, crm = world.orgs[HOME], world.runtime.connector(HOME)
+    (stored,) = [r for r in org.records("Account") if r.fields["Tax"] == "DE100"]
+    fields = directory.account_reads(world.runtime, HOME)
+    older = crm.read("Account", [stored.record_id], fields)[stored.record_id]
+    assert isinstance(older, RemoteRecord)
+    world.pass_time(5)
+    org.edit("Account", stored.record_id, {"Tax": "DE777"}, "admin")
+    world.settle()
+    with world.database.begin() as unit:
+        directory.take(unit, HOME, [directory.account_of(world.runtime, HOME, older)], [])
+
+    with world.database.read() as session:
+        known = repository.account(session, HOME, stored.record_id)
+    assert known is not None
+    assert known.tax_id == "DE777"
+
+
+def test_accounts_that_change_by_the_thousand_all_ask_for_their_checks(world: World) -> None:
+    made = world.approved()
+    world.settle(seconds=90_000)
+    org = world.orgs[HOME]
+    (stored,) = [r for r in org.records("Account") if r.fields["Tax"] == "DE100"]
+    fields = directory.account_reads(world.runtime, HOME)
+    record = world.runtime.connector(HOME).read("Account", [stored.record_id], fields)
+    ours = record[stored.record_id]
+    assert isinstance(ours, RemoteRecord)
+    account = directory.account_of(world.runtime, HOME, ours)
+    many = [replace(account, record_id=f"a{n}", tax_id=f"DE5{n}", name=f"N{n}") for n in range(900)]
+    with world.database.begin() as unit:
+        directory.recheck_protected(unit, [*many, account])
+        assert unit.session.get(CheckRequestRow, made.id) is not None

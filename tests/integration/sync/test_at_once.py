@@ -1,0 +1,140 @@
+"""Two processes at the same moment, on PostgreSQL: nobody waits in a circle, nobody falls over."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from prometheus_client import CollectorRegistry
+from sqlalchemy import select, text, update
+
+from connectors.errors import CrmUnavailable
+from connectors.memory import MemoryFault
+from registration_core import use_cases
+from registration_core.store import audit, work
+from registration_core.store.database import UnitOfWork
+from registration_core.store.tables import CheckRequestRow
+from sync import directory, settling
+from sync.guard import CallMetrics, GuardedConnector
+from tests.world import HOME, MIRROR, World, build
+
+
+@pytest.fixture
+def world(migrated_postgres_url: str) -> Iterator[World]:
+    """A world on PostgreSQL."""
+    made = build(migrated_postgres_url)
+    yield made
+    made.runtime.close()
+
+
+def at_once(*work: Callable[[], object]) -> list[BaseException]:
+    """Run each in a thread of its own, from the same moment; return what went wrong."""
+    wrong: list[BaseException] = []
+    together = threading.Barrier(len(work))
+
+    def run(do: Callable[[], object]) -> None:
+        together.wait()
+        try:
+            do()
+        except BaseException as error:  # noqa: BLE001 - told below
+            wrong.append(error)
+
+    threads = [threading.Thread(target=run, args=(do,)) for do in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    return wrong
+
+
+def test_two_workers_may_meet_a_new_connection_at_once(world: World) -> None:
+    metrics = CallMetrics(CollectorRegistry())
+    for number in range(6):
+        with world.database.begin() as unit:
+            unit.session.execute(text("DELETE FROM connection_state"))
+        doors = [GuardedConnector(world.doors[HOME], world.database, metrics) for _ in range(4)]
+        assert at_once(*(door.identity for door in doors)) == [], number
+
+
+def test_two_workers_may_read_the_same_account_changes_at_once(world: World) -> None:
+    def refresh() -> None:
+        directory.refresh(world.runtime, HOME)
+
+    assert at_once(refresh, refresh, refresh) == []
+    org = world.orgs[HOME]
+    for number in range(6):
+        world.pass_time(1)
+        for record in org.records("Account"):
+            org.edit("Account", record.record_id, {"City": f"Town {number}"}, "admin")
+        assert at_once(refresh, refresh, refresh) == [], number
+
+
+def test_protections_expire_while_a_push_of_the_same_registrations_is_settled(
+    world: World,
+) -> None:
+    first = world.approved("DE100", "a")
+    second = world.approved("DE100", "b", product_line="support")
+    assert first.id < second.id
+    world.pass_time(91 * 86400)
+    inside = threading.Event()
+
+    def settle_in_order() -> None:
+        """What T4 of a push holds, in its order: chain and outbox of each, by registration id."""
+        with world.database.begin() as unit:
+            _touch(unit, first.id)
+            inside.set()
+            _wait_for_a_waiter(world)
+            _touch(unit, second.id)
+
+    def expire() -> None:
+        inside.wait()
+        with world.database.begin() as unit:
+            use_cases.expire_due(unit)
+
+    assert at_once(settle_in_order, expire) == []
+
+
+def _touch(unit: UnitOfWork, registration_id: str) -> None:
+    audit.record(unit, f"registration:{registration_id}", "update in CRM", {})
+    settling.outbox_done(unit, registration_id, MIRROR, 1)
+
+
+def _wait_for_a_waiter(world: World) -> None:
+    """Go on once another transaction waits for a lock that this one holds."""
+    query = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    for _ in range(200):
+        with world.database.engine.connect() as connection:
+            if connection.execute(query).scalar_one():
+                return
+        threading.Event().wait(0.02)
+    raise AssertionError("nobody waits")
+
+
+def test_a_recovered_connection_and_changed_accounts_may_ask_for_checks_at_once(
+    world: World,
+) -> None:
+    made = [world.approved("DE100", "a"), world.approved("DE100", "b", product_line="support")]
+    with world.database.begin() as unit:
+        unit.session.execute(update(CheckRequestRow).values(attempts=1))
+    with world.database.read() as session:
+        order = list(session.scalars(select(CheckRequestRow.registration_id)))
+    assert set(order) == {r.id for r in made}
+    world.doors[HOME].fail(MemoryFault.UNAVAILABLE)
+    with pytest.raises(CrmUnavailable):
+        world.runtime.connector(HOME).describe("Deal")
+    world.pass_time(60)
+    inside = threading.Event()
+
+    def change_accounts() -> None:
+        with world.database.begin() as unit:
+            work.request_check(unit, order[1], "changed")
+            inside.set()
+            threading.Event().wait(0.3)
+            work.request_check(unit, order[0], "changed")
+
+    def recover() -> None:
+        inside.wait()
+        world.runtime.connector(HOME).describe("Deal")
+
+    assert at_once(change_accounts, recover) == []
