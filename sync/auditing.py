@@ -1,95 +1,131 @@
 """The overwrite audit (law 4): what a write replaced that we had not read.
 
 Only for CRMs without a precondition. Between our read and our write a person may have saved a
-value; the CRM's own field history shows it afterwards, and it is kept as a settled conflict.
+value; the CRM's own field history shows it afterwards, and it is kept as a settled conflict. An
+audit is owed from the commit of the intent until it is done, so that a lost answer, a killed
+worker or a history that cannot be read right now only delay it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import structlog
 from sqlalchemy import select
 
-from connectors.errors import ConnectorError
+from connectors.errors import CallRejected
 from connectors.port import CrmConnector, FieldChange
 from mapping.schema import ObjectMapping
 from mapping.translate import to_store
 from reconciler.merge import SyncConflict, same
+from registration_core.contracts import ConnectionName
 from registration_core.fields import FIELDS, FieldGroup
+from registration_core.store import repository
+from registration_core.store.database import UnitOfWork
 from sync.carrying import keep_conflict
 from sync.ledger.tables import IntentRow, LinkRow
 from sync.runtime import Runtime
 
 log = structlog.get_logger()
 
+#: Most writes that one call for history is about.
+AUDITS_MAX = 200
 
-def audit_overwrites(
-    runtime: Runtime,
-    crm: CrmConnector,
-    mappings: Mapping[str, ObjectMapping],
-    intents: Sequence[IntentRow],
-    since: datetime,
-) -> int:
-    """Keep every overwritten unseen value as a conflict; returns how many were found.
 
-    `intents` are writes to one object, `mappings` theirs by registration. A history that cannot be read is logged: the write stands, and the next read of the record
-    still shows what it holds.
+def audit_overwrites(runtime: Runtime, crm: CrmConnector) -> None:
+    """Keep every overwritten unseen value of the writes whose audit is owed as a conflict.
+
+    Idempotent. Raises `ConnectorError` when the history cannot be read; the audits stay owed. A
+    history that the CRM refuses for good is logged and the audits are given up.
     """
-    by_record = {str(intent.record_id): intent for intent in intents}
+    with runtime.database.read() as session:
+        owed = session.scalars(
+            select(IntentRow)
+            .where(
+                IntentRow.connection == crm.name,
+                IntentRow.audit_since.is_not(None),
+                IntentRow.state != "pending",
+            )
+            .order_by(IntentRow.id)
+            .limit(AUDITS_MAX)
+        ).all()
+    for object_name in sorted({intent.object for intent in owed}):
+        intents = [intent for intent in owed if intent.object == object_name]
+        changes = _history(crm, object_name, intents)
+        with runtime.database.begin() as unit:
+            for intent in intents:
+                for change in _overwritten(intent, changes.get(str(intent.record_id), [])):
+                    _keep(runtime, unit, intent, change)
+                unit.session.get_one(IntentRow, intent.id).audit_since = None
+
+
+def _history(
+    crm: CrmConnector, object_name: str, intents: Sequence[IntentRow]
+) -> dict[str, list[FieldChange]]:
+    records = sorted({str(intent.record_id) for intent in intents})
     names = sorted({name for intent in intents for name in intent.payload})
+    since = min(intent.audit_since for intent in intents if intent.audit_since is not None)
+    changes: dict[str, list[FieldChange]] = defaultdict(list)
     try:
-        changes = crm.history(intents[0].object, list(by_record), names, since)
-    except ConnectorError as error:
-        log.warning("overwrite audit failed", connection=crm.name, reason=error.message)
-        return 0
-    found = [
-        (by_record[change.record_id], change)
-        for change in changes
-        if change.record_id in by_record and _unseen(by_record[change.record_id], change)
-    ]
-    for intent, change in found:
-        _keep(runtime, crm, mappings[intent.registration_id], intent, change)
-    return len(found)
+        for change in crm.history(object_name, records, names, since):
+            changes[change.record_id].append(change)
+    except CallRejected as error:
+        log.warning("overwrite audit refused", connection=crm.name, reason=error.message)
+    return changes
 
 
-def _unseen(intent: IntentRow, change: FieldChange) -> bool:
-    if change.by_us or change.field not in intent.payload:
-        return False
-    known = (intent.before.get(change.field), intent.payload[change.field])
-    return not any(same(change.value, value) for value in known)
+def _overwritten(intent: IntentRow, changes: Sequence[FieldChange]) -> Iterator[FieldChange]:
+    """Yield what others wrote after our read and, as far as stamps can tell, before our write.
+
+    Stamps may be whole seconds: what carries the stamp of our own write counts as before it.
+    """
+    for name, value in intent.payload.items():
+        since = [c for c in changes if c.field == name and c.changed_at >= _since(intent)]
+        ours = [c.changed_at for c in since if c.by_us and same(c.value, value)]
+        known = (intent.before.get(name), value)
+        for change in since:
+            unseen = not any(same(change.value, each) for each in known)
+            if ours and not change.by_us and unseen and change.changed_at <= max(ours):
+                yield change
 
 
-def _keep(
-    runtime: Runtime,
-    crm: CrmConnector,
-    mapping: ObjectMapping,
-    intent: IntentRow,
-    change: FieldChange,
-) -> None:
+def _since(intent: IntentRow) -> datetime:
+    assert intent.audit_since is not None
+    return intent.audit_since
+
+
+def _keep(runtime: Runtime, unit: UnitOfWork, intent: IntentRow, change: FieldChange) -> None:
+    registration = repository.registration(unit.session, intent.registration_id)
+    mapping = runtime.mapping_of(registration, ConnectionName(intent.connection))
+    conflict = None if mapping is None else _conflict(mapping, intent, change)
+    link = unit.session.scalars(
+        select(LinkRow).where(
+            LinkRow.connection == intent.connection,
+            LinkRow.object == intent.object,
+            LinkRow.record_id == intent.record_id,
+        )
+    ).first()
+    if link is not None and conflict is not None:
+        group: FieldGroup = FIELDS[next(iter(conflict.remote))].group
+        keep_conflict(unit, link, group, conflict, None)
+
+
+def _conflict(
+    mapping: ObjectMapping, intent: IntentRow, change: FieldChange
+) -> SyncConflict | None:
     before = {**intent.before, **intent.payload}
     theirs = to_store(mapping, {**before, change.field: change.value}).fields
     ours = to_store(mapping, before).fields
     rows = [row for row in mapping.rows if change.field in row.theirs]
     names = [row.ours.name for row in rows if row.ours.name in theirs]
     if not names or names[0] not in FIELDS:
-        return
-    conflict = SyncConflict(
+        return None
+    return SyncConflict(
         base=to_store(mapping, intent.before).fields,
         store={name: ours.get(name) for name in names},
         remote={name: theirs[name] for name in names},
         settled="store",
-        reason=f"Our write replaced a value that {crm.name} was given after we had read it.",
+        reason=f"Our write replaced a value that {intent.connection} was given after we had read it.",
     )
-    group: FieldGroup = FIELDS[names[0]].group
-    with runtime.database.begin() as unit:
-        link = unit.session.scalars(
-            select(LinkRow).where(
-                LinkRow.connection == crm.name,
-                LinkRow.object == intent.object,
-                LinkRow.record_id == intent.record_id,
-            )
-        ).first()
-        if link is not None:
-            keep_conflict(unit, link, group, conflict, None)

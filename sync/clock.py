@@ -16,7 +16,7 @@ from registration_core import use_cases
 from registration_core.contracts import Mode
 from registration_core.store import audit, match_index
 from registration_core.store.tables import CheckRequestRow, OutboxRow
-from sync.ledger.tables import ConnectionStateRow, InboxRow, ScheduleRow
+from sync.ledger.tables import ConnectionStateRow, InboxRow, IntentRow, ScheduleRow
 from sync.runtime import Runtime
 
 log = structlog.get_logger()
@@ -67,6 +67,9 @@ def due_work(runtime: Runtime) -> set[str]:
             )
             .distinct()
         ).all()
+        audits = session.scalars(
+            select(IntentRow.connection).where(IntentRow.audit_since.is_not(None)).distinct()
+        ).all()
         pulls = session.scalars(
             select(InboxRow.connection)
             .where(InboxRow.read < InboxRow.noticed, InboxRow.due_at <= now)
@@ -75,7 +78,7 @@ def due_work(runtime: Runtime) -> set[str]:
         check = session.scalars(
             select(CheckRequestRow.registration_id).where(CheckRequestRow.due_at <= now).limit(1)
         ).first()
-    kinds = {f"push:{name}" for name in pushes if name not in paused}
+    kinds = {f"push:{name}" for name in (*pushes, *audits) if name not in paused}
     kinds |= {f"pull:{name}" for name in pulls if name not in paused}
     return kinds | ({"check"} if check else set())
 

@@ -79,6 +79,7 @@ def _rounds(runtime: Runtime, connection: ConnectionName, lease: leases.Lease) -
         settling.end_observing(runtime, connection)
     for _ in range(ROUNDS_MAX):
         settling.settle_pending(runtime, connection)
+        auditing.audit_overwrites(runtime, crm)
         jobs = _due(runtime, connection, crm.capabilities.write_batch)
         if not jobs:
             break
@@ -187,7 +188,7 @@ def _with_key(planned: Planned) -> Fields:
 def _update(
     runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned], lease: leases.Lease
 ) -> None:
-    intended = _commit_plans(runtime, crm.name, planned)
+    intended = _commit_plans(runtime, crm, planned)
     if not intended:
         return
     intents = [intent for _, intent in intended]
@@ -195,10 +196,7 @@ def _update(
     object_name = planned[0].job.mapping.object
     leases.require(runtime.database, lease)
     _settle(runtime, intents, _sent(lambda few: crm.update(object_name, few), items))
-    if crm.capabilities.history and not crm.capabilities.precondition:
-        mappings = {p.job.registration.id: p.job.mapping for p in planned}
-        since = min(record.modified_at for _, record in _records(intended))
-        auditing.audit_overwrites(runtime, crm, mappings, intents, since)
+    auditing.audit_overwrites(runtime, crm)
 
 
 def _records(
@@ -208,7 +206,7 @@ def _records(
 
 
 def _commit_plans(
-    runtime: Runtime, connection: ConnectionName, planned: Sequence[Planned]
+    runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned]
 ) -> list[tuple[Planned, IntentRow]]:
     """T3: the store's half of every plan, and the intents to write the CRMs' half; one commit.
 
@@ -222,7 +220,7 @@ def _commit_plans(
         for p in sorted(planned, key=lambda p: p.job.registration.id):
             try:
                 with unit.session.begin_nested():
-                    intent = _commit_plan(unit, runtime, connection, p)
+                    intent = _commit_plan(unit, runtime, crm, p)
             except Outdated:
                 continue
             if intent is not None:
@@ -231,7 +229,7 @@ def _commit_plans(
 
 
 def _commit_plan(
-    unit: UnitOfWork, runtime: Runtime, connection: ConnectionName, planned: Planned
+    unit: UnitOfWork, runtime: Runtime, crm: CrmConnector, planned: Planned
 ) -> IntentRow | None:
     job = planned.job
     assert job.link is not None
@@ -249,9 +247,14 @@ def _commit_plan(
         carried.link.remote_version = planned.record.version
     if not planned.plan.write:
         carried.link.restore = None
-        settling.outbox_done(unit, job.registration.id, connection, job.wanted)
+        settling.outbox_done(unit, job.registration.id, crm.name, job.wanted)
         return None
-    return settling.intend(unit, connection, planned, carried.link, carried.base_after)
+    intent = settling.intend(unit, crm.name, planned, carried.link, carried.base_after)
+    if planned.record is not None and crm.capabilities.history:
+        # Where the CRM has no precondition, its history has to show what the write replaced.
+        unconditional = not crm.capabilities.precondition
+        intent.audit_since = planned.record.modified_at if unconditional else None
+    return intent
 
 
 def _sent(send: Callable[[Sequence[T]], Sequence[Outcome]], items: Sequence[T]) -> list[Outcome]:

@@ -70,6 +70,7 @@ def intend(
         outcome="",
         created_at=unit.now,
         settled_at=None,
+        audit_since=None,
     )
     unit.session.add(row)
     unit.session.flush()
@@ -83,6 +84,8 @@ def settle(unit: UnitOfWork, intent_id: str, outcome: Outcome) -> None:
         return
     intent.state = "done" if isinstance(outcome, Written) else "not_done"
     intent.outcome, intent.settled_at = repr(outcome)[:2000], unit.now
+    if isinstance(outcome, Refused | Deferred | Gone):
+        intent.audit_since = None  # nothing was written, so nothing was overwritten
     match outcome:
         case Written():
             _written(unit, intent, outcome)

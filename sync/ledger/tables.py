@@ -100,7 +100,18 @@ class IntentRow(Base):
     outcome: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime]
     settled_at: Mapped[datetime | None]
-    __table_args__ = (Index("ix_intent_open", "connection", "state"),)
+    #: Time of the CRM's clock from which its history has still to be audited for values that
+    #: the write replaced unread; None where nothing is owed.
+    audit_since: Mapped[datetime | None]
+    __table_args__ = (
+        Index("ix_intent_open", "connection", "state"),
+        Index(
+            "ix_intent_audit",
+            "connection",
+            sqlite_where=text("audit_since IS NOT NULL"),
+            postgresql_where=text("audit_since IS NOT NULL"),
+        ),
+    )
 
 
 class InboxRow(Base):

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from connectors.memory import MemoryFault
 from connectors.port import Gone, RemoteRecord
-from sync import pull, push
+from sync import pull, push, resolving
 from sync.dead_letters import dead_letters
 from sync.inbox import Notice, take_note
 from tests.world import HOME, World
@@ -64,3 +65,28 @@ def test_a_notice_does_not_send_again_what_the_crm_has_refused(world: World) -> 
     with world.database.read() as session:
         (letter,) = dead_letters(session, everything=True)
     assert letter.payload == {"Name": "Too long for them"}
+
+
+@pytest.mark.parametrize("lost", ["update", "history"])
+def test_an_overwritten_value_is_kept_even_if_the_answer_or_the_audit_fails(
+    world: World, lost: str
+) -> None:
+    made = world.approved()
+    world.settle()
+    world.update(made.number, deal_name="Ours")
+    raced: list[str] = []
+
+    def race(operation: str) -> None:
+        if operation == "update" and not raced:
+            raced.append(operation)
+            world.edit(HOME, Name="Theirs, never read")
+
+    world.doors[HOME].on_call = race
+    world.doors[HOME].fail(MemoryFault.ANSWER_LOST, lost)
+    world.settle()
+    world.settle()  # the first failure paused the connection
+
+    assert world.deal(HOME, "Name") == "Ours"
+    with world.database.read() as session:
+        (kept,) = resolving.conflicts(session, everything=True)
+    assert kept.remote["deal_name"] == "Theirs, never read"
