@@ -6,6 +6,7 @@ anywhere. Models are pydantic; `validate` turns every error of a file into one l
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from registration_core.errors import ConfigurationError, Problem
 
@@ -61,8 +62,22 @@ def parse(text: str, name: str) -> Document:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}" if mark else name
         raise ConfigurationError(f"{name} cannot be read.", [_syntax(error, where)]) from None
+    except (YAMLError, ValueError, TypeError) as error:
+        # Without a mark of the library's: a character YAML has not, a date that is none, a list or
+        # mapping as a name, which nothing can look up.
+        complex_name = re.search(r"^\s*\?", text, re.MULTILINE)
+        position = getattr(error, "position", complex_name.start() if complex_name else 0)
+        where = f"{name}:{text.count(chr(10), 0, position) + 1}"
+        problem = Problem(
+            where, "YAML cannot read this", "remove the character, or quote the value"
+        )
+        raise ConfigurationError(f"{name} cannot be read.", [problem]) from None
+    except RecursionError:
+        problem = Problem(f"{name}:1", "it is nested too deeply", "write it flatter")
+        raise ConfigurationError(f"{name} cannot be read.", [problem]) from None
     if not isinstance(data, CommentedMap):
-        raise ConfigurationError(f"{name} must hold a mapping at its top level.")
+        problem = Problem(f"{name}:1", "the top level is no mapping", "write it as name: value")
+        raise ConfigurationError(f"{name} must hold a mapping at its top level.", [problem])
     return Document(name, data)
 
 
