@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from functools import lru_cache
 
-from sqlalchemy import TextClause, bindparam, delete, func, insert, literal, or_, select, text
+from sqlalchemy import TextClause, bindparam, delete, func, insert, literal, select, text
 from sqlalchemy.orm import Session
 
 from registration_core.matching import FAMILY_MAX, blocking, fold_id
@@ -126,20 +126,21 @@ def accounts_with_tax_id(session: Session, connection: str, tax_id: str) -> list
 
 def relatives(session: Session, account: Account) -> list[Account]:
     """Return an account's parent, siblings and children in its CRM, at most `FAMILY_MAX`."""
-    lines = [AccountRow.parent == account.record_id]
-    if account.parent:
-        lines += [AccountRow.record_id == account.parent, AccountRow.parent == account.parent]
-    refs = session.scalars(
-        select(AccountRow.ref)
-        .where(
-            AccountRow.connection == account.connection,
-            AccountRow.record_id != account.record_id,
-            or_(*lines),
+    of_one_crm = AccountRow.connection == account.connection
+    parents = [account.record_id, account.parent] if account.parent else [account.record_id]
+    # Two plain look-ups: joined by OR, SQLite reads every account of the connection.
+    found = list(
+        session.scalars(
+            select(AccountRow.ref)
+            .where(of_one_crm, AccountRow.parent.in_(parents))
+            .order_by(AccountRow.record_id)
+            .limit(FAMILY_MAX)
         )
-        .order_by(AccountRow.record_id)
-        .limit(FAMILY_MAX)
-    ).all()
-    return list(accounts_by_ref(session, refs).values())
+    )
+    if account.parent:
+        found.insert(0, ref_of(account.connection, account.parent))
+    own = ref_of(account.connection, account.record_id)
+    return [kept for ref, kept in accounts_by_ref(session, found).items() if ref != own]
 
 
 def recount(session: Session) -> int:
