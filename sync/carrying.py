@@ -6,6 +6,7 @@ Shared by push and pull, so that a change of a CRM is taken in one way only. The
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -50,24 +51,26 @@ def carry_out(
     link_id: str,
     link_version: int,
     writing: bool,
+    standing: Mapping[FieldGroup, SyncConflictRow] | None = None,
 ) -> Carried:
     """Apply takes, keep conflicts, and move the base of every group that needs no write.
 
     `Outdated` if anything moved since the plan was made. With `writing`, conflicts that a write
-    settles are kept too; without, they are left to the push that will settle them.
+    settles are kept too; without, they are left to the push that will settle them. `standing`
+    are the link's open conflicts, where the caller has read them for many links at once.
     """
     if FieldGroup.STAGE in planned.takes:  # closing and reopening move claims
         protection.hold_lock(unit)
-    registration = repository.registration(unit.session, registration_id, lock=True)
-    link = unit.session.get_one(LinkRow, link_id, with_for_update=True, populate_existing=True)
-    if registration.version != registration_version or link.version != link_version:
+    registration = repository.locked(unit, registration_id)
+    link = unit.lock(LinkRow, link_id)
+    if link is None or (registration.version, link.version) != (registration_version, link_version):
         raise Outdated(f"{registration.number} moved since it was read.")
     connection = ConnectionName(link.connection)
     applied = crm_changes.apply(unit, registration, connection, planned.takes, program)
     now: dict[str, Value] = dict(link.base)
     after: dict[str, Value] = {}
     undone = link.restore or {}
-    standing = _open_conflicts(unit, link)
+    standing = open_conflicts(unit, [link.id])[link.id] if standing is None else standing
     for group in planned.groups:
         merge, conflict = group.merge, group.merge.conflict
         if not undone.keys().isdisjoint(merge.base.keys() | merge.remote_changes.keys()):
@@ -88,7 +91,6 @@ def carry_out(
     link.version, link.changed_at = link.version + 1, unit.now
     for problem in planned.problems:
         keep_problem(unit, link, problem)
-    unit.session.flush()
     return Carried(applied.registration, link, after)
 
 
@@ -100,13 +102,19 @@ def _mine(
     return {name: ours.get(name) for name in names}
 
 
-def _open_conflicts(unit: UnitOfWork, link: LinkRow) -> dict[FieldGroup, SyncConflictRow]:
+def open_conflicts(
+    unit: UnitOfWork, link_ids: Sequence[str]
+) -> dict[str, dict[FieldGroup, SyncConflictRow]]:
+    """Return the open conflicts of links by link and group; every link is a key."""
     rows = unit.session.scalars(
         select(SyncConflictRow).where(
-            SyncConflictRow.link_id == link.id, SyncConflictRow.state == "open"
+            SyncConflictRow.link_id.in_(link_ids), SyncConflictRow.state == "open"
         )
     )
-    return {FieldGroup(row.field_group): row for row in rows}
+    found: dict[str, dict[FieldGroup, SyncConflictRow]] = {link_id: {} for link_id in link_ids}
+    for row in rows:
+        found[row.link_id][FieldGroup(row.field_group)] = row
+    return found
 
 
 def keep_conflict(

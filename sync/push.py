@@ -8,7 +8,7 @@ the next drain looks up before it touches the record; nothing is ever sent twice
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import structlog
@@ -27,13 +27,13 @@ from connectors.port import (
 from registration_core.contracts import ConnectionName, Fields, Mode
 from registration_core.errors import SyncError
 from registration_core.fields import FieldGroup
-from registration_core.store import protection
+from registration_core.store import audit, protection
 from registration_core.store.database import UnitOfWork
-from registration_core.store.tables import OutboxRow
-from sync import auditing, emptiness, leases, linking, settling
-from sync.carrying import Outdated, carry_out
+from registration_core.store.tables import OutboxRow, RegistrationRow
+from sync import auditing, emptiness, leases, linking, observing, settling
+from sync.carrying import Outdated, carry_out, open_conflicts
 from sync.jobs import Job, Planned, jobs_of, plan_job
-from sync.ledger.tables import IntentRow
+from sync.ledger.tables import IntentRow, LinkRow, SyncConflictRow
 from sync.runtime import Runtime
 
 log = structlog.get_logger()
@@ -76,7 +76,7 @@ def drain(runtime: Runtime, connection: str) -> int:
 def _rounds(runtime: Runtime, connection: ConnectionName, lease: leases.Lease) -> int:
     crm, worked = runtime.connector(connection), 0
     if runtime.modes[connection] is Mode.PUSH:
-        settling.end_observing(runtime, connection)
+        observing.end_observing(runtime, connection)
     for _ in range(ROUNDS_MAX):
         settling.settle_pending(runtime, connection)
         auditing.audit_overwrites(runtime, crm)
@@ -85,7 +85,7 @@ def _rounds(runtime: Runtime, connection: ConnectionName, lease: leases.Lease) -
             break
         planned = _plan_all(runtime, crm, jobs)
         if runtime.modes[connection] is Mode.OBSERVE:
-            settling.observe(runtime, connection, planned)
+            observing.observe(runtime, connection, planned)
         else:
             _write_all(runtime, crm, planned, lease)
         worked += len(jobs)
@@ -210,18 +210,25 @@ def _commit_plans(
 ) -> list[tuple[Planned, IntentRow]]:
     """T3: the store's half of every plan, and the intents to write the CRMs' half; one commit.
 
-    Records are taken in the order of their ids, so that two batches never wait for each other
+    Records are held in the order of their ids, so that two batches never wait for each other
     in a circle. One that moved since it was read is left for the next round.
     """
     intended: list[tuple[Planned, IntentRow]] = []
+    links = {p.job.registration.id: p.job.link.id for p in planned if p.job.link is not None}
     with runtime.database.begin() as unit:
         if any(FieldGroup.STAGE in p.plan.takes for p in planned):
             protection.hold_lock(unit)  # closing and reopening move claims
+        unit.lock_all(RegistrationRow, links)
+        unit.lock_all(LinkRow, links.values())
+        ids = [p.job.registration.id for p in planned if p.plan.takes]
+        audit.hold(unit, [f"registration:{each}" for each in ids])
+        ids = [p.job.registration.id for p in planned if not p.plan.write]
+        unit.lock_all(OutboxRow, [(each, crm.name) for each in ids])
+        standing = open_conflicts(unit, list(links.values()))
         for p in sorted(planned, key=lambda p: p.job.registration.id):
             try:
-                with unit.session.begin_nested():
-                    intent = _commit_plan(unit, runtime, crm, p)
-            except Outdated:
+                intent = _commit_plan(unit, runtime, crm, p, standing)
+            except Outdated:  # raised before anything is changed
                 continue
             if intent is not None:
                 intended.append((p, intent))
@@ -229,7 +236,11 @@ def _commit_plans(
 
 
 def _commit_plan(
-    unit: UnitOfWork, runtime: Runtime, crm: CrmConnector, planned: Planned
+    unit: UnitOfWork,
+    runtime: Runtime,
+    crm: CrmConnector,
+    planned: Planned,
+    standing: Mapping[str, Mapping[FieldGroup, SyncConflictRow]],
 ) -> IntentRow | None:
     job = planned.job
     assert job.link is not None
@@ -242,6 +253,7 @@ def _commit_plan(
         link_id=job.link.id,
         link_version=job.link.version,
         writing=True,
+        standing=standing[job.link.id],
     )
     if planned.record is not None:
         carried.link.remote_version = planned.record.version
@@ -269,9 +281,7 @@ def _sent(send: Callable[[Sequence[T]], Sequence[Outcome]], items: Sequence[T]) 
 
 
 def _settle(runtime: Runtime, intents: Sequence[IntentRow], outcomes: Sequence[Outcome]) -> None:
-    """T4: one commit, a savepoint per record."""
-    settled = sorted(zip(intents, outcomes, strict=True), key=lambda pair: pair[0].registration_id)
+    """T4: the outcome of every record of a batch, in one commit."""
+    settled = {i.id: outcome for i, outcome in zip(intents, outcomes, strict=True)}
     with runtime.database.begin() as unit:
-        for intent, outcome in settled:
-            with unit.session.begin_nested():
-                settling.settle(unit, intent.id, outcome)
+        settling.settle_all(unit, settled)

@@ -6,12 +6,12 @@ its payload and reason. Nothing here calls a CRM but `settle_pending`, which onl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import assert_never
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from connectors.errors import AuthenticationFailed, ConnectorError, CrmUnavailable, RateLimited
@@ -31,7 +31,7 @@ from reconciler.merge import same
 from registration_core.contracts import ConnectionName, Fields
 from registration_core.store import audit, repository
 from registration_core.store.database import UnitOfWork
-from registration_core.store.tables import OutboxRow
+from registration_core.store.tables import OutboxRow, RegistrationRow
 from sync import breaker
 from sync.carrying import dead_letter
 from sync.guard import BudgetSpent, ConnectionPaused
@@ -43,8 +43,6 @@ log = structlog.get_logger()
 
 #: After so many attempts a row that is refused again and again becomes a dead letter.
 ATTEMPTS_MAX = 8
-#: Why a row waits in mode `observe`.
-OBSERVED = "mode observe: nothing is written"
 
 
 def intend(
@@ -73,26 +71,71 @@ def intend(
         audit_since=None,
     )
     unit.session.add(row)
-    unit.session.flush()
     return row
 
 
-def settle(unit: UnitOfWork, intent_id: str, outcome: Outcome) -> None:
-    """Carry one outcome to its end; an intent that is settled already is left alone."""
-    intent = unit.session.get_one(IntentRow, intent_id, with_for_update=True)
-    if intent.state != "pending":
-        return
+def settle_all(unit: UnitOfWork, outcomes: Mapping[str, Outcome]) -> None:
+    """Carry outcomes to their ends, by intent; intents that are settled already are left alone.
+
+    Everything is held with one query per table, in the order registration, link, chain, outbox,
+    so that two batches never wait for each other in a circle.
+    """
+    unit.lock_all(IntentRow, outcomes)
+    intents = [intent for i in outcomes if (intent := unit.lock(IntentRow, i)) is not None]
+    due = sorted((i for i in intents if i.state == "pending"), key=lambda i: i.registration_id)
+    _keep_registrations(unit, [i for i in due if not _updated(i, outcomes[i.id])])
+    links = _links_of(unit, due)
+    audit.hold(unit, [f"registration:{i.registration_id}" for i in due])
+    unit.lock_all(OutboxRow, [(i.registration_id, i.connection) for i in due])
+    for intent in due:
+        _settle(unit, intent, links.get(_record_of(intent)), outcomes[intent.id])
+
+
+def _updated(intent: IntentRow, outcome: Outcome) -> bool:
+    return intent.operation == "update" and isinstance(outcome, Written)
+
+
+def _keep_registrations(unit: UnitOfWork, intents: Sequence[IntentRow]) -> None:
+    """Hold what new links and dead letters will refer to; inserting them would do it too late."""
+    ids = [intent.registration_id for intent in intents]
+    unit.session.execute(
+        select(RegistrationRow.id)
+        .where(RegistrationRow.id.in_(ids))
+        .order_by(RegistrationRow.id)
+        .with_for_update(read=True, key_share=True)
+    ).all()
+
+
+def _record_of(row: IntentRow | LinkRow) -> tuple[str, str, str | None]:
+    return row.connection, row.object, row.record_id
+
+
+def _links_of(
+    unit: UnitOfWork, intents: Sequence[IntentRow]
+) -> dict[tuple[str, str, str | None], LinkRow]:
+    """Hold the links of the records that intents are about; returns them by record."""
+    records = [_record_of(intent) for intent in intents if intent.record_id]
+    found = unit.session.scalars(
+        select(LinkRow)
+        .where(tuple_(LinkRow.connection, LinkRow.object, LinkRow.record_id).in_(records))
+        .order_by(LinkRow.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    return {_record_of(link): link for link in found}
+
+
+def _settle(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome: Outcome) -> None:
     intent.state = "done" if isinstance(outcome, Written) else "not_done"
     intent.outcome, intent.settled_at = repr(outcome)[:2000], unit.now
     if isinstance(outcome, Refused | Deferred | Gone):
         intent.audit_since = None  # nothing was written, so nothing was overwritten
     match outcome:
         case Written():
-            _written(unit, intent, outcome)
+            _written(unit, intent, link, outcome)
         case AlreadyExists() | Stale():
             pass  # the row is still due: the next round reads, adopts or plans again
         case Gone():
-            link = _link_of(unit, intent)
             if link is not None:
                 lose(unit, link, outcome)
         case Refused():
@@ -103,17 +146,15 @@ def settle(unit: UnitOfWork, intent_id: str, outcome: Outcome) -> None:
             assert_never(outcome)
 
 
-def _written(unit: UnitOfWork, intent: IntentRow, outcome: Written) -> None:
+def _written(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome: Written) -> None:
     if intent.operation == "create":
         add_link(unit, intent, outcome.record_id, outcome.version, intent.base)
-    else:
-        link = _link_of(unit, intent)
-        if link is not None:
-            # Only what was written is added: a pull may have moved the rest meanwhile.
-            link.base = {**link.base, **intent.base}
-            link.repeats = breaker.noted(link.repeats, intent.base)
-            link.remote_version, link.restore = outcome.version, None
-            link.version, link.changed_at = link.version + 1, unit.now
+    elif link is not None:
+        # Only what was written is added: a pull may have moved the rest meanwhile.
+        link.base = {**link.base, **intent.base}
+        link.repeats = breaker.noted(link.repeats, intent.base)
+        link.remote_version, link.restore = outcome.version, None
+        link.version, link.changed_at = link.version + 1, unit.now
     audit.record(
         unit,
         f"registration:{intent.registration_id}",
@@ -152,20 +193,7 @@ def add_link(
         reason="",
     )
     unit.session.add(link)
-    unit.session.flush()
     return link
-
-
-def _link_of(unit: UnitOfWork, intent: IntentRow) -> LinkRow | None:
-    return unit.session.scalars(
-        select(LinkRow)
-        .where(
-            LinkRow.connection == intent.connection,
-            LinkRow.object == intent.object,
-            LinkRow.record_id == intent.record_id,
-        )
-        .with_for_update()
-    ).first()
 
 
 def _refused(unit: UnitOfWork, intent: IntentRow, outcome: Refused) -> None:
@@ -218,7 +246,7 @@ def outbox_done(
     unit: UnitOfWork, registration_id: str, connection: ConnectionName, wanted: int
 ) -> None:
     """Note that a connection holds everything up to `wanted`; never moves back."""
-    row = unit.session.get(OutboxRow, (registration_id, connection), with_for_update=True)
+    row = unit.lock(OutboxRow, (registration_id, connection))
     if row is not None:
         row.done = max(row.done, wanted)
         row.attempts, row.reason = 0, ""
@@ -289,9 +317,7 @@ def settle_pending(runtime: Runtime, connection: ConnectionName) -> None:
         intents = [intent for intent in pending if intent.object == object_name]
         records = _look_up(runtime, connection, object_name, intents)
         with runtime.database.begin() as unit:
-            for intent in intents:
-                with unit.session.begin_nested():
-                    settle(unit, intent.id, records[intent.id])
+            settle_all(unit, {intent.id: records[intent.id] for intent in intents})
 
 
 def _look_up(
@@ -334,41 +360,6 @@ def _looked_up(
     holds = to_store(mapping, record.fields).fields
     there = all(same(holds.get(name), value) for name, value in wrote.items())
     return Written(record.record_id, record.version) if there else Stale(record.record_id)
-
-
-def end_observing(runtime: Runtime, connection: ConnectionName) -> None:
-    """Let rows that waited for mode `push` go on."""
-    with runtime.database.read() as session:
-        waiting = session.scalars(
-            select(OutboxRow.registration_id)
-            .where(OutboxRow.connection == connection, OutboxRow.reason == OBSERVED)
-            .limit(1)
-        ).first()
-    if waiting is None:
-        return
-    with runtime.database.begin() as unit:
-        unit.session.execute(
-            update(OutboxRow)
-            .where(OutboxRow.connection == connection, OutboxRow.reason == OBSERVED)
-            .values(state="open", reason="", due_at=unit.now)
-        )
-
-
-def observe(runtime: Runtime, connection: ConnectionName, planned: Sequence[Planned]) -> None:
-    """Record what would be written, write nothing, and let the rows wait for mode `push`."""
-    with runtime.database.begin() as unit:
-        for p in planned:
-            if p.plan.write:
-                intent = intend(unit, connection, p, p.job.link, {})
-                intent.state, intent.settled_at = "observed", unit.now
-            unit.session.execute(
-                update(OutboxRow)
-                .where(
-                    OutboxRow.registration_id == p.job.registration.id,
-                    OutboxRow.connection == connection,
-                )
-                .values(state="waiting", reason=OBSERVED)
-            )
 
 
 def note_failed_drain(runtime: Runtime, connection: ConnectionName, error: ConnectorError) -> None:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from registration_core.store.database import UnitOfWork
@@ -49,14 +49,9 @@ def record(
     Holds the subject's chain until the commit, so that two writers cannot take one place in it.
     Locks are taken in the order registration, link, chain, outbox.
     """
-    unit.hold(subject)
-    last = unit.session.execute(
-        select(AuditEventRow.seq, AuditEventRow.hash)
-        .where(AuditEventRow.subject == subject)
-        .order_by(AuditEventRow.seq.desc())
-        .limit(1)
-    ).first()
-    seq, previous = (last.seq + 1, last.hash) if last else (1, _START)
+    held = subject in unit.chains
+    last, previous = unit.chains[subject] if held else _end_of_chain(unit, subject)
+    seq = last + 1
     digests = {}
     for name, value in sorted((personal or {}).items()):
         key = unit.ids.secret()
@@ -80,12 +75,48 @@ def record(
         sort_keys=True,
         ensure_ascii=False,
     )
+    digest = _hash(body)
     unit.session.add(
-        AuditEventRow(
-            subject=subject, seq=seq, at=unit.now, action=action, body=body, hash=_hash(body)
+        AuditEventRow(subject=subject, seq=seq, at=unit.now, action=action, body=body, hash=digest)
+    )
+    if held:
+        unit.chains[subject] = (seq, digest)
+    else:
+        unit.session.flush()
+
+
+def hold(unit: UnitOfWork, subjects: Iterable[str]) -> None:
+    """Hold many chains until the commit; `record` then asks nothing of the store for them.
+
+    Outside of savepoints only, and no savepoint may be rolled back afterwards: what is
+    remembered of a chain would be ahead of it.
+    """
+    wanted = sorted(set(subjects) - unit.chains.keys())
+    unit.hold(*wanted)
+    ends = (
+        select(AuditEventRow.subject, func.max(AuditEventRow.seq).label("seq"))
+        .where(AuditEventRow.subject.in_(wanted))
+        .group_by(AuditEventRow.subject)
+        .subquery()
+    )
+    found = unit.session.execute(
+        select(AuditEventRow.subject, AuditEventRow.seq, AuditEventRow.hash).join(
+            ends, (AuditEventRow.subject == ends.c.subject) & (AuditEventRow.seq == ends.c.seq)
         )
     )
-    unit.session.flush()
+    unit.chains |= dict.fromkeys(wanted, (0, _START))
+    unit.chains |= {row.subject: (row.seq, row.hash) for row in found}
+
+
+def _end_of_chain(unit: UnitOfWork, subject: str) -> tuple[int, str]:
+    unit.hold(subject)
+    last = unit.session.execute(
+        select(AuditEventRow.seq, AuditEventRow.hash)
+        .where(AuditEventRow.subject == subject)
+        .order_by(AuditEventRow.seq.desc())
+        .limit(1)
+    ).first()
+    return (last.seq, last.hash) if last else (0, _START)
 
 
 def checkpoint(unit: UnitOfWork) -> int:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import create_engine, event, func, select, text
+from sqlalchemy import ARRAY, Text, cast, create_engine, event, func, inspect, select, text, tuple_
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -22,6 +22,8 @@ from sqlalchemy.orm import Session
 from registration_core.errors import DealregError
 from registration_core.ids import Ids
 from registration_core.model import SYSTEM, Actor
+
+Row = TypeVar("Row")
 
 #: What makes a transaction read one state and nothing else, by database.
 _READING: dict[str, dict[str, Any]] = {
@@ -46,10 +48,42 @@ class UnitOfWork:
     ids: Ids
     #: Kinds of work that this commit makes due, for example `push:salesforce`.
     nudges: set[str] = field(default_factory=set)
+    #: Last place and hash of the audit chains that `audit.hold` holds until the commit.
+    chains: dict[str, tuple[int, str]] = field(default_factory=dict)
+    _held: dict[tuple[type[Any], Any], Any] = field(default_factory=dict)
 
-    def hold(self, name: str) -> None:
-        """Keep others who hold this name out until the commit; no row is needed for it."""
+    def lock(self, table: type[Row], key: Any) -> Row | None:
+        """Return a row as it is now, held until the commit; None if there is none.
+
+        No query for a row that `lock_all` holds.
+        """
+        held: Row | None = self._held.get((table, key))
+        if held is not None:
+            return held
+        return self.session.get(table, key, with_for_update=True, populate_existing=True)
+
+    def lock_all(self, table: type[Row], keys: Iterable[Any]) -> None:
+        """Hold many rows with one query, in the order of their keys.
+
+        Outside of savepoints only: rolling one back would let go of what was taken in it.
+        """
+        columns = inspect(table).primary_key
+        wanted = [key if isinstance(key, tuple) else (key,) for key in keys]
+        rows = self.session.scalars(
+            select(table)
+            .where(tuple_(*columns).in_(wanted))
+            .order_by(*columns)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+        for row in rows:
+            identity = inspect(row).identity
+            self._held[table, identity if len(identity) > 1 else identity[0]] = row
+
+    def hold(self, *names: str) -> None:
+        """Keep others who hold one of these names out until the commit; needs no rows."""
         if self.session.get_bind().dialect.name == "postgresql":  # SQLite has one writer at a time
+            name = func.unnest(cast(sorted(names), ARRAY(Text))).column_valued("name")
             self.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 

@@ -33,6 +33,7 @@ from registration_core.model import (
 )
 from registration_core.program import Role
 from registration_core.store import match_index
+from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import (
     AccountRow,
     Base,
@@ -130,6 +131,14 @@ def registration(session: Session, key: str, *, lock: bool = False) -> Registrat
     ).first()
     if row is None:
         raise NotFound(f"There is no registration {key}.", hint="Type: dealreg registration list")
+    return _registration(row)
+
+
+def locked(unit: UnitOfWork, registration_id: str) -> Registration:
+    """Return a registration by id, held until the commit."""
+    row = unit.lock(RegistrationRow, registration_id)
+    if row is None:
+        raise NotFound(f"There is no registration {registration_id}.")
     return _registration(row)
 
 
