@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from connectors.port import RemoteRecord
 from mapping.schema import ObjectMapping
+from mapping.translate import to_store
+from reconciler.merge import same
 from registration_core.contracts import ConnectionName, Fields
 from registration_core.crm_changes import canonical
 from registration_core.model import Registration
 from registration_core.program import Role
 from registration_core.store import repository
 from sync import breaker
-from sync.ledger.tables import LinkRow
+from sync.ledger.tables import IntentRow, LinkRow
 from sync.planning import Plan, Situation, plan
 from sync.runtime import Runtime
+
+#: How long after its look-up a write of a process that stood still may yet take effect.
+DELAY_MAX = timedelta(minutes=30)
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class Job:
     link: LinkRow | None
     #: The outbox row's `wanted`, read before the registration.
     wanted: int
+    #: What writes held that did not take effect when they were looked up, and may do so yet.
+    delayed: tuple[Fields, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,7 @@ def jobs_of(
             )
         )
     }
+    delayed = _delayed(runtime, session, connection, wanted)
     jobs = []
     for registration_id, number in wanted.items():
         registration = registrations[registration_id]
@@ -78,8 +87,27 @@ def jobs_of(
         if mapping is not None:
             link = links.get((registration_id, mapping.object))
             partner, role = partners[registration.partner_id], registration.roles[connection]
-            jobs.append(Job(registration, partner, connection, mapping, role, link, number))
+            late = tuple(delayed.get(registration_id, ()))
+            jobs.append(Job(registration, partner, connection, mapping, role, link, number, late))
     return jobs
+
+
+def _delayed(
+    runtime: Runtime, session: Session, connection: ConnectionName, wanted: Iterable[str]
+) -> dict[str, list[Fields]]:
+    rows = session.execute(
+        select(IntentRow.registration_id, IntentRow.base).where(
+            IntentRow.registration_id.in_(list(wanted)),
+            IntentRow.connection == connection,
+            IntentRow.operation == "update",
+            IntentRow.state == "not_done",
+            IntentRow.settled_at > runtime.database.clock() - DELAY_MAX,
+        )
+    )
+    delayed: dict[str, list[Fields]] = {}
+    for registration_id, written in rows:
+        delayed.setdefault(registration_id, []).append(written)
+    return delayed
 
 
 def plan_job(
@@ -90,6 +118,7 @@ def plan_job(
     `base` stands for the link's where one is given.
     """
     link = job.link
+    base = base or ((link.base or None) if link else None)
     return plan(
         Situation(
             mapping=job.mapping,
@@ -98,10 +127,28 @@ def plan_job(
             role=job.role,
             phase=job.registration.phase,
             store=canonical(job.registration, job.connection, job.partner_name),
-            base=base or ((link.base or None) if link else None),
+            base=_explained(job, record, base),
             remote=None if record is None else record.fields,
             restore=(link.restore or {}) if link else {},
             repeats=breaker.read(link.repeats) if link else {},
             remote_by_us=None if record is None else record.modified_by_us,
         )
     )
+
+
+def _explained(job: Job, record: RemoteRecord | None, base: Fields | None) -> Fields | None:
+    """Return the base, moved back to what a delayed write of our own has put over it.
+
+    A process that stood still after it had sent a write cannot be stopped by a lease. What it
+    wrote is no change of the CRM's users: on this base the store's newer value is pushed again.
+    """
+    if base is None or record is None or not record.modified_by_us or not job.delayed:
+        return base
+    theirs = to_store(job.mapping, record.fields).fields
+    ours = {
+        name: value
+        for written in job.delayed
+        for name, value in written.items()
+        if name in theirs and same(theirs[name], value)
+    }
+    return {**base, **ours}

@@ -94,12 +94,26 @@ def _take(database: Database, name: str) -> Lease | None:
             if row is None:
                 row = LeaseRow(name=name, holder="", fence=0, expires_at=unit.now)
                 unit.session.add(row)
-            elif row.holder and row.expires_at > unit.now:
+            elif row.holder and row.expires_at > unit.now and not _is_dead(row.holder):
                 return None
             row.holder, row.fence, row.expires_at = holder, row.fence + 1, unit.now + LEASE
             return Lease(name, holder, row.fence)
     except IntegrityError:  # two first holders at once: the other one has it
         return None
+
+
+def _is_dead(holder: str) -> bool:
+    """Whether a holder on this machine is known to have died: its lane need not wait."""
+    host, pid, _ = holder.rsplit(":", 2)
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # it lives and is not ours
+        return False
+    return False
 
 
 def _release(database: Database, lease: Lease) -> None:

@@ -18,7 +18,7 @@ from connectors.port import ChangePage, CrmConnector
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import SyncError
 from registration_core.store.database import UnitOfWork
-from sync import directory, leases
+from sync import directory, leases, schedule
 from sync.inbox import Notice, take_note
 from sync.ledger.tables import CursorRow, LinkRow, SyncRunRow
 from sync.runtime import Runtime
@@ -27,6 +27,9 @@ log = structlog.get_logger()
 
 #: Most pages of one object that one run reads; the next run goes on.
 PAGES_MAX = 200
+#: How often every linked record is read again, in seconds: soon where the change feed does not
+#: tell of deletions, daily elsewhere, for whatever a feed may have missed.
+REREAD_SECONDS = {False: 600, True: 86_400}
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,26 @@ def poll(runtime: Runtime, connection: str) -> SyncRun | None:
             for object_name in _objects(runtime, name):
                 seen, noted = _poll_object(runtime, crm, object_name, lease)
                 records, notices = records + seen, notices + noted
+            notices += _reread(runtime, crm)
         except (ConnectorError, SyncError) as error:
             state, message = "failed", error.message
             log.warning("poll failed", connection=name, code=error.code, reason=error.message)
         return _finish(runtime, run.id, state, records, notices, message)
+
+
+def _reread(runtime: Runtime, crm: CrmConnector) -> int:
+    """Note every active link from time to time; returns how many."""
+    every = REREAD_SECONDS[crm.capabilities.feed_tells_deletes]
+    if not schedule.claim(runtime, f"reread:{crm.name}", every):
+        return 0
+    with runtime.database.begin() as unit:
+        linked = unit.session.execute(
+            select(LinkRow.object, LinkRow.record_id).where(
+                LinkRow.connection == crm.name, LinkRow.state == "active"
+            )
+        )
+        notices = [Notice(row.object, row.record_id) for row in linked]
+        return take_note(unit, crm.name, notices, "poll")
 
 
 def _objects(runtime: Runtime, connection: ConnectionName) -> list[str]:

@@ -71,7 +71,7 @@ def killed_at_random(stage: Stage, rng: random.Random) -> Iterator[list[float]]:
     over = threading.Event()
 
     def supervise() -> None:
-        while not over.wait(pause := rng.uniform(4.0, 14.0)):
+        while not over.wait(pause := rng.uniform(3.0, 8.0)):
             stage.restart("serve")
             kills.append(pause)
 

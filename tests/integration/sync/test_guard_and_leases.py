@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
 import threading
 from datetime import timedelta
 
@@ -14,6 +17,7 @@ from registration_core.contracts import ConnectionName
 from registration_core.model import RegistrationState
 from sync import clock, leases, push
 from sync.guard import CallMetrics, ConnectionPaused, GuardedConnector, OrgMismatch
+from sync.ledger.tables import LeaseRow
 from tests.world import ACCOUNT, DEAL, HOME, MIRROR, World
 
 
@@ -117,3 +121,21 @@ def test_the_reserve_of_a_spent_quota_serves_checks_and_nothing_else(world: Worl
     world.doors[HOME].calls["spent elsewhere"] = 0
     world.settle(seconds=601)
     assert len(world.deals(HOME)) == 1
+
+
+def test_the_lane_of_a_process_that_died_here_is_free_at_once(world: World) -> None:
+    died = subprocess.Popen([sys.executable, "-c", ""])
+    died.wait()
+    with world.database.begin() as unit:
+        unit.session.add(
+            LeaseRow(
+                name="push:x",
+                holder=f"{socket.gethostname()}:{died.pid}:1",
+                fence=7,
+                expires_at=unit.now + leases.LEASE,
+            )
+        )
+
+    with leases.held(world.database, "push:x") as mine:
+        assert mine is not None
+        assert mine.fence == 8

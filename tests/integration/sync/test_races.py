@@ -90,3 +90,26 @@ def test_an_overwritten_value_is_kept_even_if_the_answer_or_the_audit_fails(
     with world.database.read() as session:
         (kept,) = resolving.conflicts(session, everything=True)
     assert kept.remote["deal_name"] == "Theirs, never read"
+
+
+def test_a_write_of_a_worker_that_stood_still_is_not_taken_for_a_users(world: World) -> None:
+    made = world.approved()
+    world.settle()
+    world.edit(HOME, Stage="P")
+    world.settle()
+    world.update(made.number, deal_name="Older")
+    world.doors[HOME].fail(MemoryFault.UNAVAILABLE, "update")
+    world.settle()  # sent, as far as the worker can tell; it has not arrived when looked up
+    world.update(made.number, deal_name="Newer")
+    world.settle()
+    world.settle()
+    assert world.deal(HOME, "Name") == "Newer"
+
+    (record_id,) = world.deals(HOME)
+    org = world.orgs[HOME]
+    org.edit("Deal", record_id, {"Name": "Older"}, org.us)  # now it arrives
+    world.settle()
+    world.settle()
+
+    assert world.registration(made.id).deal_name == "Newer"
+    assert world.deal(HOME, "Name") == "Newer"
