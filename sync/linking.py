@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from connectors.port import CrmConnector, RemoteRecord
+from connectors.port import CrmConnector, Gone, RemoteRecord
 from mapping.translate import read_fields
 from registration_core import crm_changes
 from registration_core.contracts import Condition, ConnectionName, Fields
@@ -192,6 +192,7 @@ def _seen(
 
 def accept(runtime: Runtime, proposal_id: str, actor: Actor) -> Link:
     """Link the existing record: its values stand, the deal counts as taken over, ours are stamped."""
+    _require_there(runtime, proposal_id)
     with runtime.database.begin(actor) as unit:
         row = _open_proposal(unit, proposal_id)
         registration = repository.registration(unit.session, row.registration_id, lock=True)
@@ -309,10 +310,29 @@ def _proposal(row: LinkProposalRow) -> LinkProposal:
     )  # fmt: skip
 
 
+def _require_there(runtime: Runtime, proposal_id: str) -> None:
+    """Refuse to link a record that the CRM has lost since it was proposed."""
+    with runtime.database.read() as session:
+        row = by_id(session, LinkProposalRow, proposal_id)
+    if row is None:
+        return
+    key = runtime.mappings[ConnectionName(row.connection)].opportunities.key
+    crm = runtime.connector(row.connection)
+    record = crm.read(row.object, [row.record_id], [key])[row.record_id]
+    if isinstance(record, Gone):
+        raise DomainRefusal(
+            f"The record {row.record_id} in {row.connection} is {record.absence.value}.",
+            hint=f"Type: dealreg link reject {row.id}",
+        )
+
+
 def _open_proposal(unit: UnitOfWork, proposal_id: str) -> LinkProposalRow:
     row = by_id(unit.session, LinkProposalRow, proposal_id)
     if row is None:
         raise NotFound(f"There is no link proposal {proposal_id}.", hint="Type: dealreg link list")
+    # Whoever decides on this registration's proposals at the same moment comes after us.
+    repository.registration(unit.session, row.registration_id, lock=True)
+    unit.session.refresh(row, with_for_update=True)
     if row.state != "proposed":
         raise DomainRefusal(f"The proposal {proposal_id} was {row.state} by {row.decided_by}.")
     return row
