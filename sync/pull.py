@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from connectors.errors import CallRejected, ConnectorError
 from connectors.port import CrmConnector, Gone, RemoteRecord
 from registration_core.contracts import ConnectionName, Mode
-from registration_core.errors import SyncError
+from registration_core.errors import NotFound, SyncError
 from registration_core.store import repository, work
 from sync import directory, emptiness, leases, settling
 from sync.carrying import Outdated, carry_out, dead_letter
@@ -33,7 +33,7 @@ ROUNDS_MAX = 50
 LOOKS_MAX = 3
 #: After so many attempts a record that cannot be taken becomes a dead letter.
 ATTEMPTS_MAX = 8
-#: When a record is looked at again that an unsettled create of ours may be about.
+#: When a record is looked at again that an unsettled write of ours may be about.
 UNSETTLED_SECONDS = 2.0
 #: When a record is looked at again that vanished together with too many others.
 HELD_SECONDS = 300.0
@@ -68,14 +68,26 @@ def _rounds(runtime: Runtime, crm: CrmConnector, lease: leases.Lease) -> int:
             break
         for object_name in sorted({row.object for row in rows}):
             group = [row for row in rows if row.object == object_name]
-            try:
-                _pull_object(runtime, crm, object_name, group)
-            except CallRejected as error:
-                _postpone(runtime, crm.name, group, error.message)
+            _pull_group(runtime, crm, object_name, group)
         worked += len(rows)
         if not leases.renew(runtime.database, lease):
             break
     return worked
+
+
+def _pull_group(
+    runtime: Runtime, crm: CrmConnector, object_name: str, rows: Sequence[InboxRow]
+) -> None:
+    """Pull records; those that the CRM refuses twice to read are halved to find the one at fault."""
+    try:
+        _pull_object(runtime, crm, object_name, rows)
+    except CallRejected as error:
+        if len(rows) == 1 or not all(row.attempts for row in rows):
+            _postpone(runtime, crm.name, rows, error.message)
+            return
+        middle = len(rows) // 2
+        _pull_group(runtime, crm, object_name, rows[:middle])
+        _pull_group(runtime, crm, object_name, rows[middle:])
 
 
 def _due(runtime: Runtime, connection: ConnectionName, limit: int) -> list[InboxRow]:
@@ -126,6 +138,10 @@ def _pull_object(
             taken = _take_record(runtime, crm.name, record, row, jobs.get(row.record_id))
         except Outdated:
             continue  # still due: the next round reads and plans again
+        except NotFound as missing:  # a program that is not configured any more
+            log.warning("not pulled", connection=crm.name, reason=missing.message)
+            _wait(runtime, row, HELD_SECONDS)
+            continue
         if taken:
             _read(runtime, [row])
         else:
@@ -155,7 +171,7 @@ def _take_record(
     row: InboxRow,
     job: Job | None,
 ) -> bool:
-    """Take one record in; False while an unsettled create of ours may be about it.
+    """Take one record in; False while an unsettled write of ours may be about it.
 
     `job` is our side as it was before the record was read; `Outdated` if it was linked since.
     """
@@ -164,10 +180,14 @@ def _take_record(
         if link is None:
             return isinstance(record, Gone) or _take_unlinked(runtime, session, connection, record)
         known = job or job_of(runtime, session, link.registration_id, connection)
+        if _in_flight(session, link):
+            return False
     if isinstance(record, Gone):
         settling.orphan(runtime, link.id, record)
         return True
     if known is None or known.link is None or link.state != "active":
+        return True
+    if known.link.id != link.id:  # of an object or a role that is not mapped any more
         return True
     if record.record_id != link.record_id:  # the link followed a merge
         return True
@@ -190,6 +210,21 @@ def _take_record(
         if planned.write and not again:
             work.request_push(unit, carried.registration, only=connection)
     return True
+
+
+def _in_flight(session: Session, link: LinkRow) -> bool:
+    """Whether a write of ours to this record has no answer yet.
+
+    Its answer moves the link's base. A change that was merged before it would be forgotten by
+    the base, and the next change of a person be taken for our own value and written over.
+    """
+    pending = select(IntentRow.id).where(
+        IntentRow.connection == link.connection,
+        IntentRow.object == link.object,
+        IntentRow.record_id == link.record_id,
+        IntentRow.state == "pending",
+    )
+    return session.scalars(pending).first() is not None
 
 
 def _link(
@@ -249,11 +284,16 @@ def _recheck_account(runtime: Runtime, connection: ConnectionName, account_id: s
 def _read(runtime: Runtime, rows: Sequence[InboxRow]) -> None:
     """Note what was read, up to the notices that had come before the read."""
     with runtime.database.begin() as unit:
-        for row in rows:
+        for row in _in_order(rows):
             now = unit.session.get_one(
                 InboxRow, (row.connection, row.object, row.record_id), with_for_update=True
             )
             now.read, now.attempts = max(now.read, row.noticed), 0
+
+
+def _in_order(rows: Sequence[InboxRow]) -> list[InboxRow]:
+    """The order in which notices are kept, so that nobody waits in a circle."""
+    return sorted(rows, key=lambda row: (row.object, row.record_id))
 
 
 def _wait(runtime: Runtime, row: InboxRow, seconds: float) -> None:
@@ -268,7 +308,7 @@ def _postpone(
     runtime: Runtime, connection: ConnectionName, rows: Sequence[InboxRow], reason: str
 ) -> None:
     with runtime.database.begin() as unit:
-        for row in rows:
+        for row in _in_order(rows):
             now = unit.session.get_one(
                 InboxRow, (row.connection, row.object, row.record_id), with_for_update=True
             )
