@@ -77,6 +77,7 @@ def check_now(runtime: Runtime, number: str) -> ConflictCheck:
     """Check one registration live, now, and decide what follows; returns the check."""
     with runtime.database.begin() as unit:
         registration = repository.registration(unit.session, number)
+        runtime.program(registration.program)  # tells if it is not configured any more
         work.request_check(unit, registration.id, "asked for by command")
         request = unit.session.get_one(CheckRequestRow, registration.id)
         version = request.version
@@ -133,6 +134,10 @@ def _check_all(runtime: Runtime, due: Sequence[tuple[str, int]]) -> None:
     began_at = runtime.database.clock()
     with runtime.database.read() as session:
         registrations = [(repository.registration(session, key), version) for key, version in due]
+    for registration, _ in registrations:
+        if registration.program not in runtime.programs:
+            _set_aside(runtime, registration)
+    registrations = [pair for pair in registrations if pair[0].program in runtime.programs]
     registrations.sort(key=lambda pair: pair[0].receipt_seq)
     names = {
         name
@@ -147,6 +152,16 @@ def _check_all(runtime: Runtime, due: Sequence[tuple[str, int]]) -> None:
             for name in program.required_connections
         )
         _check_one(runtime, registration, version, program, began_at, readings)
+
+
+def _set_aside(runtime: Runtime, registration: Registration) -> None:
+    """Look again in a minute at a registration whose program is not configured any more."""
+    log.error("not checked", registration=registration.number, missing=registration.program)
+    with runtime.database.begin() as unit:
+        request = unit.session.get(CheckRequestRow, registration.id, with_for_update=True)
+        if request is not None:
+            request.reason = f"there is no program {registration.program}"
+            request.due_at = unit.now + timedelta(seconds=REPEAT_SECONDS_MAX)
 
 
 def _refresh(runtime: Runtime, connection: ConnectionName) -> directory.Refresh | str:
