@@ -25,8 +25,9 @@ from connectors.port import (
     UpdateItem,
 )
 from registration_core.contracts import ConnectionName, Fields, Mode
-from registration_core.errors import SyncError
+from registration_core.errors import DomainRefusal, SyncError
 from registration_core.fields import FieldGroup
+from registration_core.model import RegistrationState
 from registration_core.store import audit, protection
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import OutboxRow, RegistrationRow
@@ -43,6 +44,10 @@ T = TypeVar("T")
 ROUNDS_MAX = 50
 #: How often one drain takes the lease again because work came in meanwhile.
 LOOKS_MAX = 3
+#: A deal that came to nothing before it was in a CRM is not made there any more.
+_OVER = frozenset(
+    {RegistrationState.WITHDRAWN, RegistrationState.EXPIRED, RegistrationState.CANCELLED}
+)
 
 
 def drain(runtime: Runtime, connection: str) -> int:
@@ -80,21 +85,22 @@ def _rounds(runtime: Runtime, connection: ConnectionName, lease: leases.Lease) -
     for _ in range(ROUNDS_MAX):
         settling.settle_pending(runtime, connection)
         auditing.audit_overwrites(runtime, crm)
-        jobs = _due(runtime, connection, crm.capabilities.write_batch)
-        if not jobs:
+        due = _due(runtime, connection, crm.capabilities.write_batch)
+        if not due:
             break
-        planned = _plan_all(runtime, crm, jobs)
+        planned = _plan_all(runtime, crm, _jobs(runtime, connection, due))
         if runtime.modes[connection] is Mode.OBSERVE:
             observing.observe(runtime, connection, planned)
         else:
             _write_all(runtime, crm, planned, lease)
-        worked += len(jobs)
+        worked += len(due)
         if not leases.renew(runtime.database, lease):
             break
     return worked
 
 
-def _due(runtime: Runtime, connection: ConnectionName, limit: int) -> list[Job]:
+def _due(runtime: Runtime, connection: ConnectionName, limit: int) -> dict[str, int]:
+    """Return due registrations with their outbox rows' `wanted`, longest due first."""
     now = runtime.database.clock()
     with runtime.database.read() as session:
         rows = session.scalars(
@@ -108,9 +114,22 @@ def _due(runtime: Runtime, connection: ConnectionName, limit: int) -> list[Job]:
             .order_by(OutboxRow.due_at, OutboxRow.registration_id)
             .limit(limit)
         )
-        return jobs_of(
-            runtime, session, connection, {row.registration_id: row.wanted for row in rows}
-        )
+        return {row.registration_id: row.wanted for row in rows}
+
+
+def _jobs(runtime: Runtime, connection: ConnectionName, due: dict[str, int]) -> list[Job]:
+    """Read due registrations; what the settings leave nothing to do for waits for other settings."""
+    with runtime.database.read() as session:
+        jobs = jobs_of(runtime, session, connection, due)
+    for registration_id in due.keys() - {job.registration.id for job in jobs}:
+        reason = f"no object of {connection} is mapped for this registration's role"
+        settling.hold(runtime, registration_id, connection, reason)
+    ready = [job for job in jobs if job.registration.program in runtime.programs]
+    for job in jobs:
+        if job not in ready:
+            reason = f"there is no program {job.registration.program}"
+            settling.hold(runtime, job.registration.id, connection, reason)
+    return ready
 
 
 def _plan_all(runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]) -> list[Planned]:
@@ -131,8 +150,10 @@ def _plan_all(runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]) -> list[
             elif believed or record not in vanished:
                 settling.orphan(runtime, job.link.id, record)
             else:
-                settling.hold(runtime, job, "too many records vanished at once")
-        settling.close_orphaned(runtime, [j for j in group if j.link and j.link.state != "active"])
+                reason = "too many records vanished at once"
+                settling.hold(runtime, job.registration.id, crm.name, reason)
+        orphaned = [j for j in group if j.link and j.link.state != "active"]
+        settling.close(runtime, orphaned, "the record is orphaned")
         planned += _plan_unlinked(runtime, crm, [j for j in group if j.link is None])
     return planned
 
@@ -148,9 +169,14 @@ def _plan_unlinked(runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]) -> 
     for job in jobs:
         if job.registration.id in known:
             # A record with our key that no intent of ours explains: adopt it, base unknown.
-            linking.adopt(
-                runtime, job.registration, crm.name, known[job.registration.id], base=None
-            )
+            try:
+                linking.adopt(
+                    runtime, job.registration, crm.name, known[job.registration.id], base=None
+                )
+            except DomainRefusal as refusal:
+                settling.hold(runtime, job.registration.id, crm.name, refusal.message)
+        elif job.registration.state in _OVER:
+            settling.close(runtime, [job], f"{job.registration.state.value} before it was there")
         elif not linking.proposes(runtime, crm, job.registration, job.role):
             planned.append(Planned(job, None, plan_job(runtime, job, None)))
     return planned

@@ -35,6 +35,7 @@ from registration_core.store.tables import OutboxRow, RegistrationRow
 from sync import breaker
 from sync.carrying import dead_letter
 from sync.guard import BudgetSpent, ConnectionPaused
+from sync.inbox import Notice, take_note
 from sync.jobs import Job, Planned
 from sync.ledger.tables import DeadLetterRow, IntentRow, LinkRow
 from sync.runtime import Runtime
@@ -43,6 +44,8 @@ log = structlog.get_logger()
 
 #: After so many attempts a row that is refused again and again becomes a dead letter.
 ATTEMPTS_MAX = 8
+#: So many attempts that only met another writer follow each other at once.
+AT_ONCE_MAX = 2
 
 
 def intend(
@@ -133,8 +136,10 @@ def _settle(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome: 
     match outcome:
         case Written():
             _written(unit, intent, link, outcome)
-        case AlreadyExists() | Stale():
-            pass  # the row is still due: the next round reads, adopts or plans again
+        case AlreadyExists():
+            _retry(unit, intent, "a record that we cannot read has this registration's key")
+        case Stale():
+            _retry(unit, intent, "the record was changed each time before we could write")
         case Gone():
             if link is not None:
                 lose(unit, link, outcome)
@@ -197,7 +202,9 @@ def add_link(
 
 
 def _refused(unit: UnitOfWork, intent: IntentRow, outcome: Refused) -> None:
-    row = unit.session.get(OutboxRow, (intent.registration_id, intent.connection))
+    row = unit.lock(OutboxRow, (intent.registration_id, intent.connection))
+    if row is not None and row.wanted > intent.wanted:
+        return  # what changed meanwhile may be the very thing that was refused
     if row is not None:
         row.state, row.reason = "dead", outcome.message
     field = f" (field {outcome.field})" if outcome.field else ""
@@ -225,6 +232,15 @@ def was_refused(
         )
     )
     return any(payload == write for payload in refused)
+
+
+def _retry(unit: UnitOfWork, intent: IntentRow, reason: str) -> None:
+    """Let the next round read, adopt or plan again; at once at first, then ever more slowly."""
+    row = unit.lock(OutboxRow, (intent.registration_id, intent.connection))
+    if row is not None and row.attempts < AT_ONCE_MAX:
+        row.attempts += 1
+    else:
+        postpone(unit, intent, reason, 0)
 
 
 def postpone(unit: UnitOfWork, intent: IntentRow, reason: str, least_seconds: float) -> None:
@@ -270,6 +286,8 @@ def lose(unit: UnitOfWork, link: LinkRow, gone: Gone) -> None:
     if survivor and not taken:
         audit.record(unit, subject, "follow merge", {"from": link.record_id, "to": survivor})
         link.record_id = survivor
+        # The feed told of the survivor when nobody here knew it yet.
+        take_note(unit, ConnectionName(link.connection), [Notice(link.object, survivor)], "poll")
         return
     link.state, link.reason = "orphaned", f"the record is {gone.absence.value} in {link.connection}"
     audit.record(
@@ -286,23 +304,22 @@ def orphan(runtime: Runtime, link_id: str, gone: Gone) -> None:
             lose(unit, link, gone)
 
 
-def hold(runtime: Runtime, job: Job, reason: str) -> None:
+def hold(runtime: Runtime, registration_id: str, connection: ConnectionName, reason: str) -> None:
     """Look at a due row again in five minutes, without counting an attempt."""
     with runtime.database.begin() as unit:
-        row = unit.session.get(OutboxRow, (job.registration.id, job.connection))
+        row = unit.lock(OutboxRow, (registration_id, connection))
         if row is not None:
             row.reason, row.due_at = reason, unit.now + timedelta(minutes=5)
 
 
-def close_orphaned(runtime: Runtime, jobs: Sequence[Job]) -> None:
-    """End the outbox rows of orphaned links: there is nothing to write to."""
+def close(runtime: Runtime, jobs: Sequence[Job], reason: str) -> None:
+    """End outbox rows without a write, up to the change that was looked at."""
     if not jobs:
         return
     with runtime.database.begin() as unit:
-        for job in jobs:
-            row = unit.session.get(OutboxRow, (job.registration.id, job.connection))
-            if row is not None:
-                row.done, row.reason = row.wanted, "the record is orphaned"
+        for job in sorted(jobs, key=lambda job: job.registration.id):
+            outbox_done(unit, job.registration.id, job.connection, job.wanted)
+            unit.session.get_one(OutboxRow, (job.registration.id, job.connection)).reason = reason
 
 
 def settle_pending(runtime: Runtime, connection: ConnectionName) -> None:
@@ -358,7 +375,8 @@ def _looked_up(
         return Stale(record.record_id)
     wrote = to_store(mapping, intent.payload).fields
     holds = to_store(mapping, record.fields).fields
-    there = all(same(holds.get(name), value) for name, value in wrote.items())
+    # A payload that the mapping of today cannot read proves nothing.
+    there = bool(wrote) and all(same(holds.get(name), value) for name, value in wrote.items())
     return Written(record.record_id, record.version) if there else Stale(record.record_id)
 
 
