@@ -57,48 +57,40 @@ def tell(url: str, seeds: range) -> dict[str, object]:
 
 def worthwhile(mutant: Mutant, first: int, stories: int) -> list[int]:
     """Return seeds from `first` on whose stories can show what the mutant breaks."""
-    suited = (
-        seed
-        for seed in count(first)
-        if mutant.needs(draw(seed, mutant.profile if is_profiled(mutant, seed) else ()))
-    )
+    suited = (seed for seed in count(first) if mutant.needs(draw(seed, mutant.profile)))
     return list(islice(suited, stories))
 
 
-def is_profiled(mutant: Mutant, seed: int) -> bool:
-    """Whether a seed is told under the mutant's own faults: three of four are."""
-    return bool(mutant.profile) and seed % 4 != 0
-
-
-def killer(theatre: Theatre, mutant: Mutant, seeds: Iterable[int]) -> tuple[int, bool, str] | None:
-    """Find a story that catches a mutant: the seed, whether in its profile, what was violated."""
+def killer(theatre: Theatre, mutant: Mutant, seeds: Iterable[int]) -> tuple[int, str] | None:
+    """Find a story that catches a mutant: the seed, and what was violated."""
     for seed in seeds:
-        profiled = is_profiled(mutant, seed)
-        broken = caught(theatre, mutant, seed, profiled=profiled)
+        broken = caught(theatre, mutant, seed)
         if broken:
-            return seed, profiled, broken[0]
+            return seed, broken[0]
     return None
 
 
-def caught(theatre: Theatre, mutant: Mutant, seed: int, *, profiled: bool) -> list[str]:
+def caught(theatre: Theatre, mutant: Mutant, seed: int) -> list[str]:
     """Return what a story violates only because of the mutant."""
-    case = draw(seed, mutant.profile if profiled else ())
+    case = draw(seed, mutant.profile)
     with mutant.applied():
         broken = theatre.run(case).violations
     return broken if broken and not theatre.run(case).violations else []
 
 
-def hunt(url: str, first: int, fresh: int) -> dict[str, dict[str, object]]:
+def hunt(
+    url: str, first: int, fresh: int, mutants: Iterable[Mutant] = MUTANTS
+) -> dict[str, dict[str, object]]:
     """Look for killers among fresh seeds; returns them by the mutant's name."""
     theatre = Theatre(url)
     found: dict[str, dict[str, object]] = {}
     try:
-        for mutant in MUTANTS:
+        for mutant in mutants:
             killed = killer(theatre, mutant, worthwhile(mutant, first, fresh))
-            say = f"seed {killed[0]}: {killed[2]}" if killed else f"survived {fresh} seeds"
+            say = f"seed {killed[0]}: {killed[1]}" if killed else f"survived {fresh} seeds"
             sys.stderr.write(f"mutant {mutant.name}: {say}\n")
             if killed:
-                found[mutant.name] = {"seed": killed[0], "profile": killed[1], "breaks": killed[2]}
+                found[mutant.name] = {"seed": killed[0], "breaks": killed[1]}
     finally:
         theatre.close()
     return found
@@ -110,11 +102,7 @@ def stored_killers(url: str) -> int:
     known = json.loads(KILLERS.read_text())
     try:
         return sum(
-            bool(
-                m.name in known
-                and caught(theatre, m, known[m.name]["seed"], profiled=known[m.name]["profile"])
-            )
-            for m in MUTANTS
+            bool(m.name in known and caught(theatre, m, known[m.name]["seed"])) for m in MUTANTS
         )
     finally:
         theatre.close()
@@ -128,7 +116,12 @@ def main(words: list[str]) -> int:
     if words[:1] == ["trace"]:
         return _trace(url, int(words[1]), small="small" in words)
     if words[:1] == ["hunt"]:
-        KILLERS.write_text(json.dumps(hunt(url, first, seeds), indent=1, sort_keys=True) + "\n")
+        known = json.loads(KILLERS.read_text())
+        chosen = [m for m in MUTANTS if options.get("ONLY", m.name) == m.name]
+        known |= hunt(url, first, seeds, chosen)
+        names = {mutant.name for mutant in MUTANTS}
+        kept = {name: found for name, found in known.items() if name in names}
+        KILLERS.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
         return 0
     began = time.perf_counter()
     parts = 1 if url else 2

@@ -79,7 +79,7 @@ _CALLS = ("read", "find", "create", "update", "history", "changes", "select", "c
 _WORK = ("push", "push", "pull", "poll", "check")
 FAULT_KINDS: dict[str, tuple[tuple[str, ...], int, float]] = {
     "error_before": (_CALLS, 12, 0),
-    "answer_lost": (("create", "update", "create", "update", "read"), 5, 0),
+    "answer_lost": (("create", "update", "create", "update", "read"), 3, 0),
     "part_lost": (("create", "update"), 4, 0),
     "latency": (_CALLS, 10, 20.0),
     "stall": (("update", "create", "read", "update"), 6, 25.0),
@@ -98,6 +98,7 @@ FAULT_KINDS: dict[str, tuple[tuple[str, ...], int, float]] = {
     "notices_off": (("notice",), 1, 0),
     "killed": (tuple(f"worker {verb}" for verb in _WORK), 60, 0),
     "commit_lost": (tuple(f"store {verb}" for verb in _WORK), 40, 0),
+    "poll_cut": (("store poll",), 30, 0),
     "commit_unknown": (tuple(f"store {verb}" for verb in _WORK), 40, 0),
 }
 
@@ -186,7 +187,10 @@ def _ambush(rng: random.Random, who: str) -> str:
 
 def _rare(rng: random.Random, case: Case) -> list[Act]:
     """What happens to few deals: deletes, merges, rivals' opportunities, schema changes, closing."""
-    late = lambda: rng.uniform(6, case.seconds)  # noqa: E731
+
+    def late() -> float:
+        return rng.uniform(6, case.seconds)
+
     deal = rng.randrange(case.deals)
     crm = rng.choice(CRMS)
     rare = (

@@ -68,6 +68,18 @@ def _habit(habit: str) -> Callable[[Case], bool]:
     return lambda case: habit in case.habits.values()
 
 
+def _collides(case: Case) -> bool:
+    """Somebody strikes between read and write of a CRM with preconditions, where others write too."""
+    crm = next((name for name, habit in case.habits.items() if habit == "delta"), "")
+    strikes = {
+        act.args.get("field")
+        for act in case.acts
+        if act.who == crm and act.ambush.startswith(f"{crm} update") and "before" in act.ambush
+    }
+    others = {act.args.get("field") for act in case.acts if act.who not in (crm, "admin")}
+    return case.linked and bool(strikes & others - {"Stage", None})
+
+
 def _rivals(case: Case) -> bool:
     approved = {a.args["deal"] for a in case.acts if a.verb == "approve"}
     return 1 in approved and any(a.args.get("partner") == "BETA" for a in case.acts)
@@ -171,12 +183,14 @@ def _apply_or_forget(*args: Any, **kwargs: Any) -> crm_changes.Applied:
     return replace(_apply(*args, **kwargs), refused={})
 
 
-def _any_check(check: Any, registration: Any, program: Any, now: Any) -> None:
+def _any_check(*_args: Any) -> None:
     return
 
 
-def _any_age(check: Any, registration: Any, program: Any, now: Any) -> None:
-    require_usable(check, replace(registration, match_keys_changed_at=check.began_at), program, now)
+def _any_age(check: Any, registration: Any, program: Any, *rest: Any) -> None:
+    require_usable(
+        check, replace(registration, match_keys_changed_at=check.began_at), program, *rest
+    )
 
 
 def _next_slot(unit: Any, registration: Any, customer_id: str, slots: int) -> int:
@@ -200,6 +214,10 @@ def _surely_done(mapping: Any, intent: Any, record: Any) -> Outcome:
     return Written(str(intent.record_id))
 
 
+def _nobody(*_args: Any, **_kwargs: Any) -> list[Any]:
+    return []
+
+
 def _nothing(*_args: Any, **_kwargs: Any) -> None:
     return
 
@@ -216,10 +234,6 @@ def _empty(*_args: Any, **_kwargs: Any) -> dict[str, Any]:
     return {}
 
 
-def _none_found(*_args: Any, **_kwargs: Any) -> int:
-    return 0
-
-
 MUTANTS: tuple[Mutant, ...] = (
     Mutant("base ignored", "I1 I6", {"sync.jobs.plan": _base_ignored}),
     Mutant(
@@ -233,6 +247,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "I3",
         {"sync.guard.GuardedConnector.find": _empty},
         ("answer_lost", "part_lost", "killed"),
+        needs=lambda case: not case.linked,
     ),
     Mutant("linked without base", "I6", {"sync.settling.add_link": _link_without_base}),
     Mutant(
@@ -240,18 +255,23 @@ MUTANTS: tuple[Mutant, ...] = (
         "I1 I6",
         {"sync.push.carry_out": _carry_out_anyway, "sync.pull.carry_out": _carry_out_anyway},
     ),
-    Mutant(
-        "no precondition", "I2", {"sync.push.UpdateItem": _without_version}, needs=_habit("delta")
-    ),
-    Mutant("no history audit", "I2", {"sync.auditing.audit_overwrites": _none_found}),
+    Mutant("no precondition", "I2", {"sync.push.UpdateItem": _without_version}, needs=_collides),
+    Mutant("no history audit", "I2", {"sync.auditing.audit_overwrites": _nothing}),
     Mutant("base not advanced", "I4", {"sync.settling.intend": _intend_without_base}),
     Mutant(
         "cursor before rows",
         "I3",
         {"sync.runs._poll_object": _cursor_first},
-        ("commit_lost", "killed", "notice_dropped"),
+        ("poll_cut", "notices_off"),
+        needs=_habit("delta"),
     ),
-    Mutant("notices swallowed", "I3", {"sync.pull._read": _read_up_to_now}, ("latency",)),
+    Mutant("polls note nothing", "I3", {"sync.runs._noteworthy": _nobody}, ("notices_off",)),
+    Mutant(
+        "notices swallowed, polls note nothing",
+        "I3",
+        {"sync.pull._read": _read_up_to_now, "sync.runs._noteworthy": _nobody},
+        ("latency",),
+    ),
     Mutant("changes swallowed", "I3", {"sync.settling.outbox_done": _done_up_to_now}),
     Mutant("losers not kept on take", "I1", {"sync.carrying.keep_conflict": _keep_open_ones}),
     Mutant("losers not kept on restore", "I1", {"sync.carrying.keep_conflict": _keep_no_restores}),

@@ -24,9 +24,10 @@ from registration_core.store import audit, repository
 from registration_core.store.tables import AuditEventRow, ClaimRow, ConflictCheckRow, OutboxRow
 from sync.ledger.tables import DeadLetterRow, IntentRow, LinkRow, SyncConflictRow
 from tests.simulation.cases import CRMS
+from tests.simulation.org import LATEST_SECONDS
 from tests.simulation.play import Play, mapping_of
 from tests.simulation.truth import TOKENS, Token, spoken, token
-from tests.simulation.vendors import LATEST_SECONDS, POISON
+from tests.simulation.vendors import POISON
 
 #: Groups that merge both ways in the stories' mappings, with their fields.
 _TWO_WAY = {
@@ -293,8 +294,8 @@ def _doubles(play: Play, seen: Evidence) -> Iterator[str]:
             yield f"I9 {crm} got {len(made)} records of {key}: {', '.join(made)}"
     for crm, org in play.orgs.items():
         keys = [r.fields["Key"] for r in org.records("Deal") if r.fields["Key"]]
-        for key in {k for k in keys if keys.count(k) > 1}:
-            yield f"I9 {crm} holds {keys.count(key)} records of {key}"
+        for held in sorted({str(k) for k in keys if keys.count(k) > 1}):
+            yield f"I9 {crm} holds {keys.count(held)} records of {held}"
 
 
 def _reps_own(play: Play, seen: Evidence) -> Iterator[str]:

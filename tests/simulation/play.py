@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
-from datetime import date
-from decimal import Decimal
+from collections.abc import Callable
 from functools import cache
 
 from prometheus_client import CollectorRegistry
-from sqlalchemy import select
-from sqlalchemy.exc import OperationalError
 
 from connectors.errors import ConnectorError
-from connectors.memory_org import Stored
 from connectors.port import ChangeNotice
 from mapping.loader import load
 from mapping.schema import ConnectionMapping
 from registration_core import fields, use_cases
 from registration_core.contracts import ConnectionName, Mode
-from registration_core.errors import DealregError
 from registration_core.fields import FieldGroup, members
-from registration_core.model import Customer, Registration
+from registration_core.model import Registration
 from registration_core.store import repository
 from registration_core.store.database import StoreUnavailable
-from registration_core.submission import Submission
-from sync import checking, clock, dead_letters, linking, pull, push, receiving, resolving, runs
+from sync import checking, clock, dead_letters, pull, push, receiving, runs
 from sync.guard import CallMetrics, GuardedConnector
 from sync.inbox import Notice, take_note
-from sync.ledger.tables import LinkProposalRow, SyncConflictRow
 from sync.runtime import Runtime
 from tests import world
 from tests.simulation.cases import CRMS, Act
+from tests.simulation.org import SimOrg
+from tests.simulation.people import CUSTOMERS, People
 from tests.simulation.scheduler import Actor, Killed
 from tests.simulation.stage import SimDatabase, Stage
-from tests.simulation.truth import TOKENS, token, value_of
-from tests.simulation.vendors import SimConnector, SimOrg
+from tests.simulation.vendors import SimConnector
 
 #: Groups whose winner a story may draw.
 _GROUPS = {
@@ -44,9 +37,6 @@ _GROUPS = {
     "close": FieldGroup.CLOSE,
     "stage": FieldGroup.STAGE,
 }
-
-#: Customers by tax id.
-_CUSTOMERS = {"DE100": "Nordhafen Logistik GmbH", "DE200": "Aurelia Optik AG"}
 
 
 @cache
@@ -77,7 +67,8 @@ class Play:
         #: The CRMs send no notices any more: what remains are polls.
         self.deaf = False
         self.unexpected: list[str] = []
-        stage.perform = self.perform
+        self.people = People(self)
+        stage.perform = self.people.perform
         stage.scheduler.kills = self._dies
         database.enter(stage)
         database.on_work = self.nudge
@@ -97,7 +88,7 @@ class Play:
                     {"Name": f"Canary {kind}", "Country": "DE", "Tax": tax_id, mark: True},
                 )
             for tax in ("DE100", "DE200"):
-                org.add("Account", {"Name": _CUSTOMERS[tax], "Country": "DE", "Tax": tax})
+                org.add("Account", {"Name": CUSTOMERS[tax], "Country": "DE", "Tax": tax})
             org.found_at.clear()
             org.on_change = self._changed(name)
             self.orgs[name], self.doors[name] = org, SimConnector(name, org, self.stage)
@@ -229,205 +220,6 @@ class Play:
             else:
                 return
 
-    # --- people -------------------------------------------------------------------------------
-
-    def person(self, acts: list[Act]) -> Callable[[], None]:
-        """Return the day of one person: every act at its time."""
-
-        def live() -> None:
-            for act in acts:
-                wait = act.at - self.stage.scheduler.seconds
-                self.stage.scheduler.pause(max(0.0, wait))
-                self.perform(act)
-
-        return live
-
-    def perform(self, act: Act) -> None:
-        """Do what somebody does; what the store or the CRM refuses is refused to that person."""
-        doing = {"admin": self._administer, "desk": self._at_the_desk}.get(
-            act.who, self._in_the_crm
-        )
-        try:
-            doing(act)
-        except (DealregError, ValueError) as refusal:
-            self.stage.scheduler.note(f"{act.who} {act.verb} was refused: {refusal}")
-        except OperationalError as error:
-            self.unexpected.append(f"{act.who} {act.verb}: {error}")
-
-    def record_of(self, name: str, deal: int) -> Stored | None:
-        """Return the live record of a deal in a CRM."""
-        key = self.ids.get(deal)
-        return self.orgs[name].holder("Deal", "Key", key) if key else None
-
-    def _in_the_crm(self, act: Act) -> None:
-        org, args = self.orgs[act.who], act.args
-        if act.verb in ("edit", "clear"):
-            record = self.record_of(act.who, args["deal"])
-            if record is not None:
-                value = value_of(args["field"], args["value"]) if act.verb == "edit" else None
-                self._edit(org, record, {args["field"]: value}, args.get("late", 0.0))
-        elif act.verb in ("delete", "merge", "restore"):
-            self._bury(org, act)
-        elif act.verb == "mass_delete":
-            for record in org.records("Deal"):
-                org.remove("Deal", record.record_id, "rep")
-        elif act.verb == "opportunity":
-            account = org.holder("Account", "Tax", args["tax"])
-            assert account is not None
-            opened = {"Name": "A rep's own", "Account": account.record_id, "Closed": False}
-            self.stage.truth.opened_at[act.who] = self.stage.scheduler.seconds
-            org.add("Deal", {**opened, "Amount": Decimal(9900), "Stage": "D", "Currency": "EUR"})
-        else:
-            self._administer_crm(org, act)
-        self.stage.scheduler.note(f"{act.who} {act.verb} {args}")
-
-    def _edit(self, org: SimOrg, record: Stored, values: Mapping[str, object], late: float) -> None:
-        stamp, seconds = org.clock(), self.stage.scheduler.seconds
-        if late and org.habit == "stamps" and not self.stage.scheduler.is_quiet:
-            if org.held_until.get(record.record_id, 0.0) > seconds:
-                return  # another user's transaction holds the row
-            org.held_until[record.record_id] = seconds + late
-            self.stage.scheduler.pause(late)
-        with org.stamped(stamp):
-            org.edit("Deal", record.record_id, values, "rep")  # type: ignore[arg-type]
-
-    def _bury(self, org: SimOrg, act: Act) -> None:
-        if act.verb == "restore":
-            for record in org.records("Deal", gone=True):
-                if record.gone is not None and record.gone.absence == "deleted":
-                    org.restore("Deal", record.record_id, "rep")
-            return
-        found = self.record_of(act.who, act.args["deal"])
-        if found is None:
-            return
-        if act.verb == "merge":
-            winner = org.add("Deal", {"Name": "Survivor of a merge", "Closed": False}, "rep")
-            org.merge("Deal", found.record_id, winner, "rep")
-        else:
-            org.remove("Deal", found.record_id, "rep")
-
-    def _administer_crm(self, org: SimOrg, act: Act) -> None:
-        """Change the schema or the account lists, as an admin of the CRM."""
-        if act.verb == "mark":
-            account = org.holder("Account", "Tax", act.args["tax"])
-            assert account is not None
-            org.edit("Account", account.record_id, {act.args["mark"]: True}, "rep")
-            key = org.name, act.args["tax"]
-            self.stage.truth.marked_at.setdefault(key, self.stage.scheduler.seconds)
-        elif act.verb == "hide_canary":
-            for record in org.records("Account"):
-                if record.fields[act.args["mark"]] and "Canary" in str(record.fields["Name"]):
-                    org.remove("Account", record.record_id, "rep")
-        else:
-            org.break_schema(act.args["field"], act.args.get("option"))
-
-    def _at_the_desk(self, act: Act) -> None:
-        if act.verb == "submit":
-            self._submit(act)
-            return
-        key = self.ids.get(act.args["deal"])
-        if key is None:
-            return
-        if act.verb == "approve":
-            checking.approve(self.runtime, key, world.BEN)
-        elif act.verb == "choose_account":
-            self._choose_account(act, key)
-        elif act.verb == "edit":
-            self._update(act, key)
-        else:
-            with self.database.begin(world.ANN) as unit:
-                if act.verb == "withdraw":
-                    use_cases.withdraw(unit, key)
-                else:
-                    use_cases.extend(unit, key, 10, "asked for")
-        self.stage.scheduler.note(f"desk {act.verb} {act.args}")
-
-    def _choose_account(self, act: Act, key: str) -> None:
-        crm = act.args["crm"]
-        account = self.orgs[crm].holder("Account", "Tax", "DE200")
-        assert account is not None
-        with self.database.begin(world.ANN) as unit:
-            use_cases.choose_account(unit, key, ConnectionName(crm), account.record_id)
-        if act.args["approve"]:
-            checking.approve(self.runtime, key, world.BEN)
-
-    def _submit(self, act: Act) -> None:
-        deal, tax = act.args["deal"], act.args["tax"]
-        submission = Submission(
-            partner_code=act.args["partner"],
-            customer=Customer(_CUSTOMERS[tax], "DE", tax_id=tax),
-            deal_name=f"Deal {deal}",
-            product_line="platform",
-            amount=Decimal(200_000 if act.args["big"] else 5000),
-            currency="EUR",
-            expected_close_on=date(2026, 9, 20 + deal),
-            token=f"deal {deal}",
-        )
-        program = self.runtime.program("default")
-        for _ in range(4):  # a partner's system sends again until it has an answer
-            try:
-                with self.database.begin(world.ANN) as unit:
-                    made, _ = use_cases.submit(unit, submission, program)
-                self.ids[deal] = made.id
-            except StoreUnavailable:
-                self.stage.scheduler.pause(2.0)
-            else:
-                self.stage.scheduler.note(f"desk submit {deal} {made.number}")
-                return
-
-    def _update(self, act: Act, key: str) -> None:
-        field = act.args["field"]
-        ours = TOKENS.get(field, "sales_stage")
-        value = value_of(field, act.args["value"])
-        if field == "Stage":
-            value = {
-                "Q1": "qualifying",
-                "Q0": "qualifying",
-                "D": "developing",
-                "P": "proposing",
-            }.get(str(value), "negotiating")
-        program = self.runtime.program("default")
-        committed = False
-        try:
-            with self.database.begin(world.ANN) as unit:
-                before = repository.registration(unit.session, key, lock=True)
-                after = use_cases.update(unit, key, {ours: value}, program)
-            committed = True
-        except StoreUnavailable:
-            with self.stage.scheduler.quietly(), self.database.read() as session:
-                after = repository.registration(session, key)
-            committed = after.version > before.version
-            raise
-        finally:
-            if committed and field in TOKENS:
-                was = token(ours, getattr(before, ours))
-                self.stage.truth.wrote(
-                    f"store {act.args['deal']}", token(ours, getattr(after, ours)), was
-                )
-
-    def _administer(self, act: Act) -> None:
-        if act.verb in ("resolve", "undo"):
-            state = "open" if act.verb == "resolve" else "resolved"
-            with self.database.read() as session:
-                row = session.scalars(
-                    select(SyncConflictRow).where(SyncConflictRow.state == state)
-                ).first()
-            if row is not None and act.verb == "resolve":
-                resolving.resolve(self.runtime, row.id, act.args["choice"], world.BEN)
-            elif row is not None:
-                resolving.undo(self.runtime, row.id, world.BEN)
-        elif act.verb in ("accept", "reject"):
-            with self.database.read() as session:
-                found = session.scalars(
-                    select(LinkProposalRow.id).where(LinkProposalRow.state == "proposed")
-                ).first()
-            if found is not None:
-                decide = linking.accept if act.verb == "accept" else linking.reject
-                decide(self.runtime, found, world.BEN)
-        else:
-            self.retry_letters()
-        self.stage.scheduler.note(f"admin {act.verb} {act.args}")
-
     def retry_letters(self) -> None:
         """Try every open dead letter again, as an admin does once the cause is mended."""
         with self.database.read() as session:
@@ -451,7 +243,7 @@ class Play:
         scheduler.start("clock", self.tick, 0.5)
         for who in sorted({act.who for act in case.acts}):
             acts = [a for a in case.acts if a.who == who and not a.ambush and a.at >= 0]
-            scheduler.start(who, self.person(acts))
+            scheduler.start(who, self.people.person(acts))
         scheduler.run(case.seconds)
         self.stage.faults.off = True
         self.healing = True
@@ -469,11 +261,11 @@ class Play:
             return
         self.stage.faults.off = True
         for act in before:
-            self.perform(act)
+            self.people.perform(act)
         checking.drain(self.runtime)
         for act in before:
             if act.args["big"]:  # too much for the rule: a person approves
-                self.perform(Act("desk", "approve", 0.0, {"deal": act.args["deal"]}))
+                self.people.perform(Act("desk", "approve", 0.0, {"deal": act.args["deal"]}))
         for name in CRMS:
             push.drain(self.runtime, name)
         self.stage.faults.off = False

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import TypeVar
 
 from tests.simulation.cases import Case
+
+T = TypeVar("T")
 
 #: Most stories told to shrink one.
 TRIES_MAX = 300
@@ -38,20 +41,19 @@ def shrink(case: Case, run: Callable[[Case], list[str]]) -> Case:
 
 def _smaller(case: Case) -> list[Case]:
     """Every story with less in it, the largest cuts first."""
-    found = []
-    for name in ("faults", "acts"):
-        parts = getattr(case, name)
-        size = len(parts) // 2
-        while size:
-            found += [
-                replace(case, **{name: parts[:start] + parts[start + size :]})
-                for start in range(0, len(parts), size)
-            ]
-            size //= 2
-        if len(parts) == 1:
-            found.append(replace(case, **{name: ()}))
+    found = [replace(case, faults=fewer) for fewer in _fewer(case.faults)]
+    found += [replace(case, acts=fewer) for fewer in _fewer(case.acts)]
     if case.workers > 1:
         found.append(replace(case, workers=case.workers - 1))
     if any(case.skew.values()):
         found.append(replace(case, skew=dict.fromkeys(case.skew, 0.0)))
     return found
+
+
+def _fewer(parts: tuple[T, ...]) -> Iterator[tuple[T, ...]]:
+    """Yield the parts without a half, a quarter, … one of them."""
+    size = (len(parts) + 1) // 2
+    while size:
+        for start in range(0, len(parts), size):
+            yield parts[:start] + parts[start + size :]
+        size //= 2

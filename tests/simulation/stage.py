@@ -95,7 +95,7 @@ class SimDatabase(Database):
         struck = self._before()
         with super().begin(actor) as unit:
             yield unit
-            if "commit_lost" in struck:
+            if "commit_lost" in struck or "poll_cut" in struck:
                 self.stage.scheduler.note("store: commit lost")
                 raise StoreUnavailable("The store does not answer.")
         if "commit_unknown" in struck:

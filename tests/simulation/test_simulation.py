@@ -53,7 +53,7 @@ def test_a_story_that_once_failed_ends_well(theatre: Theatre, path: Path) -> Non
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_protection_that_is_missing_is_noticed(theatre: Theatre, mutant: Mutant) -> None:
     known = json.loads(KILLERS.read_text())[mutant.name]
-    if caught(theatre, mutant, known["seed"], profiled=known["profile"]):
+    if caught(theatre, mutant, known["seed"]):
         return
     # The engine's steps have changed since the killer was stored; a few others must do.
     assert killer(theatre, mutant, worthwhile(mutant, 0, 15)), f"hunt again: {mutant.name} survives"
@@ -62,7 +62,7 @@ def test_a_protection_that_is_missing_is_noticed(theatre: Theatre, mutant: Mutan
 def test_a_failing_story_shrinks_to_one_that_fails_alike(theatre: Theatre) -> None:
     mutant = next(m for m in MUTANTS if m.name == "no history audit")
     known = json.loads(KILLERS.read_text())[mutant.name]
-    case = draw(known["seed"], mutant.profile if known["profile"] else ())
+    case = draw(known["seed"], mutant.profile)
     with mutant.applied():
         wanted = kinds(theatre.run(case).violations)
         small = shrink(case, lambda each: theatre.run(each).violations)

@@ -8,7 +8,7 @@ HubSpot): a feed and queries that lag behind, no deletes told, history, no preco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -22,146 +22,35 @@ from connectors.errors import (
     RateLimited,
 )
 from connectors.memory import ABLE, MemoryConnector, MemoryFault
-from connectors.memory_org import MemoryOrg, Stored
+from connectors.memory_org import Stored
 from connectors.port import (
     Capabilities,
     ChangePage,
     CreateItem,
     Deferred,
     FeedKind,
-    FieldChange,
     Gone,
     Outcome,
     Refused,
     RemoteRecord,
     Selection,
+    Stale,
     UpdateItem,
 )
-from registration_core.contracts import Condition, Fields, ObjectSchema
+from registration_core.contracts import Condition, Fields
+from tests.simulation.org import LATEST_SECONDS, SimOrg
 from tests.simulation.stage import Stage
-from tests.simulation.truth import TOKENS, SyncWrite, token
+from tests.simulation.truth import TOKENS, token
 
 CAPABILITIES: Mapping[str, Capabilities] = {
     "stamps": replace(ABLE, precondition=False, feed=FeedKind.KEYSET),
     "search": replace(ABLE, precondition=False, feed=FeedKind.SEARCH, feed_tells_deletes=False),
     "delta": replace(ABLE, history=False),
 }
-#: Longest that a commit or an index may lag, and how far the feeds therefore look back.
-LATEST_SECONDS = 9.0
 #: Life of a change token.
 TOKEN_SECONDS = 90.0
 #: A value that this CRM refuses together with the whole call it came in.
 POISON = "POISON"
-
-
-class SimOrg(MemoryOrg):
-    """The org behind a pretended CRM; tells the truth about every write."""
-
-    def __init__(
-        self, name: str, stage: Stage, habit: str, objects: Sequence[ObjectSchema]
-    ) -> None:
-        self.name, self.stage, self.habit = name, stage, habit
-        self.stamp_at: datetime | None = None
-        #: When the newest change of a record can be found by feed and query, in virtual seconds.
-        self.found_at: dict[str, float] = {}
-        #: Rows that an open transaction of a user holds, until when.
-        self.held_until: dict[str, float] = {}
-        #: Called with (object, record id) after each change, to send a webhook.
-        self.on_change: Callable[[str, str], None] = lambda object_name, record_id: None
-        self._whole: ObjectSchema | None = None
-        super().__init__(self._time, objects, org_id=f"org-{name}")
-
-    def _time(self) -> datetime:
-        if self.stamp_at is not None:
-            return self.stamp_at
-        now = self.stage.now() + timedelta(seconds=self.stage.case.skew[self.name])
-        return now.replace(microsecond=0) if self.habit == "stamps" else now
-
-    @contextmanager
-    def stamped(self, at: datetime) -> Iterator[None]:
-        """Write with an earlier stamp, as a transaction that began then."""
-        self.stamp_at = at
-        try:
-            yield
-        finally:
-            self.stamp_at = None
-
-    def break_schema(self, field: str, option: str | None) -> None:
-        """Take a field of the deal away, or one option of it, as an admin of the CRM."""
-        self.mend_schema()
-        deal = self.schemas["Deal"]
-        kept = {name: each for name, each in deal.fields.items() if name != field}
-        if option is not None:
-            options = tuple(o for o in deal.fields[field].options or () if o != option)
-            kept[field] = replace(deal.fields[field], options=options)
-        self.schemas["Deal"], self._whole = replace(deal, fields=kept), deal
-
-    def mend_schema(self) -> None:
-        """Put the schema back as it was."""
-        if self._whole is not None:
-            self.schemas["Deal"], self._whole = self._whole, None
-            for record in self.records("Deal", gone=True):
-                record.fields.update(dict.fromkeys(self.schemas["Deal"].fields) | record.fields)
-
-    def insert(self, object_name: str, fields: Fields, user: str) -> Stored | Refused:
-        made = super().insert(object_name, fields, user)
-        if isinstance(made, Stored):
-            self._changed(object_name, made.record_id)
-            if user == self.us:
-                key = str(made.fields.get("Key"))
-                self.stage.truth.made[self.name, key].append(made.record_id)
-                self.stage.truth.made_at.setdefault((self.name, key), self.stage.scheduler.seconds)
-                self.stage.scheduler.note(f"{self.name} created {made.record_id}")
-        return made
-
-    def patch(self, object_name: str, record: Stored, fields: Fields, user: str) -> Refused | None:
-        before = dict(record.fields)
-        refused = super().patch(object_name, record, fields, user)
-        if refused is None:
-            self._changed(object_name, record.record_id)
-            if object_name == "Deal":
-                self._tell(record, before, fields, user)
-        return refused
-
-    def _bury(self, object_name: str, gone: Gone, user: str) -> None:
-        record = self.record(object_name, gone.record_id)
-        super()._bury(object_name, gone, user)
-        self._changed(object_name, gone.record_id)
-        if record is not None and object_name == "Deal":
-            self.stage.truth.given_up |= {token(o, record.fields[t]) for t, o in TOKENS.items()}
-
-    def _changed(self, object_name: str, record_id: str) -> None:
-        lag = self.stage.rng.uniform(0, LATEST_SECONDS) if self.habit == "search" else 0.0
-        self.found_at[record_id] = self.stage.scheduler.seconds + lag
-        self.on_change(object_name, record_id)
-
-    def _tell(self, record: Stored, before: Fields, fields: Fields, user: str) -> None:
-        """Note who wrote what over what."""
-        truth, place = self.stage.truth, f"{self.name} {record.record_id}"
-        moved = [name for name in fields if record.fields[name] != before[name]]
-        shown = {name: str(record.fields[name]) for name in fields}
-        self.stage.scheduler.note(f"{self.name} {user} wrote {record.record_id} {shown}")
-        if user == self.us:
-            truth.changed[place] += len(moved)
-            truth.idle[place] += len(fields) - len(moved)
-            if "Stage" in moved and {before["Stage"], record.fields["Stage"]} == {"Q0", "Q1"}:
-                truth.relabelled.append(place)
-        for name in moved:
-            if name not in TOKENS:
-                continue
-            ours = TOKENS[name]
-            what, over = token(ours, record.fields[name]), token(ours, before[name])
-            if user == self.us:
-                had_read = truth.last_read.get(f"{place} {ours}") == over
-                line = len(self.stage.scheduler.log)
-                write = SyncWrite(self.name, record.record_id, what, over, had_read, line)
-                truth.sync_writes.append(write)
-                if not had_read:
-                    truth.probes["lost update in check-then-write"] += 1
-            else:
-                truth.wrote(place, what, over)
-                if not what[1]:
-                    truth.given_up.add(over)
 
 
 class SimConnector(MemoryConnector):
@@ -287,7 +176,7 @@ class SimConnector(MemoryConnector):
 
     def _patch(self, object_name: str, item: UpdateItem) -> Outcome:
         outcome = self._update_one(object_name, item)
-        if type(outcome).__name__ == "Stale":
+        if isinstance(outcome, Stale):
             self.stage.truth.probes["precondition refused a stale write"] += 1
         return outcome
 
@@ -305,11 +194,6 @@ class SimConnector(MemoryConnector):
         if any(POISON in str(fields.get("Name")) for fields in rows):
             self.stage.truth.probes["batch refused whole"] += 1
             raise CallRejected("a row of the batch is malformed", connection=self.name)
-
-    def history(
-        self, object_name: str, record_ids: Sequence[str], fields: Sequence[str], since: datetime
-    ) -> tuple[FieldChange, ...]:
-        return super().history(object_name, record_ids, fields, since)
 
     def changes(self, object_name: str, fields: Sequence[str], cursor: str | None) -> ChangePage:
         with self._through("changes", f"{object_name} from {cursor}") as struck:
@@ -396,10 +280,10 @@ class SimConnector(MemoryConnector):
             self.stage.truth.probes["commit visible later than stamped"] += 1
             self.stage.scheduler.pause(until - seconds + 0.001)
 
-    def _seen(self, found: object) -> None:
-        for record in found:  # type: ignore[attr-defined]
+    def _seen(self, found: Iterable[RemoteRecord | Gone]) -> None:
+        for record in found:
             if isinstance(record, RemoteRecord) and record.object == "Deal":
-                for theirs, ours in TOKENS.items():
+                for theirs, ours in {**TOKENS, "Stage": "Stage"}.items():
                     if theirs in record.fields:
                         place = f"{self.name} {record.record_id} {ours}"
                         self.stage.truth.last_read[place] = token(ours, record.fields[theirs])
