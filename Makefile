@@ -10,7 +10,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 CHECKS := format lint types layers dead-code spelling docs
 
-.PHONY: help setup run demo test check format $(CHECKS:%=check-%)
+.PHONY: help setup run demo test simulate simulate-postgres simulate-trace soak check format $(CHECKS:%=check-%)
 
 help: ## List what can be typed
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,22 @@ demo: $(READY) ## Follow one registration from a partner to the three CRMs and b
 
 test: $(READY) ## Run every test; starts the PostgreSQL and Redis servers it needs
 	@exec $(BIN)/python -m pytest
+
+# SEEDS=n stories from FROM=n; the last line is JSON. SEEDS that nobody has told are the best ones.
+SEEDS ?= 200
+FROM ?= 0
+
+simulate: $(READY) ## Tell SEEDS=200 stories FROM=0 that try to break the sync engine
+	@exec $(BIN)/python -m tests.simulation SEEDS=$(SEEDS) FROM=$(FROM)
+
+simulate-postgres: $(READY) ## The same stories on a real PostgreSQL
+	@exec $(BIN)/python -m tests.simulation STORE=postgres MUTANTS=0 SEEDS=$(SEEDS) FROM=$(FROM)
+
+simulate-trace: $(READY) ## Tell one story, SEED=n, line by line, as small as it still fails
+	@exec $(BIN)/python -m tests.simulation trace $(SEED) small
+
+soak: $(READY) ## Tell 5,000 stories and hunt every mutant with fresh seeds; takes hours
+	@exec $(BIN)/python -m tests.simulation SEEDS=5000 FROM=$(FROM) FRESH=200
 
 check: $(READY) ## Check format, lint, types, layers, dead code, spelling and docs
 	@$(MAKE) --keep-going $(CHECKS:%=check-%) && echo "All checks passed."

@@ -256,7 +256,7 @@ MUTANTS: tuple[Mutant, ...] = (
         {"sync.push.carry_out": _carry_out_anyway, "sync.pull.carry_out": _carry_out_anyway},
     ),
     Mutant("no precondition", "I2", {"sync.push.UpdateItem": _without_version}, needs=_collides),
-    Mutant("no history audit", "I2", {"sync.auditing.audit_overwrites": _nothing}),
+    Mutant("no history audit", "I2", {"sync.auditing._overwritten": _nobody}),
     Mutant("base not advanced", "I4", {"sync.settling.intend": _intend_without_base}),
     Mutant(
         "cursor before rows",

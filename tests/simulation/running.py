@@ -15,6 +15,7 @@ from unittest import mock
 import structlog
 
 from registration_core.store.database import Database, StoreUnavailable
+from registration_core.store.tables import Base
 from sync import leases
 from tests.simulation import oracle
 from tests.simulation.cases import Case
@@ -45,12 +46,18 @@ class Theatre:
         memory = Path("/dev/shm")  # noqa: S108 - a private folder is made below it
         self._folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
         self._template, self._file = self._folder / "template.db", self._folder / "store.db"
-        migrate(f"sqlite:///{self._template}")
-        shutil.copy(self._template, self._file)
+        self._url = url
+        if url:
+            migrate(url)
+        else:
+            migrate(f"sqlite:///{self._template}")
+            shutil.copy(self._template, self._file)
         structlog.configure(logger_factory=structlog.ReturnLoggerFactory(), processors=[_silent])
         self.database = SimDatabase(
-            f"sqlite:///{self._file}", lambda: datetime.now(UTC), Random(0), pool_size=40
+            url or f"sqlite:///{self._file}", lambda: datetime.now(UTC), Random(0), pool_size=40
         )
+        #: What the migrations put in: the same rows again for each story.
+        self._first_rows = self._rows() if url else {}
 
     def close(self) -> None:
         """Take the store's file away."""
@@ -83,10 +90,30 @@ class Theatre:
         )
 
     def _fresh(self) -> None:
+        if self._url:
+            self._empty()
+            return
         self.database.engine.dispose()
         for suffix in ("-wal", "-shm"):
             Path(f"{self._file}{suffix}").unlink(missing_ok=True)
         shutil.copy(self._template, self._file)
+
+    def _rows(self) -> dict[str, list[dict[str, object]]]:
+        with self.database.engine.connect() as connection:
+            return {
+                table.name: [dict(row._mapping) for row in connection.execute(table.select())]
+                for table in Base.metadata.sorted_tables
+            }
+
+    def _empty(self) -> None:
+        with self.database.engine.begin() as connection:
+            names = ", ".join(table.name for table in Base.metadata.sorted_tables)
+            # The audit trail refuses to be emptied, except by whoever sets its triggers aside.
+            connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+            connection.exec_driver_sql(f"TRUNCATE {names} CASCADE")
+            for table in Base.metadata.sorted_tables:
+                if self._first_rows[table.name]:
+                    connection.execute(table.insert(), self._first_rows[table.name])
 
 
 class Renewing:

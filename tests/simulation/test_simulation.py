@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
-from tests.simulation.__main__ import KILLERS, caught, killer, tell, worthwhile
 from tests.simulation.cases import Case, draw
 from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.running import Theatre
 from tests.simulation.shrink import kinds, shrink
+from tests.simulation.telling import KILLERS, caught, killer, tell, worthwhile
 
 #: Seeds that every test run tells, in shares, so that none takes too long.
 SEEDS, SHARE = 200, 25
@@ -27,11 +29,19 @@ def theatre() -> Iterator[Theatre]:
     opened.close()
 
 
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ProcessPoolExecutor]:
+    """Two processes that tell stories side by side."""
+    with ProcessPoolExecutor(2, get_context("spawn")) as processes:
+        yield processes
+
+
 @pytest.mark.parametrize("first", range(0, SEEDS, SHARE))
-def test_no_story_loses_doubles_or_loops_anything(first: int) -> None:
-    told = tell("", range(first, first + SHARE))
-    assert told["violations"] == []
-    assert int(str(told["edits"])) > SHARE
+def test_no_story_loses_doubles_or_loops_anything(pool: ProcessPoolExecutor, first: int) -> None:
+    halves = [range(first + part, first + SHARE, 2) for part in range(2)]
+    told = list(pool.map(tell, ["", ""], halves))
+    assert [each.violations for each in told] == [[], []]
+    assert sum(each.edits for each in told) > SHARE
 
 
 def test_the_same_seed_tells_the_same_story(theatre: Theatre) -> None:
