@@ -1,0 +1,170 @@
+"""Measures what the sync engine costs and how fast it is, on the sandbox.
+
+Type: `python -m benchmarks.sync_economy` (10,000 changes), `--quick` (2,000, extrapolated).
+The stand-ins answer after 20 ms and refuse nobody. Calls are counted at the stand-ins, one drain
+after another; speed and recovery are measured on processes as the Procfile starts them. The last
+line of the output is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import func, select
+
+from benchmarks import sync_speed
+from benchmarks.stand import CONNECTIONS, PLACES, REP, Stand, opened
+from connectors.port import CrmConnector, FieldChange
+from registration_core.contracts import ConnectionName
+from sync import pull, push, runs
+from sync.ledger.tables import IntentRow
+
+FULL, QUICK = 10_000, 2_000
+#: What conclusions are drawn for, whatever was measured.
+PER = 10_000
+#: Seconds between two scheduled polls, as shipped.
+POLL_SECONDS = 30
+#: Most records that a user changes in each CRM for the inbound figure.
+EDITS_MAX = 300
+
+
+def main() -> None:
+    """Measure everything and print it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--store", choices=("postgresql", "sqlite"), default="postgresql")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK} changes, extrapolated")
+    options = parser.parse_args()
+    changes = QUICK if options.quick else FULL
+    load = os.getloadavg()[0]
+    print(f"{changes} changes, {options.store}, {os.cpu_count()} cores, load {load:.1f} before")
+    if options.quick:
+        print(f"calls per {PER} are extrapolated from {changes} changes")
+    with opened(options.store) as stand:
+        figures = economy(stand, changes)
+    with opened(options.store) as stand:
+        figures |= sync_speed.speed(stand, changes)
+    print(json.dumps(figures))
+
+
+def economy(stand: Stand, changes: int) -> dict[str, Any]:
+    """Count the calls for one change of each of so many linked records, and for users' changes."""
+    audits = Audits(stand)
+    stand.webhooks(on=False)
+    ids = stand.seed(changes)
+    settle(stand)
+    settle(stand)
+    stand.require_clean()
+    audits.calls.clear()
+    writes, before = writes_of(stand), calls(stand)
+    stand.change(ids, Decimal(100_001))
+    for name in CONNECTIONS:
+        drain(stand, name)
+    sent = calls(stand) - before
+    outbound = {name: (sent[name] - audits.calls[name]) * PER / changes for name in CONNECTIONS}
+    audited = sum(audits.calls.values()) * PER / changes
+    before = calls(stand)
+    settle(stand)
+    echo = {name: (calls(stand) - before)[name] * PER / changes for name in CONNECTIONS}
+    stand.require_clean()
+    amplification = (writes_of(stand) - writes) / (len(CONNECTIONS) * changes)
+    print(f"calls per {PER} to poll and read our own writes again, not in the figures: {echo}")
+    before = calls(stand)
+    for name in CONNECTIONS:
+        runs.poll(stand.runtime, name)
+    idle = {n: count * 86_400 // POLL_SECONDS for n, count in (calls(stand) - before).items()}
+    return {
+        "calls_per_10000_outbound": rounded(outbound),
+        "calls_per_10000_outbound_all": round(sum(outbound.values()), 1),
+        "audit_calls_per_10000": round(audited, 1),
+        "calls_per_10000_inbound": rounded(inbound(stand, min(changes, EDITS_MAX))),
+        "idle_calls_per_day": idle,
+        "write_amplification": round(amplification, 4),
+    }
+
+
+def inbound(stand: Stand, edits: int) -> dict[str, float]:
+    """Let a user change records of one CRM after another; return calls per 10,000 to take it in."""
+    found = {}
+    for name, crm in CONNECTIONS.items():
+        object_name, _, deal_name = PLACES[crm]
+        for place, record in enumerate(list(stand.records(crm).values())[:edits]):
+            body = {"fields": {deal_name: f"By {crm} {place}"}, "user": REP}
+            stand.control("PATCH", f"/crms/{crm}/objects/{object_name}/{record['id']}", body)
+        before = calls(stand)
+        take(stand, name)
+        found[name] = (calls(stand) - before)[name] * PER / edits
+        settle(stand)
+    return found
+
+
+class Audits:
+    """Counts the requests that reading histories takes, by connection."""
+
+    def __init__(self, stand: Stand) -> None:
+        self.calls: Counter[str] = Counter()
+        for name, door in stand.runtime.connectors.items():
+            self._watch(stand, name, door)
+
+    def _watch(self, stand: Stand, name: ConnectionName, door: CrmConnector) -> None:
+        inner, crm = door.history, CONNECTIONS[name]
+
+        def history(
+            object_name: str, ids: Sequence[str], fields: Sequence[str], since: datetime
+        ) -> tuple[FieldChange, ...]:
+            before = stand.calls(crm)
+            try:
+                return inner(object_name, ids, fields, since)
+            finally:
+                self.calls[name] += stand.calls(crm) - before
+
+        door.history = history  # type: ignore[method-assign, assignment]
+
+
+def calls(stand: Stand) -> Counter[str]:
+    """Return the requests that each connection's stand-in has answered so far."""
+    return Counter({name: stand.calls(crm) for name, crm in CONNECTIONS.items()})
+
+
+def drain(stand: Stand, name: str) -> None:
+    """Push until nothing is due at a connection."""
+    while stand.due(name):
+        push.drain(stand.runtime, name)
+
+
+def take(stand: Stand, name: str) -> None:
+    """Poll one connection and read what it told of."""
+    runs.poll(stand.runtime, name)
+    while pull.drain(stand.runtime, name):
+        continue
+
+
+def settle(stand: Stand) -> None:
+    """Push, poll and pull everywhere, then push what that made due."""
+    for name in CONNECTIONS:
+        drain(stand, name)
+        take(stand, name)
+    for name in CONNECTIONS:
+        drain(stand, name)
+
+
+def writes_of(stand: Stand) -> int:
+    """Count the record writes that were confirmed so far."""
+    done = select(func.count()).select_from(IntentRow).where(IntentRow.state == "done")
+    with stand.runtime.database.read() as session:
+        return int(session.scalar(done) or 0)
+
+
+def rounded(values: dict[str, float]) -> dict[str, float]:
+    """Round what is shown to a tenth."""
+    return {name: round(value, 1) for name, value in values.items()}
+
+
+if __name__ == "__main__":
+    main()
