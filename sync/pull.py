@@ -22,7 +22,7 @@ from registration_core.store import repository, work
 from sync import directory, emptiness, leases, settling
 from sync.carrying import Outdated, carry_out, dead_letter
 from sync.jobs import Job, job_of, jobs_of, plan_job
-from sync.ledger.tables import InboxRow, IntentRow, LinkRow
+from sync.ledger.tables import InboxRow, IntentRow, LinkRow, SyncConflictRow
 from sync.runtime import Runtime
 
 log = structlog.get_logger()
@@ -129,7 +129,9 @@ def _pull_object(
         _take_accounts(runtime, crm.name, records)
     vanished = [r for r in records.values() if isinstance(r, Gone) and r.merged_into is None]
     believed = not vanished or emptiness.plausible(runtime, crm.name, len(vanished))
-    for row in rows:
+    quiet = _without_news(runtime, crm.name, rows, records, jobs)
+    _read(runtime, [row for row in rows if row.record_id in quiet])
+    for row in (row for row in rows if row.record_id not in quiet):
         record = records[row.record_id]
         if not believed and record in vanished:
             _wait(runtime, row, HELD_SECONDS)
@@ -162,6 +164,53 @@ def _jobs(
         )
         jobs = jobs_of(runtime, session, connection, dict.fromkeys(linked, 0))
     return {job.link.record_id: job for job in jobs if job.link is not None}
+
+
+def _without_news(
+    runtime: Runtime,
+    connection: ConnectionName,
+    rows: Sequence[InboxRow],
+    records: Mapping[str, RemoteRecord | Gone],
+    jobs: Mapping[str, Job],
+) -> set[str]:
+    """Return the records that hold what both sides agreed on, most of them echoes of our writes.
+
+    There is nothing to take and nothing to tell of them: no conflict is open that agreeing
+    closes, and no write is in flight whose answer will move the base.
+    """
+    agreed: dict[str, Job] = {}
+    for row in rows:
+        job, record = jobs.get(row.record_id), records[row.record_id]
+        if job is None or job.link is None or isinstance(record, Gone):
+            continue
+        if job.link.state != "active" or record.record_id != job.link.record_id:
+            continue
+        if job.registration.program not in runtime.programs or job.link.restore:
+            continue
+        planned = plan_job(runtime, job, record)
+        if planned.is_empty and planned.base == job.link.base:
+            agreed[row.record_id] = job
+    with runtime.database.read() as session:
+        contested = set(
+            session.scalars(
+                select(SyncConflictRow.link_id).where(
+                    SyncConflictRow.link_id.in_([j.link.id for j in agreed.values() if j.link]),
+                    SyncConflictRow.state == "open",
+                )
+            )
+        )
+        in_flight = set(
+            session.scalars(
+                select(IntentRow.record_id).where(
+                    IntentRow.connection == connection, IntentRow.state == "pending"
+                )
+            )
+        )
+    return {
+        record_id
+        for record_id, job in agreed.items()
+        if job.link is not None and job.link.id not in contested and record_id not in in_flight
+    }
 
 
 def _take_record(
@@ -283,12 +332,14 @@ def _recheck_account(runtime: Runtime, connection: ConnectionName, account_id: s
 
 def _read(runtime: Runtime, rows: Sequence[InboxRow]) -> None:
     """Note what was read, up to the notices that had come before the read."""
+    if not rows:
+        return
     with runtime.database.begin() as unit:
-        for row in _in_order(rows):
-            now = unit.session.get_one(
-                InboxRow, (row.connection, row.object, row.record_id), with_for_update=True
-            )
-            now.read, now.attempts = max(now.read, row.noticed), 0
+        unit.lock_all(InboxRow, [(row.connection, row.object, row.record_id) for row in rows])
+        for row in rows:
+            now = unit.lock(InboxRow, (row.connection, row.object, row.record_id))
+            if now is not None:
+                now.read, now.attempts = max(now.read, row.noticed), 0
 
 
 def _in_order(rows: Sequence[InboxRow]) -> list[InboxRow]:

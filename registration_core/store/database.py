@@ -63,16 +63,17 @@ class UnitOfWork:
         return self.session.get(table, key, with_for_update=True, populate_existing=True)
 
     def lock_all(self, table: type[Row], keys: Iterable[Any]) -> None:
-        """Hold many rows with one query, in the order of their keys.
+        """Hold many rows with one query, in the order that Python sorts their text keys in.
 
         Outside of savepoints only: rolling one back would let go of what was taken in it.
         """
         columns = inspect(table).primary_key
         wanted = [key if isinstance(key, tuple) else (key,) for key in keys]
+        postgres = self.session.get_bind().dialect.name == "postgresql"
         rows = self.session.scalars(
             select(table)
             .where(tuple_(*columns).in_(wanted))
-            .order_by(*columns)
+            .order_by(*(column.collate("C") if postgres else column for column in columns))
             .with_for_update()
             .execution_options(populate_existing=True)
         )
