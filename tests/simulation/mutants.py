@@ -206,6 +206,10 @@ def _relabel(situation: planning.Situation) -> planning.Plan:
     return planned
 
 
+def _base_as_it_is(_job: Any, _record: Any, base: Fields | None) -> Fields | None:
+    return base
+
+
 def _shifted(runtime: Any, intents: Sequence[Any], outcomes: Sequence[Outcome]) -> None:
     _settle(runtime, intents, [*outcomes[1:], *outcomes[:1]])
 
@@ -220,6 +224,10 @@ def _nobody(*_args: Any, **_kwargs: Any) -> list[Any]:
 
 def _nothing(*_args: Any, **_kwargs: Any) -> None:
     return
+
+
+def _none(*_args: Any, **_kwargs: Any) -> int:
+    return 0
 
 
 def _never(*_args: Any, **_kwargs: Any) -> bool:
@@ -259,20 +267,33 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("no history audit", "I2", {"sync.auditing._overwritten": _nobody}),
     Mutant("base not advanced", "I4", {"sync.settling.intend": _intend_without_base}),
     Mutant(
-        "cursor before rows",
+        "cursor before rows, nothing read again",
         "I3",
-        {"sync.runs._poll_object": _cursor_first},
+        {"sync.runs._poll_object": _cursor_first, "sync.runs._reread": _none},
         ("poll_cut", "notices_off"),
         needs=_habit("delta"),
     ),
-    Mutant("polls note nothing", "I3", {"sync.runs._noteworthy": _nobody}, ("notices_off",)),
+    Mutant(
+        "polls note nothing, nothing read again",
+        "I3",
+        {"sync.runs._noteworthy": _nobody, "sync.runs._reread": _none},
+        ("notices_off",),
+    ),
     Mutant(
         "notices swallowed, polls note nothing",
         "I3",
-        {"sync.pull._read": _read_up_to_now, "sync.runs._noteworthy": _nobody},
+        {
+            "sync.pull._read": _read_up_to_now,
+            "sync.runs._noteworthy": _nobody,
+            "sync.runs._reread": _none,
+        },
         ("latency",),
     ),
-    Mutant("changes swallowed", "I3", {"sync.settling.outbox_done": _done_up_to_now}),
+    Mutant(
+        "changes swallowed, pulls ask for no push",
+        "I3",
+        {"sync.settling.outbox_done": _done_up_to_now, "sync.settling.was_refused": _yes},
+    ),
     Mutant("losers not kept on take", "I1", {"sync.carrying.keep_conflict": _keep_open_ones}),
     Mutant("losers not kept on restore", "I1", {"sync.carrying.keep_conflict": _keep_no_restores}),
     Mutant("orphans made again", "I9", {"sync.settling.lose": _make_again}, needs=_with("delete")),
@@ -328,6 +349,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "I6",
         {"sync.settling._looked_up": _surely_done},
         ("answer_lost", "part_lost", "killed", "error_before"),
+    ),
+    Mutant(
+        "delayed writes taken for users'",
+        "I6",
+        {"sync.jobs._explained": _base_as_it_is},
+        ("stall", "answer_lost"),
+        needs=lambda case: "delta" not in case.habits.values(),
     ),
     Mutant(
         "reps' opportunities not looked for",

@@ -60,14 +60,12 @@ class Stage:
                 self._ambushes[act.ambush].append(act)
 
     def ambush(self, where: str) -> None:
-        """Let whoever waits for this very call strike now, in one breath."""
+        """Let whoever waits for this very call strike now, in one breath; nobody once it is over."""
+        if self.faults.off:
+            return
         for act in self._ambushes.pop(where, ()):
             with self.scheduler.quietly():
                 self.perform(act)
-
-    def missed(self) -> list[Act]:
-        """Return ambushes whose call never came."""
-        return [act for acts in self._ambushes.values() for act in acts]
 
     def step(self) -> str:
         """Return what the actor that holds the baton is about: a worker's work, else nothing."""
