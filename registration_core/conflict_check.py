@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from registration_core.contracts import ConnectionName
-from registration_core.errors import CheckNotUsable
+from registration_core.errors import CheckNotUsable, NotAllowed
 from registration_core.matching import Match, Relation
 from registration_core.model import (
+    SYSTEM,
     Account,
+    Actor,
     Band,
     ConflictCheck,
     Finding,
@@ -267,6 +269,23 @@ def is_low_risk(
 def deciders(findings: Sequence[Finding]) -> frozenset[str]:
     """Return who has to decide because of these findings; empty means any approver."""
     return frozenset(f.decides for f in findings if f.decides)
+
+
+def require_decider(actor: Actor, registration: Registration, check: ConflictCheck | None) -> None:
+    """Raise `NotAllowed` where this actor may not decide: the submitter, or not the list's owner."""
+    if actor == SYSTEM:
+        return
+    if actor.name == registration.submitted_by:
+        raise NotAllowed(
+            f"{actor.name} submitted {registration.number} and cannot decide on it.",
+            hint="Ask another approver.",
+        )
+    needed = deciders(check.findings) if check else frozenset()
+    if needed and actor.name not in needed:
+        raise NotAllowed(
+            f"{registration.number} is held for {' and '.join(sorted(needed))}.",
+            hint="Only they can decide on it.",
+        )
 
 
 def readings_of(check: ConflictCheck) -> dict[ConnectionName, Reading]:

@@ -14,10 +14,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from registration_core.conflict_check import deciders, require_usable
+from registration_core.conflict_check import require_decider, require_usable
 from registration_core.contracts import ConnectionName, Value
 from registration_core.errors import InvalidInput, NotAllowed, StaleVersion
-from registration_core.fields import FieldGroup, SalesStage
+from registration_core.fields import FIELDS, SalesStage
 from registration_core.lifecycle import Move, advance, possible_moves
 from registration_core.matching import account_keys, customer_keys
 from registration_core.model import (
@@ -38,6 +38,15 @@ from registration_core.submission import Submission, in_nfc, is_email, require_v
 
 #: When an approved claim is checked again, counted from the approval.
 RECHECKS_AFTER = (timedelta(hours=1), timedelta(days=1))
+#: What `update` changes.
+CHANGED_HERE = (
+    "deal_name",
+    "amount",
+    "currency",
+    "expected_close_on",
+    "sales_stage",
+    "description",
+)
 
 
 def subject_of(registration: Registration) -> str:
@@ -147,19 +156,14 @@ def update(
     before = _locked(unit, number, expected_version)
     if before.sales_stage.closed or not possible_moves(before.state):
         raise NotAllowed(f"{before.number} is {before.state.value}: it is not changed any more.")
-    groups = {
-        "deal_name": FieldGroup.NAME, "amount": FieldGroup.AMOUNT, "currency": FieldGroup.AMOUNT,
-        "expected_close_on": FieldGroup.CLOSE, "sales_stage": FieldGroup.STAGE,
-        "description": FieldGroup.DETAILS,
-    }  # fmt: skip
     for name in changes:
-        if name not in groups:
+        if name not in CHANGED_HERE:
             raise InvalidInput(
-                f"{name} cannot be changed.", field=name, hint=f"One of: {', '.join(groups)}."
+                f"{name} cannot be changed.", field=name, hint=f"One of: {', '.join(CHANGED_HERE)}."
             )
-        if not program.authority[groups[name]][before.phase].store_may_write:
+        if not program.authority[FIELDS[name].group][before.phase].store_may_write:
             raise NotAllowed(
-                f"{before.number} is worked in {before.home}: its {groups[name].value} is changed there.",
+                f"{before.number} is worked in {before.home}: its {name} is changed there.",
                 hint=f"Change it in {before.home}.",
             )
     after = replace(before, **_valid(before, changes, program))
@@ -194,7 +198,7 @@ def approve(
     state = advance(before.state, Move.APPROVE, before.number)
     newest = repository.last_check(unit.session, before.id)
     require_usable(check, before, program, unit.now, newest)
-    _require_decider(unit, before, check)
+    require_decider(unit.actor, before, check)
     if unit.actor == SYSTEM and check.findings:
         raise NotAllowed(f"{before.number} has findings: a person decides on it.")
     accounts = {**check.accounts, **before.accounts}  # what a person chose comes first
@@ -245,7 +249,7 @@ def reject(
     """
     before = _locked(unit, number, expected_version)
     state = advance(before.state, Move.REJECT, before.number)
-    _require_decider(unit, before, repository.last_check(unit.session, before.id))
+    require_decider(unit.actor, before, repository.last_check(unit.session, before.id))
     after = replace(
         before,
         state=state,
@@ -359,24 +363,6 @@ def _open_stage(before: Registration, stage: object) -> SalesStage:
             hint=f"One of: {', '.join(known)}.",
         )
     return known[stage]
-
-
-def _require_decider(
-    unit: UnitOfWork, registration: Registration, check: ConflictCheck | None
-) -> None:
-    if unit.actor == SYSTEM:
-        return
-    if unit.actor.name == registration.submitted_by:
-        raise NotAllowed(
-            f"{unit.actor.name} submitted {registration.number} and cannot decide on it.",
-            hint="Ask another approver.",
-        )
-    needed = deciders(check.findings) if check else frozenset()
-    if needed and unit.actor.name not in needed:
-        raise NotAllowed(
-            f"{registration.number} is held for {' and '.join(sorted(needed))}.",
-            hint="Only they can decide on it.",
-        )
 
 
 def _locked(unit: UnitOfWork, number: str, expected_version: int | None) -> Registration:

@@ -66,20 +66,21 @@ def account_of(runtime: Runtime, connection: ConnectionName, record: RemoteRecor
         connection=connection,
         object=mapping.object,
         record_id=record.record_id,
-        name=_text(fields, "name"),
-        country=_text(fields, "country").upper(),
-        city=_text(fields, "city"),
-        domain=domain_of(_text(fields, "website")),
-        tax_id=_text(fields, "tax_id"),
-        duns=_text(fields, "duns"),
-        owner=_text(fields, "owner"),
+        # A CRM may keep longer texts than the directory: the beginning is enough to match on.
+        name=_text(fields, "name")[:255],
+        country=_text(fields, "country").upper()[:64],
+        city=_text(fields, "city")[:255],
+        domain=domain_of(_text(fields, "website"))[:255],
+        tax_id=_text(fields, "tax_id")[:64],
+        duns=_text(fields, "duns")[:32],
+        owner=_text(fields, "owner")[:64],
         lists=frozenset(
             rule.kind for rule in lists_of(runtime, connection) if _fits(rule, record.fields)
         ),
         read_at=record.modified_at,
         postcode=_text(fields, "postcode")[:32],
         phone=_text(fields, "phone")[:64],
-        parent=_text(fields, "parent"),
+        parent=_text(fields, "parent")[:64],
     )
 
 

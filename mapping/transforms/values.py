@@ -214,10 +214,14 @@ class Default(Plain):
         return self.inner.read(theirs)
 
     def write(self, ours: Value, names: Sequence[str]) -> Fields:
-        return self.inner.write(self.value if ours in EMPTY else ours, names)
+        return self.inner.write(self._filled(ours, names), names)
 
     def canonical(self, ours: Value, names: Sequence[str]) -> Value:
-        return self.inner.canonical(self.value if ours in EMPTY else ours, names)
+        return self.inner.canonical(self._filled(ours, names), names)
+
+    def _filled(self, ours: Value, names: Sequence[str]) -> Value:
+        """Blank text is nothing as well, once the inner transform has trimmed it."""
+        return self.value if self.inner.canonical(ours, names) in EMPTY else ours
 
     def longest(self) -> int | None:
         return self.inner.longest()

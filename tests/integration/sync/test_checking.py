@@ -206,3 +206,8 @@ def test_a_check_keeps_policy_and_matcher_versions(world: World) -> None:
     changed = replace(world.runtime.program("default"), version="2")
     world.runtime.programs["default"] = changed  # type: ignore[index]
     assert checking.check_now(world.runtime, made.number).policy_version == "2"
+
+
+def test_an_account_with_texts_longer_than_the_directory_keeps_stops_nothing(world: World) -> None:
+    world.orgs[HOME].add("Account", {"Name": "N" * 255, "Country": "D" * 200, "Tax": "T" * 255})
+    assert world.approved().state is RegistrationState.APPROVED

@@ -268,7 +268,7 @@ def test_a_field_that_does_not_matter_is_not_written_and_reads_as_anything() -> 
         (Domain(), "https://www.Acme.example:8443/about", "acme.example"),
         (Domain(), "ann@acme.example", "acme.example"),
         (Default("Acme", Text(9)), None, "Acme"),
-        (Default("Acme", Text(9)), " ", None),
+        (Default("Acme", Text(9)), " ", "Acme"),
     ],
 )
 def test_values_are_written_in_canonical_form(
