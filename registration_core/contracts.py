@@ -75,18 +75,6 @@ class ObjectSchema:
 
 
 @dataclass(frozen=True)
-class RemoteRef:
-    """Where a record lives: the connection, the object in that CRM's own name, the CRM's id."""
-
-    connection: ConnectionName
-    object: str
-    record_id: str
-
-    def __str__(self) -> str:
-        return f"{self.connection}:{self.object}:{self.record_id}"
-
-
-@dataclass(frozen=True)
 class Condition:
     """A predicate `field is one of values` in a CRM's own names; several are joined by *and*."""
 
