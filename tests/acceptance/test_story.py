@@ -64,9 +64,8 @@ def test_the_story_is_finished_though_the_program_is_killed_at_random_moments(
 ) -> None:
     """Only the second within which a webhook is taken cannot be kept by a program that is dead."""
     stage = Stage(tmp_path)
-    with opened(stage) as cast:
-        with killed_at_random(stage, random.Random(20)) as kills:
-            play_all(cast, webhook_seconds=60.0)
+    with opened(stage) as cast, killed_at_random(stage, random.Random(20)) as kills:
+        play_all(cast, webhook_seconds=60.0)
     assert len(kills) >= 3
 
 
