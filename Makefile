@@ -10,7 +10,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 CHECKS := format lint types layers dead-code spelling docs
 
-.PHONY: help setup run demo test simulate simulate-postgres simulate-trace soak check format $(CHECKS:%=check-%)
+.PHONY: help setup run demo test simulate simulate-postgres simulate-trace soak bench check format $(CHECKS:%=check-%)
 
 help: ## List what can be typed
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -37,7 +37,11 @@ simulate-postgres: $(READY) ## The same stories on a real PostgreSQL
 simulate-trace: $(READY) ## Tell one story, SEED=n, line by line, as small as it still fails
 	@exec $(BIN)/python -m tests.simulation trace $(SEED) small
 
-soak: $(READY) ## Tell 5,000 stories and hunt every mutant with fresh seeds; takes hours
+bench: $(READY) ## Measure the sync engine on the sandbox: calls, speed, recovery; takes minutes
+	@exec $(BIN)/python -m benchmarks.sync_economy $(BENCH)
+
+soak: $(READY) ## Kill processes for two minutes, tell 5,000 stories, hunt every mutant; takes hours
+	@KILL_SECONDS=120 $(BIN)/python -m pytest -q -s tests/process
 	@exec $(BIN)/python -m tests.simulation SEEDS=5000 FROM=$(FROM) FRESH=200
 
 check: $(READY) ## Check format, lint, types, layers, dead code, spelling and docs
