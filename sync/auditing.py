@@ -46,7 +46,7 @@ def audit_overwrites(runtime: Runtime, crm: CrmConnector) -> None:
             .where(
                 IntentRow.connection == crm.name,
                 IntentRow.audit_since.is_not(None),
-                IntentRow.state != "pending",
+                IntentRow.state.in_(("done", "not_done")),
             )
             .order_by(IntentRow.id)
             .limit(AUDITS_MAX)
@@ -55,10 +55,23 @@ def audit_overwrites(runtime: Runtime, crm: CrmConnector) -> None:
         intents = [intent for intent in owed if intent.object == object_name]
         changes = _history(crm, object_name, intents)
         with runtime.database.begin() as unit:
-            for intent in intents:
+            for known in intents:
+                intent = unit.session.get_one(
+                    IntentRow, known.id, with_for_update=True, populate_existing=True
+                )
+                if intent.audit_since is None or intent.state != known.state:
+                    continue  # another worker audited it meanwhile
                 for change in _overwritten(intent, changes.get(str(intent.record_id), [])):
                     _keep(runtime, unit, intent, change)
-                unit.session.get_one(IntentRow, intent.id).audit_since = None
+                _note_audited(intent)
+
+
+def _note_audited(intent: IntentRow) -> None:
+    """End an audit; a write that had not taken effect when it was looked up may do so yet."""
+    if intent.state == "not_done":
+        intent.state = "set_aside"
+    else:
+        intent.audit_since = None
 
 
 def _history(

@@ -67,7 +67,9 @@ def due_work(runtime: Runtime) -> set[str]:
             .distinct()
         ).all()
         audits = session.scalars(
-            select(IntentRow.connection).where(IntentRow.audit_since.is_not(None)).distinct()
+            select(IntentRow.connection)
+            .where(IntentRow.audit_since.is_not(None), IntentRow.state != "set_aside")
+            .distinct()
         ).all()
         pulls = session.scalars(
             select(InboxRow.connection)

@@ -100,7 +100,7 @@ def _delayed(
             IntentRow.registration_id.in_(list(wanted)),
             IntentRow.connection == connection,
             IntentRow.operation == "update",
-            IntentRow.state == "not_done",
+            IntentRow.state.in_(("not_done", "set_aside")),
             IntentRow.settled_at > runtime.database.clock() - DELAY_MAX,
         )
     )

@@ -85,6 +85,9 @@ def settle_all(unit: UnitOfWork, outcomes: Mapping[str, Outcome]) -> None:
     """
     unit.lock_all(IntentRow, outcomes)
     intents = [intent for i in outcomes if (intent := unit.lock(IntentRow, i)) is not None]
+    for intent in intents:
+        if intent.state == "set_aside" and isinstance(outcomes[intent.id], Written):
+            intent.state = "not_done"  # it took effect after all: what it replaced is audited again
     due = sorted((i for i in intents if i.state == "pending"), key=lambda i: i.registration_id)
     _keep_registrations(unit, [i for i in due if not _updated(i, outcomes[i.id])])
     links = _links_of(unit, due)

@@ -95,7 +95,8 @@ class IntentRow(Base):
     base: Mapped[Fields]
     #: The outbox row's `wanted` that this write answers.
     wanted: Mapped[int]
-    #: `pending`, `done`, `not_done`, or `observed` (would have been written, mode observe).
+    #: `pending`, `done`, `not_done`, `set_aside` (not done when it was looked up, and audited), or
+    #: `observed` (would have been written, mode observe).
     state: Mapped[str] = mapped_column(String(16))
     outcome: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime]

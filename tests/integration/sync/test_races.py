@@ -113,3 +113,32 @@ def test_a_write_of_a_worker_that_stood_still_is_not_taken_for_a_users(world: Wo
 
     assert world.registration(made.id).deal_name == "Newer"
     assert world.deal(HOME, "Name") == "Newer"
+
+
+def test_a_value_overwritten_by_a_worker_that_stood_still_is_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = world.approved()
+    world.settle()
+    world.update(made.number, deal_name="Ours")
+    door = world.doors[HOME]
+    update = door.update
+    stalled: list[tuple[Any, ...]] = []
+
+    def held_up(*args: Any) -> Any:
+        if not stalled:
+            stalled.append(args)
+            world.pass_time(20)  # the lease runs out
+            push.drain(world.runtime, HOME)  # another worker looks the write up and writes itself
+            world.edit(HOME, Name="Theirs, never read")
+        return update(*args)
+
+    monkeypatch.setattr(door, "update", held_up)
+    world.settle()
+    world.settle()
+
+    assert stalled
+    assert world.deal(HOME, "Name") == "Ours"
+    with world.database.read() as session:
+        kept = resolving.conflicts(session, everything=True)
+    assert [c.remote["deal_name"] for c in kept] == ["Theirs, never read"]
