@@ -98,7 +98,7 @@ FAULT_KINDS: dict[str, tuple[tuple[str, ...], int, float]] = {
     "notices_off": (("notice",), 1, 0),
     "killed": (tuple(f"worker {verb}" for verb in _WORK), 60, 0),
     "commit_lost": (tuple(f"store {verb}" for verb in _WORK), 40, 0),
-    "poll_cut": (("store poll",), 30, 0),
+    "poll_cut": (("store poll",), 45, 0),
     "commit_unknown": (tuple(f"store {verb}" for verb in _WORK), 40, 0),
 }
 

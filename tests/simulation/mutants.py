@@ -271,7 +271,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "I3",
         {"sync.runs._poll_object": _cursor_first, "sync.runs._reread": _none},
         ("poll_cut", "notices_off"),
-        needs=_habit("delta"),
+        needs=lambda case: _habit("delta")(case) and case.linked and case.seconds == 30,
     ),
     Mutant(
         "polls note nothing, nothing read again",

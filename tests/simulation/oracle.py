@@ -182,7 +182,8 @@ def _unlinked(seen: Evidence) -> Iterator[str]:
     linked = {(x.registration_id, x.connection) for x in seen.links}
     for row in seen.outbox:
         there = (row.registration_id, row.connection) in linked
-        if not there and row.state == "open":
+        approved = seen.registrations[row.registration_id].state == "approved"
+        if not there and row.state == "open" and approved:
             yield f"I10 {row.registration_id} has no record in {row.connection} and nothing says why"
         if row.state == "open" and row.done < row.wanted:
             yield f"I3 {row.registration_id} is still due in {row.connection}: {row.reason}"
@@ -192,7 +193,9 @@ def _back_and_forth(play: Play, seen: Evidence) -> Iterator[str]:
     """I6: nothing goes back to what it was unless a person wanted it so."""
     truth, kept = play.stage.truth, _kept(seen)
     for write in truth.sync_writes:
-        if truth.is_newer(write.over, write.what) and write.over not in kept:
+        # A CRM without preconditions cannot refuse a write that was held up; it is put right later.
+        back = truth.is_newer(write.over, write.what) and not write.delayed
+        if back and write.over not in kept:
             yield f"I6 {write.crm} went back from {write.over} to {write.what}"
     for key, events in seen.events.items():
         by_person = {
@@ -238,7 +241,8 @@ def _waste(play: Play, seen: Evidence) -> Iterator[str]:
     written = Counter((f"{w.crm} {w.record_id}", w.what) for w in truth.sync_writes)
     for (place, what), times in written.items():
         edits = sum(v[0] == what[0] and place in at for v, at in truth.written_at.items())
-        if times > 1 + edits + people:
+        held_up = sum(w.delayed and place == f"{w.crm} {w.record_id}" for w in truth.sync_writes)
+        if times > 1 + edits + people + held_up:
             yield f"I4 {what} was written {times} times to {place}, where people wrote {edits} times"
     for place in truth.relabelled:
         yield f"I4 an option of {place} was replaced by another that means the same to us"

@@ -121,8 +121,9 @@ class SimOrg(MemoryOrg):
             what, over = token(ours, record.fields[name]), token(ours, before[name])
             if user == self.us:
                 had_read = truth.last_read.get(f"{place} {ours}") == over
-                line = len(self.stage.scheduler.log)
-                write = SyncWrite(self.name, record.record_id, what, over, had_read, line)
+                write = SyncWrite(
+                    self.name, record.record_id, what, over, had_read, self.stage.was_delayed()
+                )
                 truth.sync_writes.append(write)
                 if not had_read:
                     truth.probes["lost update in check-then-write"] += 1

@@ -94,9 +94,9 @@ class People:
 
     def _edit(self, org: SimOrg, record: Stored, values: Mapping[str, Value], late: float) -> None:
         stamp, seconds = org.clock(), self._play.stage.scheduler.seconds
+        if org.held_until.get(record.record_id, 0.0) > seconds:
+            return  # another user's transaction holds the row
         if late and org.habit == "stamps" and not self._play.stage.scheduler.is_quiet:
-            if org.held_until.get(record.record_id, 0.0) > seconds:
-                return  # another user's transaction holds the row
             org.held_until[record.record_id] = seconds + late
             self._play.stage.scheduler.pause(late)
         with org.stamped(stamp):

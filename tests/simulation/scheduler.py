@@ -36,6 +36,8 @@ class Actor:
     ended: bool = False
     #: Its process stands still (a long pause of the machine): nothing of it runs, renewals neither.
     stalled: bool = False
+    #: It stood still right before the call that it is in.
+    delayed: bool = False
     crash: BaseException | None = None
     thread: threading.Thread | None = None
 

@@ -67,6 +67,11 @@ class Stage:
             with self.scheduler.quietly():
                 self.perform(act)
 
+    def was_delayed(self) -> bool:
+        """Whether the call that goes on was held up by a process that stood still."""
+        me = self.scheduler.current
+        return me is not None and me.delayed
+
     def step(self) -> str:
         """Return what the actor that holds the baton is about: a worker's work, else nothing."""
         me = self.scheduler.current

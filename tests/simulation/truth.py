@@ -49,7 +49,8 @@ class SyncWrite:
     over: Token
     #: The engine had read the value that it replaced.
     had_read: bool
-    line: int
+    #: The writer's process had stood still between its last look and this write.
+    delayed: bool
 
 
 @dataclass

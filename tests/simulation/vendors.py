@@ -78,6 +78,8 @@ class SimConnector(MemoryConnector):
     @contextmanager
     def _through(self, operation: str, what: str) -> Iterator[dict[str, float]]:
         stage = self.stage
+        if stage.scheduler.current is not None:
+            stage.scheduler.current.delayed = False
         stage.scheduler.pause()
         where = f"{self.name} {operation} {self.calls[operation] + 1}"
         stage.ambush(f"{where} before")
@@ -106,7 +108,7 @@ class SimConnector(MemoryConnector):
         if me is not None and not self.stage.scheduler.is_quiet:
             me.stalled = True
             self.stage.scheduler.pause(seconds)
-            me.stalled = False
+            me.stalled, me.delayed = False, True
 
     def _fail_before(self, operation: str, struck: Mapping[str, float]) -> None:
         error: ConnectorError
@@ -163,9 +165,9 @@ class SimConnector(MemoryConnector):
             )
 
     def update(self, object_name: str, items: Sequence[UpdateItem]) -> tuple[Outcome, ...]:
-        self._wait_for_rows([item.record_id for item in items])
         with self._through("update", f"{[item.record_id for item in items]}") as struck:
             self._batch(len(items))
+            self._wait_for_rows([item.record_id for item in items])
             self._refuse_poison([item.fields for item in items])
             few = items[: len(items) // 2] if "part_lost" in struck else items
             self.writes += len(few)
@@ -276,7 +278,7 @@ class SimConnector(MemoryConnector):
         """Wait for the transaction of a user that holds a row."""
         seconds = self.stage.scheduler.seconds
         until = max((self.org.held_until.get(r, 0.0) for r in record_ids), default=0.0)
-        if until > seconds:
+        if until > seconds and not self.stage.scheduler.is_quiet:
             self.stage.truth.probes["commit visible later than stamped"] += 1
             self.stage.scheduler.pause(until - seconds + 0.001)
 
