@@ -51,6 +51,24 @@ def dead_letter(session: Session, letter_id: str) -> DeadLetter:
     return _letter(_row(session, letter_id))
 
 
+def was_refused(
+    session: Session, registration_id: str, connection: ConnectionName, write: Fields
+) -> bool:
+    """Whether an open dead letter says that the CRM refused exactly this write.
+
+    A notice about such a record brings nothing new: sending it again would only be refused again.
+    """
+    refused = session.scalars(
+        select(DeadLetterRow.payload).where(
+            DeadLetterRow.registration_id == registration_id,
+            DeadLetterRow.connection == connection,
+            DeadLetterRow.kind == "push",
+            DeadLetterRow.state == "open",
+        )
+    )
+    return any(payload == write for payload in refused)
+
+
 def retry(runtime: Runtime, letter_id: str, actor: Actor) -> DeadLetter:
     """Make the work due again, planned on what both sides hold by then."""
     with runtime.database.begin(actor) as unit:

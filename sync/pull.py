@@ -19,7 +19,7 @@ from connectors.port import CrmConnector, Gone, RemoteRecord
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import NotFound, SyncError
 from registration_core.store import repository, work
-from sync import directory, emptiness, leases, settling
+from sync import dead_letters, directory, emptiness, leases, settling
 from sync.carrying import Outdated, carry_out, dead_letter
 from sync.jobs import Job, job_of, jobs_of, plan_job
 from sync.ledger.tables import InboxRow, IntentRow, LinkRow, SyncConflictRow
@@ -255,7 +255,9 @@ def _take_record(
             writing=False,
         )
         carried.link.remote_version = record.version
-        again = settling.was_refused(unit.session, job.registration.id, connection, planned.write)
+        again = dead_letters.was_refused(
+            unit.session, job.registration.id, connection, planned.write
+        )
         if planned.write and not again:
             work.request_push(unit, carried.registration, only=connection)
     return True

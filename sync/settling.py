@@ -12,7 +12,6 @@ from typing import assert_never
 
 import structlog
 from sqlalchemy import select, tuple_
-from sqlalchemy.orm import Session
 
 from connectors.errors import AuthenticationFailed, ConnectorError, CrmUnavailable, RateLimited
 from connectors.port import (
@@ -37,7 +36,7 @@ from sync.carrying import dead_letter
 from sync.guard import BudgetSpent, ConnectionPaused
 from sync.inbox import Notice, take_note
 from sync.jobs import Job, Planned
-from sync.ledger.tables import DeadLetterRow, IntentRow, LinkRow
+from sync.ledger.tables import IntentRow, LinkRow
 from sync.runtime import Runtime
 
 log = structlog.get_logger()
@@ -217,24 +216,6 @@ def _refused(unit: UnitOfWork, intent: IntentRow, outcome: Refused) -> None:
             payload=intent.payload, code=outcome.code, reason=f"{outcome.message}{field}",
         )
     )  # fmt: skip
-
-
-def was_refused(
-    session: Session, registration_id: str, connection: ConnectionName, write: Fields
-) -> bool:
-    """Whether an open dead letter says that the CRM refused exactly this write.
-
-    A notice about such a record brings nothing new: sending it again would only be refused again.
-    """
-    refused = session.scalars(
-        select(DeadLetterRow.payload).where(
-            DeadLetterRow.registration_id == registration_id,
-            DeadLetterRow.connection == connection,
-            DeadLetterRow.kind == "push",
-            DeadLetterRow.state == "open",
-        )
-    )
-    return any(payload == write for payload in refused)
 
 
 def _retry(unit: UnitOfWork, intent: IntentRow, reason: str) -> None:

@@ -292,7 +292,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "changes swallowed, pulls ask for no push",
         "I3",
-        {"sync.settling.outbox_done": _done_up_to_now, "sync.settling.was_refused": _yes},
+        {"sync.settling.outbox_done": _done_up_to_now, "sync.dead_letters.was_refused": _yes},
     ),
     Mutant("losers not kept on take", "I1", {"sync.carrying.keep_conflict": _keep_open_ones}),
     Mutant("losers not kept on restore", "I1", {"sync.carrying.keep_conflict": _keep_no_restores}),
