@@ -133,7 +133,7 @@ def _links_of(
 def _settle(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome: Outcome) -> None:
     intent.state = "done" if isinstance(outcome, Written) else "not_done"
     intent.outcome, intent.settled_at = repr(outcome)[:2000], unit.now
-    if isinstance(outcome, Refused | Deferred | Gone):
+    if isinstance(outcome, Refused | Deferred):
         intent.audit_since = None  # nothing was written, so nothing was overwritten
     match outcome:
         case Written():
