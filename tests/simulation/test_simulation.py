@@ -18,15 +18,6 @@ from tests.simulation.telling import KILLERS, caught, killer, tell, worthwhile
 
 #: Seeds that every test run tells, in shares, so that none takes too long.
 SEEDS, SHARE = 200, 25
-#: Mutants whose stored killers the engine's last changes have outrun: `docs/invariants.md` calls
-#: them open, and `make soak` hunts them with fresh seeds.
-OPEN = {
-    "notices swallowed, polls note nothing",
-    "cursor before rows, nothing read again",
-    "base not advanced",
-    "delayed writes taken for users'",
-    "no history audit",
-}
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.json"))
 
 
@@ -69,9 +60,7 @@ def test_a_story_that_once_failed_ends_well(theatre: Theatre, path: Path) -> Non
     assert theatre.run(Case.load(path.read_text())).violations == []
 
 
-@pytest.mark.parametrize(
-    "mutant", [m for m in MUTANTS if m.name not in OPEN], ids=lambda mutant: mutant.name
-)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_protection_that_is_missing_is_noticed(theatre: Theatre, mutant: Mutant) -> None:
     known = json.loads(KILLERS.read_text())[mutant.name]
     if caught(theatre, mutant, known["seed"]):
@@ -82,7 +71,7 @@ def test_a_protection_that_is_missing_is_noticed(theatre: Theatre, mutant: Mutan
 
 def test_a_failing_story_shrinks_to_one_that_fails_alike(theatre: Theatre) -> None:
     killers = json.loads(KILLERS.read_text())
-    stored = (m for m in MUTANTS if m.name in killers and m.name not in OPEN)
+    stored = (m for m in MUTANTS if m.name in killers)
     mutant = next(m for m in stored if caught(theatre, m, killers[m.name]["seed"]))
     known = killers[mutant.name]
     case = draw(known["seed"], mutant.profile)
