@@ -51,13 +51,16 @@ def list_(frame: Frame) -> None:
 @click.argument("number", metavar="NUMBER")
 @click.option("--days", required=True, type=click.IntRange(1, 366))
 @click.option("--reason", required=True, help="Why; kept in the audit trail.")
+@click.option(
+    "--version", type=click.IntRange(1), help="Refuse if it was changed since this version."
+)
 @pass_frame
-def extend(frame: Frame, number: str, days: int, reason: str) -> None:
+def extend(frame: Frame, number: str, days: int, reason: str, version: int | None) -> None:
     """Extend a standing protection."""
     from registration_core import use_cases
 
     with frame.database() as database, database.begin(frame.actor) as unit:
-        after = use_cases.extend(unit, number, days, text(reason))
+        after = use_cases.extend(unit, number, days, text(reason), version)
     frame.out.done(
         f"{after.number} is protected until {after.protection_ends_on}.",
         {"number": after.number, "protected_until": after.protection_ends_on},

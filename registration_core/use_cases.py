@@ -273,12 +273,14 @@ def withdraw(unit: UnitOfWork, number: str, expected_version: int | None = None)
     return _saved(unit, after, "withdraw", {}, partner={"state": "Withdrawn"})
 
 
-def extend(unit: UnitOfWork, number: str, days: int, reason: str) -> Registration:
+def extend(
+    unit: UnitOfWork, number: str, days: int, reason: str, expected_version: int | None = None
+) -> Registration:
     """Extend a standing protection by 1 to 366 days."""
     if not 1 <= days <= 366:
         raise InvalidInput("A protection is extended by 1 to 366 days.", field="days")
     protection.hold_lock(unit)
-    after = protection.extend(unit, _locked(unit, number, None), days)
+    after = protection.extend(unit, _locked(unit, number, expected_version), days)
     return _saved(
         unit, after, "extend protection", {"days": days, "reason": reason},
         partner={"protected_until": str(after.protection_ends_on)},

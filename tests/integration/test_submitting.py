@@ -251,6 +251,7 @@ def test_a_command_on_an_old_version_is_refused(database: Database, made: Regist
         lambda unit: use_cases.approve(unit, made.id, check(made), program(), 1),
         lambda unit: use_cases.reject(unit, made.id, ReasonCode.TERRITORY, expected_version=1),
         lambda unit: use_cases.withdraw(unit, made.id, 1),
+        lambda unit: use_cases.extend(unit, made.id, 30, "more time", 1),
     ]
     for verb in verbs:
         with pytest.raises(StaleVersion, match=r"version 2, not 1"), database.begin() as unit:
