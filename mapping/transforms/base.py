@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -76,7 +77,7 @@ class Transform(Protocol):
         """Whether some option is read from any value of the field at this position."""
 
 
-class Plain:
+class Plain(ABC):
     """What most transforms have in common."""
 
     one_way: ClassVar[OneWay | None] = None
@@ -88,11 +89,11 @@ class Plain:
         written = self.write(ours, names)
         return self.read([written.get(name) for name in names])
 
-    def read(self, theirs: Sequence[Value]) -> Value:
-        raise NotImplementedError
+    @abstractmethod
+    def read(self, theirs: Sequence[Value]) -> Value: ...
 
-    def write(self, ours: Value, names: Sequence[str]) -> Fields:
-        raise NotImplementedError
+    @abstractmethod
+    def write(self, ours: Value, names: Sequence[str]) -> Fields: ...
 
     def longest(self) -> int | None:
         return None
@@ -104,7 +105,7 @@ class Plain:
         return False
 
 
-class OneField(Plain):
+class OneField(Plain, ABC):
     """A transform of exactly one CRM field, in which empty stands for empty."""
 
     def read(self, theirs: Sequence[Value]) -> Value:
@@ -115,15 +116,15 @@ class OneField(Plain):
         (name,) = names
         return {name: None if ours in EMPTY else self._write(ours)}
 
-    def _read(self, value: Value) -> Value:
-        raise NotImplementedError
+    @abstractmethod
+    def _read(self, value: Value) -> Value: ...
 
-    def _write(self, value: Value) -> Value:
-        raise NotImplementedError
+    @abstractmethod
+    def _write(self, value: Value) -> Value: ...
 
 
-class TextToText(OneField):
-    """A transform between texts; most write what they read."""
+class TextToText(OneField, ABC):
+    """A transform between texts."""
 
     @property
     def store_types(self) -> frozenset[FieldType]:
@@ -133,14 +134,18 @@ class TextToText(OneField):
     def crm_types(self) -> frozenset[FieldType]:
         return TEXTUAL
 
+
+class OneForm(TextToText, ABC):
+    """A transform between texts that writes what it reads: one form on both sides."""
+
     def _read(self, value: Value) -> Value:
         return self._form(text_of(value))
 
     def _write(self, value: Value) -> Value:
         return self._form(text_of(value))
 
-    def _form(self, text: str) -> str | None:
-        raise NotImplementedError
+    @abstractmethod
+    def _form(self, text: str) -> str | None: ...
 
 
 def trimmed(text: str) -> str | None:

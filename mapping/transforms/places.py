@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar, Literal
 
-from mapping.transforms.base import TextToText, Untranslatable
+from mapping.transforms.base import OneForm, Untranslatable
 from mapping.transforms.codes import COUNTRIES, OTHER_NAMES, STATES
 from registration_core.contracts import Value
 
@@ -18,7 +18,7 @@ STATE_FORMS = ("code", "name")
 
 
 @dataclass(frozen=True)
-class Country(TextToText):
+class Country(OneForm):
     """A country, ours as ISO 3166-1 alpha-2; codes and English names are read in any case.
 
     One form is written. Names in other languages are refused: use an enum for those.
@@ -46,7 +46,7 @@ class Country(TextToText):
 
 
 @dataclass(frozen=True)
-class State(TextToText):
+class State(OneForm):
     """A state or province of one country, ours as its ISO 3166-2 code without the country."""
 
     country: str

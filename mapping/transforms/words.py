@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
-from mapping.transforms.base import TextToText, Untranslatable, trimmed
+from mapping.transforms.base import OneForm, Untranslatable, trimmed
 
 #: Digits of the shortest and the longest number told apart from a typing error; the longest by
 #: ITU-T E.164, the shortest so that an extension or a short code is not taken for one.
@@ -19,7 +19,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
-class Text(TextToText):
+class Text(OneForm):
     """Trimmed text, at most `max` characters, in one case if wanted."""
 
     max: int
@@ -36,7 +36,7 @@ class Text(TextToText):
 
 
 @dataclass(frozen=True)
-class Phone(TextToText):
+class Phone(OneForm):
     """A phone number in E.164: `+`, country calling code, number, no spaces.
 
     Written punctuation goes, and so does a `(0)` behind the calling code; `00` becomes `+`. A
@@ -74,7 +74,7 @@ class Phone(TextToText):
 
 
 @dataclass(frozen=True)
-class Url(TextToText):
+class Url(OneForm):
     """A web address: `https://` where no scheme was given, host in lower case, no bare slash.
 
     Path and query stay as they are; a fragment and the scheme's own port go. Anything but http
@@ -90,7 +90,7 @@ class Url(TextToText):
 
 
 @dataclass(frozen=True)
-class Domain(TextToText):
+class Domain(OneForm):
     """The domain of a web or mail address, in lower case, without `www.`; a path is lost."""
 
     name: ClassVar[str] = "domain"
