@@ -31,7 +31,8 @@ from registration_core.model import RegistrationState
 from registration_core.store import audit, protection
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import OutboxRow, RegistrationRow
-from sync import auditing, emptiness, leases, linking, observing, settling
+from sync import auditing, emptiness, leases, linking, lost_answers, observing, settling
+from sync.apart import together_or_apart
 from sync.carrying import Outdated, carry_out, open_conflicts
 from sync.jobs import Job, Planned, jobs_of, plan_job
 from sync.ledger.tables import IntentRow, LinkRow, SyncConflictRow
@@ -83,7 +84,7 @@ def _rounds(runtime: Runtime, connection: ConnectionName, lease: leases.Lease) -
     if runtime.modes[connection] is Mode.PUSH:
         observing.end_observing(runtime, connection)
     for _ in range(ROUNDS_MAX):
-        settling.settle_pending(runtime, connection)
+        lost_answers.settle_pending(runtime, connection)
         auditing.audit_overwrites(runtime, crm)
         due = _due(runtime, connection, crm.capabilities.write_batch)
         if not due:
@@ -236,28 +237,40 @@ def _commit_plans(
 ) -> list[tuple[Planned, IntentRow]]:
     """T3: the store's half of every plan, and the intents to write the CRMs' half; one commit.
 
-    Records are held in the order of their ids, so that two batches never wait for each other
-    in a circle. One that moved since it was read is left for the next round.
+    A plan that the store cannot keep becomes a dead letter and holds nobody up.
+    """
+
+    def commit(unit: UnitOfWork, some: Sequence[Planned]) -> list[tuple[Planned, IntentRow]]:
+        return _commit_batch(unit, runtime, crm, some)
+
+    return together_or_apart(runtime.database, planned, commit, settling.give_up_plan)
+
+
+def _commit_batch(
+    unit: UnitOfWork, runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned]
+) -> list[tuple[Planned, IntentRow]]:
+    """Hold and commit plans in the order of their ids: two batches never wait in a circle.
+
+    One that moved since it was read is left for the next round.
     """
     intended: list[tuple[Planned, IntentRow]] = []
     links = {p.job.registration.id: p.job.link.id for p in planned if p.job.link is not None}
-    with runtime.database.begin() as unit:
-        if any(FieldGroup.STAGE in p.plan.takes for p in planned):
-            protection.hold_lock(unit)  # closing and reopening move claims
-        unit.lock_all(RegistrationRow, links)
-        unit.lock_all(LinkRow, links.values())
-        ids = [p.job.registration.id for p in planned if p.plan.takes]
-        audit.hold(unit, [f"registration:{each}" for each in ids])
-        ids = [p.job.registration.id for p in planned if not p.plan.write]
-        unit.lock_all(OutboxRow, [(each, crm.name) for each in ids])
-        standing = open_conflicts(unit, list(links.values()))
-        for p in sorted(planned, key=lambda p: p.job.registration.id):
-            try:
-                intent = _commit_plan(unit, runtime, crm, p, standing)
-            except Outdated:  # raised before anything is changed
-                continue
-            if intent is not None:
-                intended.append((p, intent))
+    if any(FieldGroup.STAGE in p.plan.takes for p in planned):
+        protection.hold_lock(unit)  # closing and reopening move claims
+    unit.lock_all(RegistrationRow, links)
+    unit.lock_all(LinkRow, links.values())
+    ids = [p.job.registration.id for p in planned if p.plan.takes]
+    audit.hold(unit, [f"registration:{each}" for each in ids])
+    ids = [p.job.registration.id for p in planned if not p.plan.write]
+    unit.lock_all(OutboxRow, [(each, crm.name) for each in ids])
+    standing = open_conflicts(unit, list(links.values()))
+    for p in sorted(planned, key=lambda p: p.job.registration.id):
+        try:
+            intent = _commit_plan(unit, runtime, crm, p, standing)
+        except Outdated:  # raised before anything is changed
+            continue
+        if intent is not None:
+            intended.append((p, intent))
     return intended
 
 
@@ -309,5 +322,4 @@ def _sent(send: Callable[[Sequence[T]], Sequence[Outcome]], items: Sequence[T]) 
 def _settle(runtime: Runtime, intents: Sequence[IntentRow], outcomes: Sequence[Outcome]) -> None:
     """T4: the outcome of every record of a batch, in one commit."""
     settled = {i.id: outcome for i, outcome in zip(intents, outcomes, strict=True)}
-    with runtime.database.begin() as unit:
-        settling.settle_all(unit, settled)
+    settling.settle_batch(runtime.database, settled)

@@ -1,7 +1,7 @@
 """What became of a write: intents, links, outbox rows, orphans.
 
 Every function is one row's end: applied, to be planned again, waiting, orphaned, or dead with
-its payload and reason. Nothing here calls a CRM but `settle_pending`, which only reads.
+its payload and reason. Nothing here calls a CRM.
 """
 
 from __future__ import annotations
@@ -20,18 +20,15 @@ from connectors.port import (
     Gone,
     Outcome,
     Refused,
-    RemoteRecord,
     Stale,
     Written,
 )
-from mapping.schema import ObjectMapping
-from mapping.translate import to_store
-from reconciler.merge import same
 from registration_core.contracts import ConnectionName, Fields
-from registration_core.store import audit, repository
-from registration_core.store.database import UnitOfWork
+from registration_core.store import audit
+from registration_core.store.database import Database, UnitOfWork
 from registration_core.store.tables import OutboxRow, RegistrationRow
 from sync import breaker
+from sync.apart import together_or_apart
 from sync.carrying import dead_letter
 from sync.guard import BudgetSpent, ConnectionPaused
 from sync.inbox import Notice, take_note
@@ -74,6 +71,19 @@ def intend(
     )
     unit.session.add(row)
     return row
+
+
+def settle_batch(database: Database, outcomes: Mapping[str, Outcome]) -> None:
+    """Settle a batch in one commit; an answer that cannot be kept becomes a dead letter alone."""
+
+    def settle(unit: UnitOfWork, some: Sequence[tuple[str, Outcome]]) -> list[None]:
+        settle_all(unit, dict(some))
+        return []
+
+    def give_up(unit: UnitOfWork, one: tuple[str, Outcome], reason: str) -> None:
+        settle_all(unit, {one[0]: Refused("store_refused", f"{reason}: {one[1]}")})
+
+    together_or_apart(database, list(outcomes.items()), settle, give_up)
 
 
 def settle_all(unit: UnitOfWork, outcomes: Mapping[str, Outcome]) -> None:
@@ -218,6 +228,21 @@ def _refused(unit: UnitOfWork, intent: IntentRow, outcome: Refused) -> None:
     )  # fmt: skip
 
 
+def give_up_plan(unit: UnitOfWork, planned: Planned, reason: str) -> None:
+    """End a plan that the store cannot keep as a dead letter; nothing was written to the CRM."""
+    job = planned.job
+    row = unit.lock(OutboxRow, (job.registration.id, job.connection))
+    if row is not None:
+        row.state, row.reason = "dead", reason
+    unit.session.add(
+        dead_letter(
+            unit, "push", job.connection, job.registration.id, job.mapping.object,
+            job.link.record_id if job.link else None,
+            payload=planned.plan.write, code="store_refused", reason=reason,
+        )
+    )  # fmt: skip
+
+
 def _retry(unit: UnitOfWork, intent: IntentRow, reason: str) -> None:
     """Let the next round read, adopt or plan again; at once at first, then ever more slowly."""
     row = unit.lock(OutboxRow, (intent.registration_id, intent.connection))
@@ -304,64 +329,6 @@ def close(runtime: Runtime, jobs: Sequence[Job], reason: str) -> None:
         for job in sorted(jobs, key=lambda job: job.registration.id):
             outbox_done(unit, job.registration.id, job.connection, job.wanted)
             unit.session.get_one(OutboxRow, (job.registration.id, job.connection)).reason = reason
-
-
-def settle_pending(runtime: Runtime, connection: ConnectionName) -> None:
-    """Look up every write whose answer was lost, before anything else touches its record."""
-    with runtime.database.read() as session:
-        pending = session.scalars(
-            select(IntentRow)
-            .where(IntentRow.connection == connection, IntentRow.state == "pending")
-            .order_by(IntentRow.id)
-        ).all()
-    for object_name in sorted({intent.object for intent in pending}):
-        intents = [intent for intent in pending if intent.object == object_name]
-        records = _look_up(runtime, connection, object_name, intents)
-        with runtime.database.begin() as unit:
-            settle_all(unit, {intent.id: records[intent.id] for intent in intents})
-
-
-def _look_up(
-    runtime: Runtime, connection: ConnectionName, object_name: str, intents: Sequence[IntentRow]
-) -> dict[str, Outcome]:
-    crm = runtime.connector(connection)
-    with runtime.database.read() as session:
-        registrations = [repository.registration(session, i.registration_id) for i in intents]
-    mappings = {r.id: runtime.mapping_of(r, connection) for r in registrations}
-    known = [m for m in mappings.values() if m is not None and m.object == object_name]
-    if not known:
-        return {
-            i.id: Refused("no_mapping", f"{object_name} is not mapped any more") for i in intents
-        }
-    reads = sorted({name for mapping in known for name in mapping.reads()})
-    keys = [i.registration_id for i in intents if i.operation == "create"]
-    found = crm.find(object_name, known[0].key, keys, reads)
-    read = crm.read(object_name, [i.record_id for i in intents if i.record_id], reads)
-    outcomes: dict[str, Outcome] = {}
-    for intent in intents:
-        mapping = mappings[intent.registration_id]
-        if intent.operation == "create":
-            made = found.get(intent.registration_id)
-            # Not there: it never happened, and the create is planned again.
-            outcomes[intent.id] = Written(made.record_id) if made else Stale("")
-        else:
-            outcomes[intent.id] = _looked_up(mapping, intent, read[str(intent.record_id)])
-    return outcomes
-
-
-def _looked_up(
-    mapping: ObjectMapping | None, intent: IntentRow, record: RemoteRecord | Gone
-) -> Outcome:
-    """Whether a lost update took effect; if anything differs it is planned again from the old base."""
-    if isinstance(record, Gone):
-        return record
-    if mapping is None:
-        return Stale(record.record_id)
-    wrote = to_store(mapping, intent.payload).fields
-    holds = to_store(mapping, record.fields).fields
-    # A payload that the mapping of today cannot read proves nothing.
-    there = bool(wrote) and all(same(holds.get(name), value) for name, value in wrote.items())
-    return Written(record.record_id, record.version) if there else Stale(record.record_id)
 
 
 def note_failed_drain(runtime: Runtime, connection: ConnectionName, error: ConnectorError) -> None:

@@ -247,7 +247,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "intents never settled",
         "I3",
-        {"sync.settling.settle_pending": _nothing},
+        {"sync.lost_answers.settle_pending": _nothing},
         ("answer_lost", "part_lost"),
     ),
     Mutant(
@@ -347,7 +347,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "lost answers taken for success",
         "I6",
-        {"sync.settling._looked_up": _surely_done},
+        {"sync.lost_answers._looked_up": _surely_done},
         ("answer_lost", "part_lost", "killed", "error_before"),
     ),
     Mutant(

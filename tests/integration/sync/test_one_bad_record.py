@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from connectors.port import AlreadyExists, Refused
+from connectors.port import AlreadyExists, Refused, Written
 from registration_core import use_cases
 from registration_core.contracts import ConnectionName
 from registration_core.errors import DomainRefusal
@@ -261,3 +261,34 @@ def test_the_survivor_of_a_merge_is_read_once_the_link_follows_it(world: World) 
     world.settle()
 
     assert world.registration(made.id).owners[HOME] == "the-other-rep"
+
+
+def test_an_answer_that_the_store_cannot_keep_becomes_a_dead_letter_and_the_rest_is_linked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = world.approved(token="first")
+    world.settle()
+    (taken,) = world.deals(HOME)
+    bad, good = (
+        world.approved(token=tax, customer=Customer(f"Stahlwerk {tax}", "AT", tax_id=f"AT{tax}"))
+        for tax in ("200", "300")
+    )
+    create = world.doors[HOME].create
+
+    def confused(object_name: str, key_field: str, items: Any) -> Any:
+        outcomes = create(object_name, key_field, items)
+        return tuple(
+            Written(taken) if item.key == bad.id else outcome
+            for item, outcome in zip(items, outcomes, strict=True)
+        )
+
+    monkeypatch.setattr(world.doors[HOME], "create", confused)
+    push.drain(world.runtime, HOME)
+
+    with world.database.read() as session:
+        linked = {x.registration_id for x in linking.links(session) if x.connection == HOME}
+        (letter,) = dead_letters(session)
+    assert linked == {first.id, good.id}
+    assert (letter.registration_id, letter.code) == (bad.id, "store_refused")
+    assert taken in letter.reason
+    assert f"push:{HOME}" not in clock.due_work(world.runtime)

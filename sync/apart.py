@@ -1,0 +1,44 @@
+"""One commit for a batch, or, when the store refuses a row of it, one commit for each row.
+
+A batch costs one commit and one query per table. A row that the store cannot keep (a record that
+is linked already, a value that a column does not take) fails the whole of it; then every row goes
+alone, and the one at fault is given up with a reason and blocks nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import structlog
+from sqlalchemy.exc import DataError, IntegrityError
+
+from registration_core.store.database import Database, UnitOfWork
+
+log = structlog.get_logger()
+Item = TypeVar("Item")
+Done = TypeVar("Done")
+
+
+def together_or_apart(
+    database: Database,
+    items: Sequence[Item],
+    do: Callable[[UnitOfWork, Sequence[Item]], list[Done]],
+    give_up: Callable[[UnitOfWork, Item, str], None],
+) -> list[Done]:
+    """Do all items in one commit, or each in its own; returns what was done.
+
+    `do` is repeated for each item when its commit was rolled back, so it must change nothing
+    outside the store. An unreachable store or a deadlock is no fault of a row and goes up.
+    """
+    try:
+        with database.begin() as unit:
+            return do(unit, items)
+    except (IntegrityError, DataError) as error:
+        reason = f"the store cannot keep it ({type(error).__name__})"
+    if len(items) > 1:
+        return [done for each in items for done in together_or_apart(database, [each], do, give_up)]
+    log.error("row given up", reason=reason)
+    with database.begin() as unit:
+        give_up(unit, items[0], reason)
+    return []

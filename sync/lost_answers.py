@@ -1,0 +1,78 @@
+"""Writes whose answer was lost: a time-out, a cut connection, a worker that died.
+
+Their intents are still pending. Each is looked up, a create by our key and an update by its
+values, before anything else touches its record; nothing is sent again. Only reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+
+from connectors.port import Gone, Outcome, Refused, RemoteRecord, Stale, Written
+from mapping.schema import ObjectMapping
+from mapping.translate import to_store
+from reconciler.merge import same
+from registration_core.contracts import ConnectionName
+from registration_core.store import repository
+from sync.ledger.tables import IntentRow
+from sync.runtime import Runtime
+from sync.settling import settle_batch
+
+
+def settle_pending(runtime: Runtime, connection: ConnectionName) -> None:
+    """Look up every write whose answer was lost, before anything else touches its record."""
+    with runtime.database.read() as session:
+        pending = session.scalars(
+            select(IntentRow)
+            .where(IntentRow.connection == connection, IntentRow.state == "pending")
+            .order_by(IntentRow.id)
+        ).all()
+    for object_name in sorted({intent.object for intent in pending}):
+        intents = [intent for intent in pending if intent.object == object_name]
+        records = _look_up(runtime, connection, object_name, intents)
+        settle_batch(runtime.database, {intent.id: records[intent.id] for intent in intents})
+
+
+def _look_up(
+    runtime: Runtime, connection: ConnectionName, object_name: str, intents: Sequence[IntentRow]
+) -> dict[str, Outcome]:
+    crm = runtime.connector(connection)
+    with runtime.database.read() as session:
+        registrations = [repository.registration(session, i.registration_id) for i in intents]
+    mappings = {r.id: runtime.mapping_of(r, connection) for r in registrations}
+    known = [m for m in mappings.values() if m is not None and m.object == object_name]
+    if not known:
+        return {
+            i.id: Refused("no_mapping", f"{object_name} is not mapped any more") for i in intents
+        }
+    reads = sorted({name for mapping in known for name in mapping.reads()})
+    keys = [i.registration_id for i in intents if i.operation == "create"]
+    found = crm.find(object_name, known[0].key, keys, reads)
+    read = crm.read(object_name, [i.record_id for i in intents if i.record_id], reads)
+    outcomes: dict[str, Outcome] = {}
+    for intent in intents:
+        mapping = mappings[intent.registration_id]
+        if intent.operation == "create":
+            made = found.get(intent.registration_id)
+            # Not there: it never happened, and the create is planned again.
+            outcomes[intent.id] = Written(made.record_id) if made else Stale("")
+        else:
+            outcomes[intent.id] = _looked_up(mapping, intent, read[str(intent.record_id)])
+    return outcomes
+
+
+def _looked_up(
+    mapping: ObjectMapping | None, intent: IntentRow, record: RemoteRecord | Gone
+) -> Outcome:
+    """Whether a lost update took effect; if anything differs it is planned again from the old base."""
+    if isinstance(record, Gone):
+        return record
+    if mapping is None:
+        return Stale(record.record_id)
+    wrote = to_store(mapping, intent.payload).fields
+    holds = to_store(mapping, record.fields).fields
+    # A payload that the mapping of today cannot read proves nothing.
+    there = bool(wrote) and all(same(holds.get(name), value) for name, value in wrote.items())
+    return Written(record.record_id, record.version) if there else Stale(record.record_id)
