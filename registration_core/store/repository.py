@@ -326,8 +326,9 @@ def last_check(session: Session, registration_id: str) -> ConflictCheck | None:
 
 def last_complete_check(session: Session, registration_id: str) -> ConflictCheck | None:
     """Return the newest check of a registration that was complete."""
-    rows = session.scalars(_checks(registration_id).execution_options(yield_per=10))
-    return next((check for check in map(_check, rows) if not check.incomplete), None)
+    newest_first = _checks(registration_id).execution_options(yield_per=10)
+    with session.scalars(newest_first) as rows:  # left early: its cursor must not stay open
+        return next((check for check in map(_check, rows) if not check.incomplete), None)
 
 
 def drop_check(session: Session, check_id: str) -> None:

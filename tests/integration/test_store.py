@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import subprocess
 import sys
@@ -130,6 +131,24 @@ def test_a_check_comes_back_as_it_was_kept_and_the_newest_one_counts(
         repository.add_check(unit.session, check(made, at=NOW - timedelta(1), id="c1"))
     with database.read() as session:
         assert repository.last_check(session, made.id) == kept
+
+
+def test_the_newest_complete_check_is_found_and_leaves_no_cursor_open(
+    database: Database, made: Registration
+) -> None:
+    unread = (Reading(SALESFORCE, False, None, "away"),)
+    with database.begin() as unit:
+        for minutes in range(15):
+            at = NOW - timedelta(minutes=minutes)
+            each = check(made, at=at, id=f"c{minutes}")
+            repository.add_check(
+                unit.session, replace(each, readings=unread) if minutes < 2 else each
+            )
+    with database.read() as session:
+        found = repository.last_complete_check(session, made.id)
+        gc.collect()  # a cursor that was left open says so now, and the test fails
+    assert found is not None
+    assert found.id == "c2"
 
 
 def test_an_account_is_found_by_its_keys_until_they_change_or_it_is_gone(
