@@ -72,6 +72,7 @@ class WebhookSender:
         self._order = itertools.count()
         self._attempts: deque[Attempt] = deque(maxlen=KEPT)
         self._on, self._closed = bool(webhook_base), False
+        self._under_way = 0
         self._session = requests.Session()
         self._session.trust_env = False
         self._thread = threading.Thread(target=self._run, name=f"webhooks-{org.crm}", daemon=True)
@@ -100,9 +101,9 @@ class WebhookSender:
             return list(self._attempts)
 
     def waiting(self) -> int:
-        """Count the events and deliveries that are still to be sent."""
+        """Count the events and deliveries that are still to be sent, or are being sent now."""
         with self._wake:
-            return len(self._events) + len(self._due)
+            return len(self._events) + len(self._due) + self._under_way
 
     def close(self) -> None:
         """Stop at once; what is waiting is lost, as when a vendor gives up."""
@@ -126,11 +127,14 @@ class WebhookSender:
                 if self._closed:
                     return
                 fresh = bool(self._events)
+                self._under_way = 1
             if fresh:
                 time.sleep(GATHER_SECONDS)
                 self._word()
             else:
                 self._send_next()
+            with self._wake:
+                self._under_way = 0
 
     def _is_due(self) -> bool:
         return bool(self._due) and self._due[0][0] <= time.monotonic()
