@@ -35,11 +35,11 @@ def list_(frame: Frame) -> None:
                 "environment": described.environment if described else "",
                 "url": described.base_url if described else "",
                 "mode": one.mode,
-                "state": "unusable" if one.problems else "paused" if one.paused_until else "ready",
+                "state": one.state,
                 "org_id": one.org_id,
                 "accounts_as_of": one.accounts_as_of,
                 "paused_until": one.paused_until,
-                "why": [*one.problems, one.reason] if one.reason else list(one.problems),
+                "why": [one.why] if one.why else [],
             }
         )
     frame.out.table(

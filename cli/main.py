@@ -16,6 +16,8 @@ NOUNS = {
     "clock": "Run the clock alone.",
     "demo": "Play one deal from a partner to the three CRMs and back.",
     "status": "What is going on, and what waits for whom.",
+    "stop": "Stop the traffic with one CRM or all, at once.",
+    "resume": "Let it go on, after a look at what has piled up.",
     "db": "The store's tables.",
     "connection": "Connections to CRM orgs.",
     "mapping": "Field mappings.",

@@ -32,14 +32,7 @@ def status(frame: Frame) -> None:
     if frame.out.as_json:
         frame.out.json(asdict(now) | {"under_review": to_decide, "needs_a_person": bool(waiting)})
     else:
-        rows = [
-            asdict(one)
-            | {
-                "state": "unusable" if one.problems else "paused" if one.paused_until else "ready",
-                "why": one.reason or "; ".join(one.problems),
-            }
-            for one in now.connections
-        ]
+        rows = [asdict(one) | {"state": one.state, "why": one.why} for one in now.connections]
         frame.out.show(
             rows,
             {

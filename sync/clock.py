@@ -11,10 +11,10 @@ import structlog
 from sqlalchemy import select
 
 from registration_core import use_cases
-from registration_core.contracts import Mode
+from registration_core.contracts import ConnectionName, Mode
 from registration_core.store import audit, match_index
 from registration_core.store.tables import CheckRequestRow, OutboxRow
-from sync import schedule
+from sync import schedule, switch
 from sync.ledger.tables import ConnectionStateRow, InboxRow, IntentRow
 from sync.runtime import Runtime
 
@@ -27,10 +27,8 @@ SWEEP_SECONDS = 1.0
 def tick(runtime: Runtime, nudge: Callable[[set[str]], None]) -> set[str]:
     """Do one round: nudge for due work, and fire the slots that are due; returns the nudges."""
     kinds = due_work(runtime)
-    for name in runtime.connectors:
-        if runtime.modes[name] is not Mode.OFF and schedule.claim(
-            runtime, f"poll:{name}", runtime.poll_seconds
-        ):
+    for name in _readable(runtime):
+        if schedule.claim(runtime, f"poll:{name}", runtime.poll_seconds):
             kinds.add(f"poll:{name}")
     if schedule.claim(runtime, "expire", 3600):
         with runtime.database.begin() as unit:
@@ -48,8 +46,15 @@ def tick(runtime: Runtime, nudge: Callable[[set[str]], None]) -> set[str]:
     return kinds
 
 
+def _readable(runtime: Runtime) -> list[ConnectionName]:
+    with runtime.database.read() as session:
+        stops = switch.stops(session)
+    on = [name for name in runtime.connectors if runtime.modes[name] is not Mode.OFF]
+    return [n for n in on if not any(stop.covers(n, writing=False) for stop in stops)]
+
+
 def due_work(runtime: Runtime) -> set[str]:
-    """Return the kinds of work that the store says are due now; paused connections rest."""
+    """Return the kinds of work that the store says are due now; what is paused or stopped rests."""
     now = runtime.database.clock()
     with runtime.database.read() as session:
         paused = set(
@@ -79,6 +84,12 @@ def due_work(runtime: Runtime) -> set[str]:
         check = session.scalars(
             select(CheckRequestRow.registration_id).where(CheckRequestRow.due_at <= now).limit(1)
         ).first()
-    kinds = {f"push:{name}" for name in (*pushes, *audits) if name not in paused}
-    kinds |= {f"pull:{name}" for name in pulls if name not in paused}
+        stops = switch.stops(session)
+
+    def rests(name: str, *, writing: bool) -> bool:
+        return name in paused or any(stop.covers(name, writing=writing) for stop in stops)
+
+    kinds = {f"push:{name}" for name in pushes if not rests(name, writing=True)}
+    kinds |= {f"push:{name}" for name in audits if not rests(name, writing=False)}
+    kinds |= {f"pull:{name}" for name in pulls if not rests(name, writing=False)}
     return kinds | ({"check"} if check else set())

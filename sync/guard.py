@@ -41,7 +41,7 @@ from registration_core.contracts import Condition, ConnectionName, ObjectSchema
 from registration_core.errors import SyncError
 from registration_core.store.database import Database
 from registration_core.store.tables import CheckRequestRow
-from sync import connection_state
+from sync import connection_state, switch
 from sync.ledger.tables import ConnectionStateRow
 
 T = TypeVar("T")
@@ -77,7 +77,12 @@ class Lane(StrEnum):
 
     CHECK = "check"
     BULK = "bulk"
+    #: A person looks at what would happen, also while everything is stopped.
+    LOOK = "look"
 
+
+#: Calls that change the CRM.
+_WRITES = frozenset({"create", "update"})
 
 _lane: ContextVar[Lane] = ContextVar("lane", default=Lane.BULK)
 
@@ -213,6 +218,9 @@ class GuardedConnector:
 
     def _guarded(self, operation: str, call: Callable[[], T]) -> T:
         self._database.require_no_transaction(f"{operation} of {self.name}")
+        writing = operation in _WRITES
+        if writing or _lane.get() is not Lane.LOOK:
+            switch.require_going(self._database, self.name, writing=writing)
         require_running(self._database, self.name)
         self._require_budget()
         self._metrics.calls.labels(self.name, operation).inc()

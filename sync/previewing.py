@@ -122,9 +122,14 @@ def preview(runtime: Runtime, number: str, connection: str) -> Planned:
 
 
 def preview_many(
-    runtime: Runtime, connection: str, *, number: str = "", sample: int | None = None
+    runtime: Runtime,
+    connection: str,
+    *,
+    number: str = "",
+    sample: int | None = None,
+    due: bool = False,
 ) -> Previews:
-    """Plan one registration, a sample, or every registration that a connection mirrors.
+    """Plan one registration, a sample, those with changes to push, or all that are mirrored.
 
     A sample is the same every time it is drawn from the same registrations.
 
@@ -133,7 +138,7 @@ def preview_many(
         ConnectorError: The CRM could not be read.
     """
     crm = runtime.connector(connection)
-    jobs = [_job(runtime, number, crm.name)] if number else _jobs(runtime, crm.name)
+    jobs = [_job(runtime, number, crm.name)] if number else _jobs(runtime, crm.name, due=due)
     if sample is not None:
         drawn = sorted(jobs, key=lambda job: hashlib.sha256(job.registration.id.encode()).digest())
         jobs = sorted(drawn[:sample], key=lambda job: job.registration.id)
@@ -154,11 +159,12 @@ def _job(runtime: Runtime, number: str, connection: ConnectionName) -> Job:
     return job
 
 
-def _jobs(runtime: Runtime, connection: ConnectionName) -> list[Job]:
+def _jobs(runtime: Runtime, connection: ConnectionName, *, due: bool) -> list[Job]:
+    waiting = (OutboxRow.state == "open", OutboxRow.done < OutboxRow.wanted) if due else ()
     with runtime.database.read() as session:
         ids = session.scalars(
             select(OutboxRow.registration_id)
-            .where(OutboxRow.connection == connection)
+            .where(OutboxRow.connection == connection, *waiting)
             .order_by(OutboxRow.registration_id)
         ).all()
         jobs = [job_of(runtime, session, key, connection) for key in ids]

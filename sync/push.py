@@ -31,7 +31,16 @@ from registration_core.model import RegistrationState
 from registration_core.store import audit, protection
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import OutboxRow, RegistrationRow
-from sync import auditing, emptiness, leases, linking, lost_answers, observing, settling
+from sync import (
+    auditing,
+    emptiness,
+    leases,
+    linking,
+    lost_answers,
+    observing,
+    settling,
+    switch,
+)
 from sync.apart import together_or_apart
 from sync.carrying import Outdated, carry_out, open_conflicts
 from sync.jobs import Job, Planned, jobs_of, plan_job
@@ -86,6 +95,7 @@ def _rounds(runtime: Runtime, connection: ConnectionName, lease: leases.Lease) -
     for _ in range(ROUNDS_MAX):
         lost_answers.settle_pending(runtime, connection)
         auditing.audit_overwrites(runtime, crm)
+        switch.require_going(runtime.database, connection, writing=True)
         due = _due(runtime, connection, crm.capabilities.write_batch)
         if not due:
             break

@@ -18,7 +18,7 @@ from connectors.port import ChangePage, CrmConnector
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import SyncError
 from registration_core.store.database import UnitOfWork
-from sync import directory, leases, schedule
+from sync import directory, leases, schedule, switch
 from sync.inbox import Notice, take_note
 from sync.ledger.tables import CursorRow, LinkRow, SyncRunRow
 from sync.runtime import Runtime
@@ -53,7 +53,7 @@ def runs(session: Session, limit: int = 20) -> list[SyncRun]:
 
 
 def poll(runtime: Runtime, connection: str) -> SyncRun | None:
-    """Poll one connection; None if it is off or another worker polls it right now.
+    """Poll one connection; None if it is off, stopped, or polled by another worker right now.
 
     A CRM that cannot be read ends the run as failed; the next one starts where it stopped.
     """
@@ -61,6 +61,9 @@ def poll(runtime: Runtime, connection: str) -> SyncRun | None:
     if runtime.modes.get(name, Mode.OFF) is Mode.OFF:
         return None
     crm = runtime.connector(name)
+    with runtime.database.read() as session:
+        if switch.stopping(session, name, writing=False) is not None:
+            return None
     with leases.held(runtime.database, f"poll:{name}") as lease:
         if lease is None:
             return None

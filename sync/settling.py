@@ -35,9 +35,14 @@ from sync.inbox import Notice, take_note
 from sync.jobs import Job, Planned
 from sync.ledger.tables import IntentRow, LinkRow
 from sync.runtime import Runtime
+from sync.switch import Stopped
 
 log = structlog.get_logger()
 
+#: What ends by itself or by a person's word, and is no fault of the rows that waited for it.
+_PASSING = (
+    CrmUnavailable, RateLimited, AuthenticationFailed, ConnectionPaused, BudgetSpent, Stopped,
+)  # fmt: skip
 #: After so many attempts a row that is refused again and again becomes a dead letter.
 ATTEMPTS_MAX = 8
 #: So many attempts that only met another writer follow each other at once.
@@ -334,8 +339,7 @@ def close(runtime: Runtime, jobs: Sequence[Job], reason: str) -> None:
 def note_failed_drain(runtime: Runtime, connection: ConnectionName, error: ConnectorError) -> None:
     """A call failed as a whole: the guard paused the connection; a refused one costs an attempt."""
     log.warning("push failed", connection=connection, code=error.code, reason=error.message)
-    passing = CrmUnavailable | RateLimited | AuthenticationFailed | ConnectionPaused | BudgetSpent
-    if isinstance(error, passing):
+    if isinstance(error, _PASSING):
         return
     with runtime.database.begin() as unit:
         rows = unit.session.scalars(

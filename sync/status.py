@@ -22,6 +22,7 @@ from sync.ledger.tables import (
     SyncRunRow,
 )
 from sync.runtime import Runtime
+from sync.switch import Stop, stopping
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,26 @@ class ConnectionStatus:
     last_run_at: datetime | None
     #: The CRM's clock up to which accounts were read.
     accounts_as_of: datetime | None
+    #: The stop that a person has put on it or on everything.
+    stop: Stop | None
+
+    @property
+    def state(self) -> str:
+        """Return the one word for how it is: what keeps it from working, gravest first."""
+        if self.problems:
+            return "unusable"
+        if self.stop is not None:
+            return "writes stopped" if self.stop.writes_only else "stopped"
+        return "paused" if self.paused_until else "ready"
+
+    @property
+    def why(self) -> str:
+        """Return why it is not ready; empty when it is."""
+        if self.problems:
+            return "; ".join(self.problems)
+        if self.stop is not None:
+            return f"by {self.stop.stopped_by}: {self.stop.reason or 'no reason was given'}"
+        return self.reason
 
 
 @dataclass(frozen=True)
@@ -114,6 +135,7 @@ def _connection(runtime: Runtime, session: Session, name: ConnectionName) -> Con
         last_run=run.state if run else "",
         last_run_at=run.started_at if run else None,
         accounts_as_of=cursor.as_of if cursor else None,
+        stop=stopping(session, name, writing=False) or stopping(session, name, writing=True),
     )
 
 

@@ -249,6 +249,17 @@ class ScheduleRow(Base):
     next_at: Mapped[datetime]
 
 
+class StopRow(Base):
+    """A person stopped the traffic with a connection, or with all (`*`)."""
+
+    __tablename__ = "stop"
+    scope: Mapped[str] = mapped_column(String(64), primary_key=True)
+    writes_only: Mapped[bool]
+    reason: Mapped[str] = mapped_column(Text)
+    stopped_by: Mapped[str] = mapped_column(String(255))
+    stopped_at: Mapped[datetime]
+
+
 class ConnectionStateRow(Base):
     """What all workers share of a connection: its pinned org, its pause, its failures."""
 
