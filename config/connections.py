@@ -7,9 +7,8 @@ entry unusable and is told with it; only a file that cannot be read at all is re
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +18,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from ruamel.yaml.comments import CommentedMap
 
 from config.documents import Document, Unfit, problems_of, read
-from config.settings import Environment
+from config.settings import MAKE_A_TOKEN_KEY, TOKEN_KEY, Environment
+from config.signing_in import WAYS, Kind, is_file_name, way_meant
 from config.variables import expand, is_one_variable, is_secret_name
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import ConfigurationError, Problem
@@ -32,22 +32,9 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _TAKEN = frozenset((STORE, HOME, MIRRORS, MANUAL))
 
 
-class Kind(StrEnum):
-    """The CRMs there is a connector for."""
-
-    SALESFORCE = "salesforce"
-    DYNAMICS365 = "dynamics365"
-    HUBSPOT = "hubspot"
-
-
 #: The kinds of objects that have a mode of their own.
 REGISTRATIONS = "registrations"
 
-_CREDENTIALS: Mapping[Kind, tuple[str, ...]] = {
-    Kind.SALESFORCE: ("client_id", "client_secret"),
-    Kind.DYNAMICS365: ("tenant_id", "client_id", "client_secret"),
-    Kind.HUBSPOT: ("access_token",),
-}
 _WEBHOOK: Mapping[Kind, tuple[str, ...]] = {
     Kind.SALESFORCE: ("secret",),
     Kind.DYNAMICS365: ("secret",),
@@ -174,11 +161,15 @@ def _connection(
             p for p in problems_of(error, document, path) if p.where not in filler.unset_at
         ]
         return _in_order(problems)
-    problems += _kind_problems(document, path, entry, data)
-    ca_file = str((config_dir / entry.ca_file).absolute()) if entry.ca_file else ""
-    if ca_file and not Path(ca_file).is_file():
-        what, remedy = f"connections.{key}.ca_file: there is no file {ca_file}", "correct the path"
-        problems.append(document.problem([*path, "ca_file"], what, remedy))
+    problems += _credential_problems(document, path, entry, variables)
+    problems += _webhook_problems(document, path, entry, data)
+    ca_file = _file(document, [*path, "ca_file"], config_dir, entry.ca_file, problems)
+    credentials = {
+        name: _file(document, [*path, "credentials", name], config_dir, value, problems)
+        if is_file_name(name)
+        else value
+        for name, value in entry.credentials.items()
+    }
     if problems:
         return _in_order(problems)
     return Connection(
@@ -190,7 +181,7 @@ def _connection(
         token_url=entry.token_url,
         ca_file=ca_file,
         api_version=entry.api_version,
-        credentials=entry.credentials,
+        credentials=credentials,
         webhook=entry.webhook,
         connect_timeout_seconds=entry.connect_timeout_seconds,
         read_timeout_seconds=entry.read_timeout_seconds,
@@ -253,27 +244,63 @@ class _Entry(_Strict):
     read_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
 
 
-def _kind_problems(
+def _webhook_problems(
     document: Document, path: Sequence[str], entry: _Entry, data: Any
 ) -> list[Problem]:
-    """Check the names of the credentials and of the webhook's options, by kind."""
-    problems = []
-    for section, given, known in (
-        ("credentials", entry.credentials, _CREDENTIALS[entry.kind]),
-        ("webhook", entry.webhook, _WEBHOOK[entry.kind]),
-    ):
-        at = [*path, section]
-        for name in given:
-            if name not in known:
-                what = f"{'.'.join([*at, name])}: {entry.kind} has no such field"
-                remedy = f"known are {', '.join(known)}"
-                problems.append(document.problem([*at, name], what, remedy))
-        if section in data:
-            for name in known:
-                if name not in given:
-                    what = f"{'.'.join([*at, name])}: it is missing"
-                    problems.append(document.problem(at, what, "add it"))
+    """Check the names of the webhook's options, by kind."""
+    at, known = [*path, "webhook"], _WEBHOOK[entry.kind]
+    problems = [
+        _unknown(document, [*at, name], entry.kind, known)
+        for name in entry.webhook
+        if name not in known
+    ]
+    if "webhook" in data:
+        problems += [_missing(document, at, n) for n in known if n not in entry.webhook]
     return problems
+
+
+def _credential_problems(
+    document: Document, path: Sequence[str], entry: _Entry, variables: Mapping[str, str]
+) -> list[Problem]:
+    """Check that the credentials are those of one way to sign in, and that it can work here."""
+    at = [*path, "credentials"]
+    way = way_meant(entry.kind, entry.credentials)
+    known = dict.fromkeys(name for each in WAYS[entry.kind] for name in each.credentials)
+    problems = []
+    for name in entry.credentials:
+        if name not in known:
+            problems.append(_unknown(document, [*at, name], entry.kind, known))
+        elif name not in way.credentials:
+            what = f"{'.'.join([*at, name])}: it is not for signing in by {way.name}"
+            remedy = f"remove it; that takes {', '.join(way.credentials)}"
+            problems.append(document.problem([*at, name], what, remedy))
+    problems += [_missing(document, at, n) for n in way.credentials if n not in entry.credentials]
+    if not problems and way.token_has_to_survive and not variables.get(TOKEN_KEY):
+        what = f"{'.'.join(at)}: the {way.name} is kept in the store, and there is no key for it"
+        problems.append(document.problem(at, what, f"set {TOKEN_KEY}: {MAKE_A_TOKEN_KEY}"))
+    return problems
+
+
+def _unknown(document: Document, at: Sequence[str], kind: Kind, known: Collection[str]) -> Problem:
+    what = f"{'.'.join(at)}: {kind} has no such field"
+    return document.problem(at, what, f"known are {', '.join(known)}")
+
+
+def _missing(document: Document, at: Sequence[str], name: str) -> Problem:
+    return document.problem(at, f"{'.'.join([*at, name])}: it is missing", "add it")
+
+
+def _file(
+    document: Document, at: Sequence[str], config_dir: Path, name: str, problems: list[Problem]
+) -> str:
+    """Return the absolute path of a file that must exist; an empty name stays empty."""
+    if not name:
+        return ""
+    path = (config_dir / name).absolute()
+    if not path.is_file():
+        what = f"{'.'.join(at)}: there is no file {path}"
+        problems.append(document.problem(at, what, "correct the path"))
+    return str(path)
 
 
 class _Filler:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from cryptography.fernet import Fernet
+
 from registration_core.errors import ConfigurationError, Problem
 
 #: The shipped `config/` folder.
@@ -21,6 +23,12 @@ SHIPPED_CONFIG_DIR = Path(__file__).resolve().parent
 
 #: Largest env file that is read, in bytes.
 ENV_FILE_BYTES_MAX = 100_000
+
+#: The variable that holds the keys of stored tokens.
+TOKEN_KEY = "DEALREG_TOKEN_KEY"  # noqa: S105 - its name
+
+#: 32 random bytes, URL-safe base64: what Fernet takes.
+MAKE_A_TOKEN_KEY = "openssl rand -base64 32 | tr +/ -_"  # noqa: S105 - a command
 
 _BEFORE_THE_ENV_FILE = ("DEALREG_HOME", "DEALREG_ENV_FILE")
 
@@ -71,6 +79,9 @@ class Settings:
     public_url: str
     log_format: LogFormat
     log_level: LogLevel
+    #: Keys that tokens of connections are kept with in the store: the first writes, each reads.
+    #: Empty keeps no token in the store.
+    token_keys: tuple[str, ...] = field(repr=False)
     #: Seconds between two scheduled polls of one connection.
     poll_seconds: int
     #: Threads of one worker process.
@@ -105,6 +116,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         public_url=reader.read("DEALREG_PUBLIC_URL", "", _public_url),
         log_format=reader.read("DEALREG_LOG_FORMAT", "text", _word(LogFormat)),
         log_level=reader.read("DEALREG_LOG_LEVEL", "info", _word(LogLevel)),
+        token_keys=reader.read(TOKEN_KEY, "", _token_keys),
         poll_seconds=reader.read("DEALREG_POLL_SECONDS", "30", _whole(1, 86_400)),
         worker_threads=reader.read("DEALREG_WORKER_THREADS", "4", _whole(1, 64)),
         variables=reader.variables,
@@ -205,6 +217,19 @@ def _public_url(text: str) -> str:
     if url.scheme not in ("http", "https") or not host or url.query or url.fragment or "@" in text:
         raise wrong
     return text.rstrip("/")
+
+
+def _token_keys(text: str) -> tuple[str, ...]:
+    keys = tuple(key.strip() for key in text.split(",") if key.strip())
+    try:
+        for key in keys:
+            Fernet(key)
+    except ValueError as error:
+        raise _Wrong(
+            "it is not a key, or not only keys with a comma between them",
+            f"make one: {MAKE_A_TOKEN_KEY}",
+        ) from error
+    return keys
 
 
 def _env_file(environ: Mapping[str, str], home: Path, problems: list[Problem]) -> dict[str, str]:

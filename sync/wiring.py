@@ -7,7 +7,7 @@ used is told of in `Runtime.problems` and everything else runs.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,11 +19,13 @@ from dramatiq.errors import BrokerError
 from prometheus_client import CollectorRegistry
 from redis.exceptions import RedisError
 
-from config.connections import REGISTRATIONS, Connection, Kind, load_connections
+from config.connections import REGISTRATIONS, Connection, load_connections
 from config.documents import read_text
 from config.programs import load_programs
 from config.settings import Settings
+from config.signing_in import Kind
 from connectors.port import ConnectionSettings, CrmConnector
+from connectors.tokens import MemoryTokenVault, TokenVault
 from mapping.loader import load as load_mapping
 from mapping.schema import ConnectionMapping
 from registration_core import fields
@@ -36,6 +38,7 @@ from sync.actors import Actors
 from sync.guard import CallMetrics, GuardedConnector
 from sync.middleware import LogContext
 from sync.runtime import Runtime
+from sync.tokens import StoredTokenVault
 
 log = structlog.get_logger()
 
@@ -72,7 +75,7 @@ def build(
     registry = CollectorRegistry()
     metrics = CallMetrics(registry)
     doors = {
-        name: _door(connection, database, metrics, (connectors or {}).get(name))
+        name: _door(connection, database, settings, metrics, (connectors or {}).get(name))
         for name, connection in usable.items()
     }
     broker = _redis_broker(settings.redis_url) if settings.redis_url else None
@@ -104,7 +107,8 @@ def unmapped(
     connections = load_connections(settings.config_dir, settings.variables, settings.environment)
     database = Database(settings.database_url, clock, random.SystemRandom())
     try:
-        yield _door(connections.get(name), database, CallMetrics(CollectorRegistry()))
+        metrics = CallMetrics(CollectorRegistry())
+        yield _door(connections.get(name), database, settings, metrics)
     finally:
         database.close()
 
@@ -112,11 +116,12 @@ def unmapped(
 def _door(
     connection: Connection,
     database: Database,
+    settings: Settings,
     metrics: CallMetrics,
     given: CrmConnector | None = None,
 ) -> GuardedConnector:
     return GuardedConnector(
-        given or _connector(connection, database.clock),
+        given or _connector(connection, database, settings.token_keys),
         database,
         metrics,
         connection.org_id or None,
@@ -203,8 +208,14 @@ def catalogue(
     return ours, groups
 
 
-def _connector(connection: Connection, clock: Callable[[], datetime]) -> CrmConnector:
-    """Build the connector of a kind; imports its client library only now."""
+def _connector(
+    connection: Connection, database: Database, token_keys: Sequence[str]
+) -> CrmConnector:
+    """Build the connector of a kind; imports its client library only now.
+
+    With a key, its token is shared by all workers; without one, each process signs in by itself.
+    """
+    clock, vault = database.clock, _vault(connection, database, token_keys)
     settings = ConnectionSettings(
         name=connection.name,
         environment=connection.environment.value,
@@ -220,7 +231,7 @@ def _connector(connection: Connection, clock: Callable[[], datetime]) -> CrmConn
     if connection.kind is Kind.SALESFORCE:
         from connectors.salesforce.connector import SalesforceConnector
 
-        return SalesforceConnector(settings, clock)
+        return SalesforceConnector(settings, clock, vault)
     if connection.kind is Kind.DYNAMICS365:
         from connectors.dynamics365.connector import DynamicsConnector
 
@@ -228,3 +239,9 @@ def _connector(connection: Connection, clock: Callable[[], datetime]) -> CrmConn
     from connectors.hubspot.connector import HubSpotConnector
 
     return HubSpotConnector(settings, clock)
+
+
+def _vault(connection: Connection, database: Database, token_keys: Sequence[str]) -> TokenVault:
+    if not token_keys:
+        return MemoryTokenVault()
+    return StoredTokenVault(database, token_keys, connection.name, connection.credentials)

@@ -43,6 +43,7 @@ from connectors.salesforce.transport import Transport
 from connectors.salesforce.webhook import read_delivery
 from connectors.salesforce.wire import WireError, is_id, to_18
 from connectors.salesforce.writing import WRITE_MAX, RecordWriter
+from connectors.tokens import MemoryTokenVault, TokenVault
 from registration_core.contracts import Condition, ConnectionName, FieldSchema, ObjectSchema
 
 CAPABILITIES = Capabilities(
@@ -60,10 +61,16 @@ DESCRIBE_KEPT = timedelta(minutes=15)
 class SalesforceConnector:
     """Satisfies `connectors.port.CrmConnector`; thread-safe, does nothing until it is called."""
 
-    def __init__(self, settings: ConnectionSettings, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        clock: Callable[[], datetime],
+        vault: TokenVault | None = None,
+    ) -> None:
+        """Keep the token in `vault`; without one, in this process alone."""
         self._settings = settings
         self._clock = clock
-        self._transport = Transport(settings, clock)
+        self._transport = Transport(settings, clock, vault or MemoryTokenVault())
         self._lock = threading.Lock()
         self._identity: OrgIdentity | None = None
         self._schemas: dict[str, tuple[datetime, SalesforceSchema]] = {}

@@ -30,6 +30,7 @@ from connectors.errors import AuthenticationFailed, CallRejected, CrmUnavailable
 from connectors.port import ApiBudget, ConnectionSettings
 from connectors.salesforce.auth import Token, TokenProvider
 from connectors.salesforce.errors import Failure, call_error
+from connectors.tokens import TokenVault
 
 API_VERSION = "67.0"
 READ_ATTEMPTS = 4
@@ -75,13 +76,18 @@ class _Session(requests.Session):
 class Transport:
     """All HTTP of one connection; thread-safe. Nothing is sent before the first call."""
 
-    def __init__(self, settings: ConnectionSettings, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        clock: Callable[[], datetime],
+        vault: TokenVault,
+    ) -> None:
         self._settings = settings
         self._clock = clock
         self._local = threading.local()
         self._version = (settings.api_version or API_VERSION).removeprefix("v")
         self._budget: ApiBudget | None = None
-        self.tokens = TokenProvider(settings, self._session)
+        self.tokens = TokenProvider(settings, self._session, clock, vault)
 
     @property
     def budget(self) -> ApiBudget | None:

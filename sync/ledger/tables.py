@@ -285,3 +285,19 @@ class ConnectionStateRow(Base):
             seen_at=None, deletes_accepted_until=None, calls_used=None, calls_allowed=None,
             calls_told_at=None,
         )  # fmt: skip
+
+
+class ConnectionTokenRow(Base):
+    """The token that all workers of a connection share; encrypted, see `sync/tokens.py`."""
+
+    __tablename__ = "connection_token"
+    connection: Mapped[str] = mapped_column(String(64), primary_key=True)
+    access_token: Mapped[str] = mapped_column(Text)
+    #: Empty where the way to sign in has none.
+    refresh_token: Mapped[str] = mapped_column(Text)
+    expires_at: Mapped[datetime | None]
+    #: What came with it and is no secret.
+    details: Mapped[dict[str, Any]]
+    #: Digest of the credentials it was got with.
+    made_with: Mapped[str] = mapped_column(String(64))
+    changed_at: Mapped[datetime]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from config.connections import Connection, Connections, Kind, load_connections
+from config.connections import Connection, Connections, load_connections
 from config.settings import SHIPPED_CONFIG_DIR, Environment
+from config.signing_in import Kind
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import ConfigurationError
 
@@ -172,7 +173,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
             "client_id: literal-id\n      tenant_id: x",
             (
                 "8: connections.acme.credentials.tenant_id: salesforce has no such field "
-                "(known are client_id, client_secret)"
+                "(known are client_id, client_secret, username, private_key_file, refresh_token)"
             ),
         ),
         (
@@ -335,3 +336,53 @@ def test_the_shipped_connections_say_which_variables_are_missing() -> None:
         "connections.hubspot.credentials.access_token: "
         "variable DEALREG_SANDBOX_HUBSPOT_ACCESS_TOKEN is not set or empty"
     ) in told
+
+
+def _signing_in_with(*lines: str) -> str:
+    head, _, _ = GOOD.partition("      client_id")
+    return head + "".join(f"      {line}\n" for line in lines)
+
+
+REFRESHED = _signing_in_with(
+    "client_id: x", "client_secret: ${ACME_SECRET}", "refresh_token: ${ACME_SECRET}"
+)
+
+
+def test_a_private_key_is_a_file_beside_the_connections(tmp_path: Path) -> None:
+    (tmp_path / "acme.pem").write_text("")
+    lines = ("client_id: x", "username: sync@acme.example", "private_key_file: acme.pem")
+
+    acme = _load(tmp_path, _signing_in_with(*lines)).get("acme")
+
+    assert acme.credentials["private_key_file"] == str(tmp_path / "acme.pem")
+
+
+def test_a_private_key_file_that_is_not_there_is_told_of(tmp_path: Path) -> None:
+    lines = ("client_id: x", "username: y", "private_key_file: gone.pem")
+    assert _problems(tmp_path, _signing_in_with(*lines)) == [
+        (
+            "connections.yaml:9: connections.acme.credentials.private_key_file: there is no file "
+            f"{tmp_path}/gone.pem (correct the path)"
+        )
+    ]
+
+
+def test_credentials_of_two_ways_to_sign_in_are_not_mixed(tmp_path: Path) -> None:
+    lines = ("client_id: x", "client_secret: ${ACME_SECRET}", "username: y")
+    assert _problems(tmp_path, _signing_in_with(*lines)) == [
+        (
+            "connections.yaml:9: connections.acme.credentials.username: it is not for signing in by "
+            "client credentials (remove it; that takes client_id, client_secret)"
+        )
+    ]
+
+
+def test_a_refresh_token_needs_a_key_to_be_kept_with(tmp_path: Path) -> None:
+    assert _problems(tmp_path, REFRESHED) == [
+        (
+            "connections.yaml:6: connections.acme.credentials: the refresh token is kept in the store, "
+            "and there is no key for it (set DEALREG_TOKEN_KEY: openssl rand -base64 32 | tr +/ -_)"
+        )
+    ]
+    with_key = VARIABLES | {"DEALREG_TOKEN_KEY": "a key"}
+    assert ACME in _load(tmp_path, REFRESHED, with_key).usable

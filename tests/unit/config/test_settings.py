@@ -39,6 +39,7 @@ def test_an_empty_environment_gives_the_embedded_sandbox_set_up(
         public_url="",
         log_format=LogFormat.TEXT,
         log_level=LogLevel.INFO,
+        token_keys=(),
         poll_seconds=30,
         worker_threads=4,
         variables={},
@@ -226,3 +227,18 @@ def test_the_env_example_is_a_valid_env_file(tmp_path: Path) -> None:
     settings = load_settings({"DEALREG_HOME": str(tmp_path)})
     assert settings.redis_url == "redis://localhost:6379/0"
     assert settings.worker_threads == 4
+
+
+def test_token_keys_are_read_newest_first_and_stay_out_of_repr(tmp_path: Path) -> None:
+    new, old = "N" * 43 + "=", "O" * 43 + "="
+    settings = load_settings(
+        {"DEALREG_HOME": str(tmp_path), "DEALREG_TOKEN_KEY": f" {new}, {old},"}
+    )
+    assert settings.token_keys == (new, old)
+    assert new not in repr(settings)
+
+
+def test_a_token_key_that_is_none_is_refused_without_being_told(tmp_path: Path) -> None:
+    (problem,) = _problems({"DEALREG_HOME": str(tmp_path), "DEALREG_TOKEN_KEY": "hunter2"})
+    assert problem.startswith("DEALREG_TOKEN_KEY: it is not a key")
+    assert "hunter2" not in problem

@@ -14,6 +14,7 @@ import responses
 from connectors.errors import AuthenticationFailed, CallRejected, CrmUnavailable, RateLimited
 from connectors.port import ConnectionSettings
 from connectors.salesforce.transport import READ_ATTEMPTS, Transport
+from connectors.tokens import MemoryTokenVault
 from registration_core.contracts import ConnectionName
 
 BASE = "https://acme.my.salesforce.com"
@@ -40,7 +41,7 @@ def transport() -> Transport:
         base_url=BASE,
         credentials={"client_id": "an-app", "client_secret": SECRET},
     )
-    return Transport(settings, lambda: datetime(2026, 11, 24, 10, tzinfo=UTC))
+    return Transport(settings, lambda: datetime(2026, 11, 24, 10, tzinfo=UTC), MemoryTokenVault())
 
 
 def _token(mock: responses.RequestsMock, token: str = "token-1") -> None:
@@ -187,7 +188,7 @@ def test_nobody_listening_means_that_nothing_was_sent(transport: Transport) -> N
     )
 
     with pytest.raises(CrmUnavailable) as caught:
-        _write(Transport(settings, lambda: datetime(2026, 11, 24, tzinfo=UTC)))
+        _write(Transport(settings, lambda: datetime(2026, 11, 24, tzinfo=UTC), MemoryTokenVault()))
 
     assert not caught.value.may_have_happened
 
@@ -291,7 +292,7 @@ def test_every_request_has_a_time_out_and_trusts_only_the_given_authority(
     _token(salesforce)
     salesforce.get(f"{DATA}/limits", json={"DailyApiRequests": {}}, headers=DATE)
 
-    Transport(settings, lambda: datetime(2026, 11, 24, tzinfo=UTC)).read(
+    Transport(settings, lambda: datetime(2026, 11, 24, tzinfo=UTC), MemoryTokenVault()).read(
         "limits", operation="limits"
     )
 
