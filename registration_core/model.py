@@ -31,6 +31,16 @@ class RegistrationState(StrEnum):
     CLOSED_WON = "closed_won"
     CLOSED_LOST = "closed_lost"
 
+    @property
+    def live(self) -> bool:
+        """Whether the registration is pending or approved, so that others have to know of it."""
+        return self in (
+            RegistrationState.SUBMITTED,
+            RegistrationState.UNDER_REVIEW,
+            RegistrationState.MORE_INFO_NEEDED,
+            RegistrationState.APPROVED,
+        )
+
 
 class ProtectionState(StrEnum):
     """Whether the partner is protected against others."""

@@ -18,6 +18,7 @@ from registration_core.matching import (
     Match,
     MatchKey,
     Organisation,
+    blocking,
     match_account,
     relation_by_parent,
 )
@@ -45,10 +46,10 @@ class Wanted:
 def likely(session: Session, wanted: Wanted) -> list[Account]:
     """Return the accounts that may be the customer, and the family of those that surely are."""
     found = match_index.likely_accounts(session, wanted.customer)
-    kinds = {"tax_id": "tax", "duns": "duns"}
     for key in sorted(wanted.keys, key=lambda key: (key.kind, key.value)):
-        if key.kind in kinds:
-            found += match_index.accounts_known_by(session, f"{kinds[key.kind]}:{key.value}")
+        identifier = blocking.identifier_key(key.kind, key.value)
+        if identifier:
+            found += match_index.accounts_known_by(session, identifier)
     matches = {(a.connection, a.record_id): (a, m) for a in found if (m := wanted.match(a))}
     matched = {key: account for key, (account, _) in matches.items()}
     for account, match in matches.values():

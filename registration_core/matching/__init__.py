@@ -15,6 +15,7 @@ from registration_core.matching.keys import (
     compare,
     customer_keys,
     match_account,
+    match_customer,
     match_keys,
     relation_by_parent,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "fold_name",
     "judge",
     "match_account",
+    "match_customer",
     "match_keys",
     "of_account",
     "of_customer",

@@ -58,6 +58,12 @@ def keys_of(organisation: Organisation) -> tuple[str, ...]:
     return tuple(found)[:_KEYS_MAX]
 
 
+def identifier_key(kind: str, value: str) -> str | None:
+    """Return the key of a folded `tax_id` or `duns`; None for a kind that does not identify."""
+    opening = {"tax_id": "tax", "duns": "duns"}.get(kind)
+    return f"{opening}:{value}" if opening else None
+
+
 def _keys_of_name(name: Name) -> Iterable[str]:
     yield f"name:{name.joined}"
     if name.spelled != name.joined:

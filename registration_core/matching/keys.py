@@ -13,11 +13,14 @@ from registration_core.matching.domains import domain_of
 from registration_core.matching.evidence import Evidence
 from registration_core.matching.folding import fold_id, fold_name
 from registration_core.matching.matcher import MatchBand, Relation, judge
-from registration_core.matching.organisation import Organisation, of_account
+from registration_core.matching.organisation import Organisation, of_account, of_customer
 from registration_core.model import Account, Band, Customer
 
 #: Raised when keys or bands change, and kept with every check.
 MATCHER_VERSION = f"evidence-1-{lexicon.DIGEST}"
+
+#: Kinds that identify an organisation by themselves.
+_IDENTIFYING = ("tax_id", "duns")
 
 #: Longest value of a key that is kept, in characters; what follows decides nothing.
 _VALUE_MAX = 255
@@ -103,11 +106,29 @@ def match_account(
 
     Keys learned from the customer's account in another CRM count like typed ones.
     """
-    judged = judge(customer, of_account(account))
-    identifiers = match_keys(name="", country="", tax_id=account.tax_id, duns=account.duns)
-    if judged.band is MatchBand.CLEAR and not identifiers & known:
+    return _match(customer, known, of_account(account), account_keys(account))
+
+
+def match_customer(
+    customer: Organisation, known: frozenset[MatchKey], other: Customer
+) -> Match | None:
+    """Compare a customer, and the keys that are known of it, with another registration's.
+
+    None if they are clearly two; the same rules as for an account.
+    """
+    return _match(customer, known, of_customer(other), customer_keys(other))
+
+
+def _match(
+    customer: Organisation,
+    known: frozenset[MatchKey],
+    other: Organisation,
+    keys: frozenset[MatchKey],
+) -> Match | None:
+    judged = judge(customer, other)
+    identified = any(key.kind in _IDENTIFYING for key in keys & known)
+    if judged.band is MatchBand.CLEAR and not identified:
         return None
-    keys = account_keys(account)
     exact = compare(known, keys)
     agreeing = {e.kind for e in judged.evidence if e.log_odds > 0}
     shared = exact.matched_on if exact else ()
@@ -141,7 +162,7 @@ def _contradict(left: frozenset[MatchKey], right: frozenset[MatchKey]) -> bool:
         _values(left, kind)
         and _values(right, kind)
         and not _values(left, kind) & _values(right, kind)
-        for kind in ("tax_id", "duns")
+        for kind in _IDENTIFYING
     )
 
 

@@ -1,7 +1,8 @@
-"""The match keys of the account directory: kept with every account, searched by every check.
+"""The match keys of accounts and live registrations: kept with each, searched by every check.
 
 A key is a digest (`matching.blocking`), an account a digest of its connection and record id, so
-that nothing has to be allocated and writing twice is harmless. Keys that more accounts share
+that nothing has to be allocated and writing twice is harmless. A registration is known by its
+receipt; closed ones have no keys. Keys that more accounts share
 than `blocking.CAP` are skipped; `recount` says from time to time which they are.
 """
 
@@ -9,18 +10,23 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
 
 from sqlalchemy import TextClause, bindparam, delete, func, insert, literal, select, text
 from sqlalchemy.orm import Session
 
-from registration_core.matching import FAMILY_MAX, blocking, fold_id
-from registration_core.matching.organisation import Organisation, of_account
-from registration_core.model import Account
+from registration_core.matching import FAMILY_MAX, MatchKey, blocking, fold_id
+from registration_core.matching.organisation import Organisation, of_account, of_customer
+from registration_core.model import Account, Customer
 from registration_core.program import ListKind
-from registration_core.store.tables import AccountRow, MatchKeyCountRow, MatchKeyRow
+from registration_core.store.tables import (
+    AccountRow,
+    MatchKeyCountRow,
+    MatchKeyRow,
+    RegistrationKeyRow,
+)
 
 #: Keys of fewer accounts are not counted; they cost nothing to read.
 _COUNTED_MIN = 200
@@ -28,6 +34,11 @@ _COUNTED_MIN = 200
 _IN_MAX = 500
 #: Most rows one search reads over all its keys.
 _ROWS_MAX = 6000
+#: Who has one key, up to a limit.
+_ACCOUNTS = (
+    "SELECT * FROM (SELECT key, account_ref FROM match_key WHERE key = :k{0} LIMIT :most) q{0}"
+)
+_REGISTRATIONS = "SELECT * FROM (SELECT key, receipt_seq FROM registration_key WHERE key = :k{0} LIMIT :most) q{0}"
 
 
 def ref_of(connection: str, record_id: str) -> int:
@@ -65,24 +76,65 @@ def remove(session: Session, accounts: Sequence[tuple[int, Account]]) -> None:
         )
 
 
+def keep_registration(
+    session: Session, receipt_seq: int, before: Customer | None, after: Customer | None
+) -> None:
+    """Keep the keys of a live registration's customer; None is a registration that is not live."""
+    if before == after:
+        return
+    gone = _digests(of_customer(before)) if before else set()
+    come = _digests(of_customer(after)) if after else set()
+    if gone - come:
+        session.connection().execute(
+            delete(RegistrationKeyRow).where(
+                RegistrationKeyRow.key.in_(gone - come),
+                RegistrationKeyRow.receipt_seq == receipt_seq,
+            )
+        )
+    if come - gone:
+        rows = [{"key": key, "receipt_seq": receipt_seq} for key in come - gone]
+        session.execute(insert(RegistrationKeyRow), rows)
+
+
 def search(session: Session, organisation: Organisation) -> list[int]:
     """Return the refs of the accounts worth comparing, likeliest first."""
     keys = {blocking.digest(key): key for key in blocking.keys_of(organisation)}
-    if not keys:
-        return []
-    counts = _counts(session, list(keys))
+    wanted = _affordable(keys, _counts(session, list(keys)))
+    hits = _hits(session, _ACCOUNTS, {key: keys[key] for key in wanted})
+    return blocking.rank(hits, {k: len(refs) for k, refs in hits.items()}, _total(session))
+
+
+def search_registrations(
+    session: Session, organisation: Organisation, known: Iterable[MatchKey] = ()
+) -> list[int]:
+    """Return the receipts of the live registrations worth comparing, likeliest first."""
+    learned = (blocking.identifier_key(key.kind, key.value) for key in known)
+    sought = (*blocking.keys_of(organisation), *filter(None, learned))
+    keys = {blocking.digest(key): key for key in sought}
+    hits = _hits(session, _REGISTRATIONS, keys)
+    # How many are live matters little for the order, and counting them would cost a scan.
+    return blocking.rank(hits, {k: len(refs) for k, refs in hits.items()}, blocking.CAP)
+
+
+def _affordable(keys: Mapping[int, str], counts: Mapping[int, int]) -> list[int]:
+    """Leave out keys of too many accounts, and the most frequent of those that read too much."""
     wanted: list[int] = []
     rows = 0
     for key in sorted(keys, key=lambda key: (counts.get(key, 0), key)):
         rows += counts.get(key, 0)
         if counts.get(key, 0) <= blocking.CAP and rows <= _ROWS_MAX:
             wanted.append(key)
+    return wanted
+
+
+def _hits(session: Session, one: str, keys: Mapping[int, str]) -> dict[str, list[int]]:
+    """Return who has each of these keys; keys of more than `blocking.CAP` are left out."""
     hits: dict[str, list[int]] = defaultdict(list)
-    parameters = {f"k{at}": key for at, key in enumerate(wanted)} | {"most": blocking.CAP + 1}
-    for key, ref in session.execute(_union(len(wanted)), parameters) if wanted else ():
-        hits[keys[key]].append(ref)
-    usable = {key: refs for key, refs in hits.items() if len(refs) <= blocking.CAP}
-    return blocking.rank(usable, {k: len(refs) for k, refs in usable.items()}, _total(session))
+    if keys:
+        parameters = {f"k{at}": key for at, key in enumerate(keys)} | {"most": blocking.CAP + 1}
+        for key, found in session.execute(_union(one, len(keys)), parameters):
+            hits[keys[key]].append(found)
+    return {key: refs for key, refs in hits.items() if len(refs) <= blocking.CAP}
 
 
 def refs_with(session: Session, key: str) -> list[int]:
@@ -178,12 +230,9 @@ def _counts(session: Session, keys: Sequence[int]) -> dict[int, int]:
     return {row.key: row.accounts for row in rows}
 
 
-@lru_cache(maxsize=64)
-def _union(keys: int) -> TextClause:
-    """Read each key's accounts up to a limit of its own, in one statement."""
-    one = (
-        "SELECT * FROM (SELECT key, account_ref FROM match_key WHERE key = :k{0} LIMIT :most) q{0}"
-    )
+@lru_cache(maxsize=128)
+def _union(one: str, keys: int) -> TextClause:
+    """Read who has each key, up to a limit of its own, in one statement."""
     return text(" UNION ALL ".join(one.format(at) for at in range(keys)))
 
 

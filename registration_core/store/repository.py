@@ -119,6 +119,9 @@ def add_registration(session: Session, registration: Registration, token: str) -
     """Insert a new registration."""
     session.add(RegistrationRow(**_columns(registration), token=token))
     session.flush()
+    match_index.keep_registration(
+        session, registration.receipt_seq, None, _sought(registration.state, registration.customer)
+    )
 
 
 def registration(session: Session, key: str, *, lock: bool = False) -> Registration:
@@ -203,10 +206,19 @@ def save(session: Session, changed: Registration, now: datetime) -> Registration
     """Write a changed registration that was read with `lock`; returns it with its new version."""
     saved = replace(changed, version=changed.version + 1, updated_at=now)
     row = session.get_one(RegistrationRow, changed.id)
+    before = _sought(RegistrationState(row.state), Customer(**row.customer))
     for name, value in _columns(saved).items():
         setattr(row, name, value)
     session.flush()
+    match_index.keep_registration(
+        session, saved.receipt_seq, before, _sought(saved.state, saved.customer)
+    )
     return saved
+
+
+def _sought(state: RegistrationState, customer: Customer) -> Customer | None:
+    """Return the customer by which others find a registration; None once it is closed."""
+    return customer if state.live else None
 
 
 # --- customers, claims ------------------------------------------------------------------------

@@ -187,6 +187,15 @@ class MatchKeyRow(Base):
     __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - read by SQLAlchemy
 
 
+class RegistrationKeyRow(Base):
+    """A match key of a live registration's customer, as a digest; kept like an account's."""
+
+    __tablename__ = "registration_key"
+    key: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    receipt_seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - read by SQLAlchemy
+
+
 class MatchKeyCountRow(Base):
     """How many accounts have a frequent match key; counted anew from time to time."""
 
