@@ -1,22 +1,27 @@
 """Access tokens by client credentials from Microsoft Entra, through msal.
 
-One token per process, under a lock. The msal app object keeps the token and renews it when less
-than five minutes are left; it is built at the first token because building it asks the authority
-for its endpoints, and again after a failure because msal remembers failures for up to an hour.
+A client secret or a certificate proves who we are. The token is shared by all workers through the
+vault of the connection. The msal app object asks the authority for its endpoints when it is built,
+so it is built at the first sign-in, and again after a failure because msal remembers failures for
+up to an hour.
 """
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import msal
 import requests
+from jwt import PyJWTError
 from msal.exceptions import MsalError
 
 from connectors.errors import AuthenticationFailed, CrmUnavailable
 from connectors.port import ConnectionSettings
+from connectors.tokens import StoredToken, TokenVault
 
 _MICROSOFT = "https://login.microsoftonline.com"
 _MICROSOFT_HOSTS = frozenset(
@@ -29,22 +34,33 @@ _MICROSOFT_HOSTS = frozenset(
 )
 _TRANSIENT = frozenset({"temporarily_unavailable", "server_error"})
 _HINTS = {
-    "invalid_client": "Set a client secret that has not expired (its value, not its id).",
+    "invalid_client": "Set a client secret that has not expired (its value, not its id), or upload "
+    "the certificate to the app registration.",
     "unauthorized_client": "Check client_id: the app registration is not in this tenant.",
     "invalid_request": "Check tenant_id or token_url.",
 }
 _SIGN_IN = "sign in"
+#: A token that ends sooner is replaced before it is used.
+_SPARE = timedelta(minutes=5)
+_PFX = (".pfx", ".p12")
 
 
 class TokenSource:
-    """Hands out the access token of one connection."""
+    """Hands out the access token of one connection; thread-safe, for it is the vault that waits."""
 
-    def __init__(self, settings: ConnectionSettings, session: requests.Session) -> None:
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        session: requests.Session,
+        clock: Callable[[], datetime],
+        vault: TokenVault,
+    ) -> None:
         self._settings = settings
         self._session = session
-        self._lock = threading.Lock()
+        self._clock = clock
+        self._vault = vault
         self._app: Any = None
-        self._token = ""
+        self._known: StoredToken | None = None
 
     def token(self) -> str:
         """Return a good token, from memory where it still lasts.
@@ -52,21 +68,31 @@ class TokenSource:
         Raises `AuthenticationFailed` when Entra refuses the credentials and `CrmUnavailable` when
         it does not answer.
         """
-        with self._lock:
-            return self._acquire()
+        known = self._known
+        if known is None or self._ends(known):
+            known = self._known = self._vault.renew(known, self._fetch)
+            if self._ends(known):  # what another worker left long ago
+                known = self._known = self._vault.renew(known, self._fetch)
+        return known.access_token
 
     def renewed(self, refused: str) -> str:
-        """Return another token than the one that was refused; other threads may have got it already."""
-        with self._lock:
-            if self._token == refused and self._app is not None:
-                self._app.remove_tokens_for_client()
-            return self._acquire()
+        """Return another token than the one that was refused; others may have got it already."""
+        known = self._known
+        if known is not None and known.access_token == refused:
+            self._known = self._vault.renew(known, self._fetch)
+        return self.token()
 
-    def _acquire(self) -> str:
+    def _ends(self, token: StoredToken) -> bool:
+        return token.expires_at is not None and token.expires_at - self._clock() < _SPARE
+
+    def _fetch(self, _: StoredToken | None) -> StoredToken:
+        """Sign in; one caller at a time, which the vault sees to."""
         scope = f"{self._settings.base_url.rstrip('/')}/.default"
+        asked_at = self._clock()
         try:
             if self._app is None:
                 self._app = self._build()
+            self._app.remove_tokens_for_client()  # msal would give the refused one again
             answer: dict[str, Any] = self._app.acquire_token_for_client(scopes=[scope])
         except (requests.exceptions.RequestException, MsalError) as error:
             self._app = None
@@ -75,30 +101,54 @@ class TokenSource:
                 connection=self._settings.name,
                 operation=_SIGN_IN,
             ) from error
-        except ValueError as error:
+        except (ValueError, OSError, PyJWTError) as error:
             self._app = None
-            raise AuthenticationFailed(
-                "The sign-in authority cannot be used.",
-                connection=self._settings.name,
-                operation=_SIGN_IN,
-                hint=f"Check tenant_id or token_url of {self._settings.name}: it must be https.",
-            ) from error
+            raise self._unusable() from error
         if "access_token" not in answer:
             self._app = None
             raise self._refused(answer)
-        self._token = str(answer["access_token"])
-        return self._token
+        lasts = timedelta(seconds=int(answer.get("expires_in") or 0))
+        return StoredToken(str(answer["access_token"]), expires_at=asked_at + lasts)
 
     def _build(self) -> Any:
         credentials = self._settings.credentials
         authority = self._settings.token_url or f"{_MICROSOFT}/{credentials['tenant_id']}"
         return msal.ConfidentialClientApplication(
             credentials["client_id"],
-            client_credential=credentials["client_secret"],
+            client_credential=self._proof(credentials),
             authority=authority.rstrip("/"),
             # Microsoft vouches for its own hosts only.
             instance_discovery=None if urlsplit(authority).hostname in _MICROSOFT_HOSTS else False,
             http_client=self._session,
+        )
+
+    def _proof(self, credentials: Mapping[str, str]) -> str | dict[str, Any]:
+        """Return the secret, or the certificate with its key as msal takes it."""
+        file = credentials.get("certificate_file")
+        if not file:
+            return credentials["client_secret"]
+        password = credentials.get("certificate_password") or None
+        if file.lower().endswith(_PFX):
+            # `True` sends the certificate along, so that it may be replaced by one of the same name.
+            proof: dict[str, Any] = {"private_key_pfx_path": file, "public_certificate": True}
+        else:
+            pem = Path(file).read_text(encoding="utf-8")
+            proof = {"private_key": pem, "public_certificate": pem}
+        return {**proof, "passphrase": password} if password else proof
+
+    def _unusable(self) -> AuthenticationFailed:
+        """Word what msal refuses before it calls anybody; its own words may hold a key."""
+        name, hint = self._settings.name, "Check tenant_id or token_url of {}: it must be https."
+        if "certificate_file" in self._settings.credentials:
+            hint += (
+                " certificate_file must hold the certificate and its private key, as PEM or PFX, "
+                "and certificate_password must open it."
+            )
+        return AuthenticationFailed(
+            "The sign-in authority or the certificate cannot be used.",
+            connection=name,
+            operation=_SIGN_IN,
+            hint=hint.format(name),
         )
 
     def _refused(self, answer: dict[str, Any]) -> AuthenticationFailed | CrmUnavailable:
@@ -116,5 +166,5 @@ class TokenSource:
             connection=self._settings.name,
             operation=_SIGN_IN,
             request_id=str(answer.get("trace_id") or ""),
-            hint=_HINTS.get(error, "Check tenant_id, client_id and client_secret."),
+            hint=_HINTS.get(error, "Check tenant_id, client_id and the secret or certificate."),
         )

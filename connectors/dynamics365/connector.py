@@ -13,6 +13,7 @@ from datetime import datetime
 from connectors.dynamics365 import webhook
 from connectors.dynamics365.checking import Checker
 from connectors.dynamics365.currencies import Currencies
+from connectors.dynamics365.feed import Feed
 from connectors.dynamics365.reading import Reader
 from connectors.dynamics365.tables import CURRENCY, Table, Tables
 from connectors.dynamics365.transport import REQUESTS_ALLOWED, Transport
@@ -38,6 +39,7 @@ from connectors.port import (
     WebhookDelivery,
     WebhookRequest,
 )
+from connectors.tokens import MemoryTokenVault, TokenVault
 from registration_core.contracts import Condition, ConnectionName, Fields, ObjectSchema
 
 #: A batch runs its operations one after the other; fifty stay within a few seconds.
@@ -48,15 +50,21 @@ READ_BATCH = 200
 class DynamicsConnector:
     """One connection to one Dataverse environment; see `connectors.port.CrmConnector`."""
 
-    def __init__(self, settings: ConnectionSettings, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        clock: Callable[[], datetime],
+        vault: TokenVault | None = None,
+    ) -> None:
         self._settings = settings
         self._clock = clock
-        self._transport = Transport(settings)
+        self._transport = Transport(settings, clock, vault or MemoryTokenVault())
         self._tables = Tables(self._transport, settings.name)
         self._currencies = Currencies(self._transport)
         self._reader = Reader(
             self._transport, self._currencies, settings.name, clock, lambda: self.identity().user_id
         )
+        self._feed = Feed(self._transport, self._reader, settings.name, clock)
         self._writer = Writer(self._transport, settings.name)
         self._identity: OrgIdentity | None = None
         self._identity_lock = threading.Lock()
@@ -179,8 +187,8 @@ class DynamicsConnector:
         return [f"{text} and {living}" if text else living for text in filters]
 
     def changes(self, object_name: str, fields: Sequence[str], cursor: str | None) -> ChangePage:
-        """Hand out one page of the tracked feed of a whole table."""
-        return self._reader.changes(self._tables.table(object_name, fields), fields, cursor)
+        """Hand out one page of what changed in a whole table; see `feed.py` for its two kinds."""
+        return self._feed.changes(self._tables.table(object_name, fields), fields, cursor)
 
     def create(
         self, object_name: str, key_field: str, items: Sequence[CreateItem]
@@ -219,4 +227,6 @@ class DynamicsConnector:
 
     def webhook(self, request: WebhookRequest) -> WebhookDelivery:
         """Verify and read one call of a registered webhook step."""
-        return webhook.read(request, self._settings.webhook.get("secret", ""))
+        secrets = [self._settings.webhook.get(name, "") for name in ("secret", "previous_secret")]
+        user_id = self._identity.user_id if self._identity is not None else None
+        return webhook.read(request, secrets, self._transport.tag, user_id)

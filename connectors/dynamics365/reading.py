@@ -1,4 +1,4 @@
-"""Rows out of the Web API: by filter, in pages, and as the change feed.
+"""Rows out of the Web API: by filter and in pages.
 
 Filters are built from values worded as literals (`wire.literal`), never pasted. A filter too long
 for one address is asked in pieces.
@@ -6,7 +6,6 @@ for one address is asked in pieces.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,14 +16,13 @@ from connectors.dynamics365 import wire
 from connectors.dynamics365.currencies import Currencies
 from connectors.dynamics365.tables import CURRENCY, Table
 from connectors.dynamics365.transport import Reply, Transport
-from connectors.errors import CallRejected, ConnectorError, CrmUnavailable, FeedExpired
-from connectors.port import Absence, ChangePage, Gone, RemoteRecord
+from connectors.errors import CallRejected, CrmUnavailable
+from connectors.port import Absence, Gone, RemoteRecord
 from registration_core.contracts import Condition
 
 PAGE_MAX = 5000
 #: The Web API takes addresses up to 32,768 characters.
 _FILTER_MAX = 28_000
-_FEED_PAGE = 1000
 
 
 @dataclass(frozen=True)
@@ -83,10 +81,7 @@ class Reader:
             # Nothing is one of no values; the id is never empty.
             return f"{table.primary_id} eq null"
         try:
-            return wire.either(
-                f"{column.wire_name} eq {wire.literal(column, value, ids)}"
-                for value in condition.values
-            )
+            return wire.either(wire.equals(column, value, ids) for value in condition.values)
         except wire.UnfitValueError as error:
             raise self._rejected(
                 f"the condition on {error.field} cannot be asked: {error}"
@@ -195,61 +190,4 @@ class Reader:
             created_at=wire.moment(created) if created else None,
             modified_at=wire.moment(row["modifiedon"]),
             modified_by_us=str(modifier).lower() == self._user_id() if modifier else None,
-        )
-
-    # Feed --------------------------------------------------------------------------------------
-
-    def changes(self, table: Table, fields: Sequence[str], cursor: str | None) -> ChangePage:
-        """Read one page of the tracked feed; see `CrmConnector.changes`.
-
-        The cursor holds the link of the next page or of the next changes, the columns it was made
-        for, and the time of the window's first page.
-        """
-        select = self.select(table, fields)
-        state = {"link": wire.query(table, select=select), "select": select, "as_of": ""}
-        if cursor is not None:
-            state = self._cursor(cursor)
-        if state["select"] != select:
-            raise self._expired("the fields to read have changed")
-        preferences = [f"odata.maxpagesize={_FEED_PAGE}", wire.ANNOTATIONS]
-        if cursor is None:
-            preferences.insert(0, "odata.track-changes")
-        try:
-            reply = self._transport.get(state["link"], "changes", {"Prefer": ",".join(preferences)})
-        except CallRejected as error:
-            # Which code an expired token has is not documented; any refusal of a stored link is one.
-            if cursor is None:
-                raise
-            raise self._expired(error.message) from error
-        body = self._transport.decoded(reply, "changes")
-        deleted = [row for row in body["value"] if "reason" in row and table.primary_id not in row]
-        rows = [row for row in body["value"] if table.primary_id in row]
-        records = self.records(table, rows, fields)
-        gone = [Gone(str(row["id"]).lower(), Absence.DELETED) for row in deleted]
-        following = body.get("@odata.nextLink")
-        as_of = state["as_of"] or reply.as_of(self._clock()).isoformat()
-        link = following or body.get("@odata.deltaLink") or state["link"]
-        return ChangePage(
-            records=tuple(record for record in records if isinstance(record, RemoteRecord)),
-            gone=(*(record for record in records if isinstance(record, Gone)), *gone),
-            cursor=json.dumps(
-                {"link": link, "select": select, "as_of": as_of if following else ""}
-            ),
-            more=bool(following),
-            as_of=datetime.fromisoformat(as_of),
-        )
-
-    def _cursor(self, cursor: str) -> dict[str, str]:
-        try:
-            state = json.loads(cursor)
-            return {name: str(state[name]) for name in ("link", "select", "as_of")}
-        except (ValueError, KeyError, TypeError) as error:
-            raise self._expired("the cursor cannot be read") from error
-
-    def _expired(self, reason: str) -> ConnectorError:
-        return FeedExpired(
-            f"The change feed of {self._connection} cannot go on: {reason}.",
-            connection=self._connection,
-            operation="changes",
-            hint="Read everything again, with no cursor.",
         )

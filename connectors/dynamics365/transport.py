@@ -6,7 +6,7 @@ Owns what is the same for every call. What an answer means for a record is decid
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -24,6 +24,7 @@ from connectors.dynamics365.auth import TokenSource
 from connectors.dynamics365.errors import call_error
 from connectors.errors import AuthenticationFailed, CallRejected, CrmUnavailable
 from connectors.port import ConnectionSettings
+from connectors.tokens import TokenVault
 
 DEFAULT_API_VERSION = "v9.2"
 #: Requests a user may send in five minutes: Dataverse developer guide, "Service protection API limits".
@@ -113,14 +114,19 @@ class _Request:
 class Transport:
     """Sends calls to the Web API of one environment; thread-safe."""
 
-    def __init__(self, settings: ConnectionSettings) -> None:
+    def __init__(
+        self, settings: ConnectionSettings, clock: Callable[[], datetime], vault: TokenVault
+    ) -> None:
         self._name = settings.name
         self._root = settings.base_url.rstrip("/")
         version = settings.api_version or DEFAULT_API_VERSION
         #: Path of the API from the root of the host, with a slash at the end.
         self.api_path = f"/api/data/{version}/"
+        #: Marks our writes in what the platform tells plug-ins and webhooks: Dataverse developer
+        #: guide, "Use optional parameters", "Add a shared variable to the plug-in execution context".
+        self.tag = f"dealreg:{settings.name}"
         self._session = build_session(settings)
-        self._tokens = TokenSource(settings, self._session)
+        self._tokens = TokenSource(settings, self._session, clock, vault)
         #: Requests left in the server's five minutes, as last told.
         self.remaining: int | None = None
 

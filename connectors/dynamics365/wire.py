@@ -18,6 +18,8 @@ from registration_core.contracts import FieldType, Value
 
 #: Asks for the table a lookup points at, where several are possible.
 ANNOTATIONS = 'odata.include-annotations="Microsoft.Dynamics.CRM.lookuplogicalname"'
+_CHOICE = re.compile(r"-?\d+")
+_CONTAINS = "Microsoft.Dynamics.CRM.ContainValues"
 _LOGICAL_NAME = "@Microsoft.Dynamics.CRM.lookuplogicalname"
 _GUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 #: Characters that an alternate key may not hold when a record is addressed by it.
@@ -163,6 +165,15 @@ def literal(column: Column, value: Value, ids: Mapping[str, str]) -> str:
     if kind in (FieldType.DATE, FieldType.DATETIME):
         return str(scalar)
     return quoted(str(scalar))
+
+
+def equals(column: Column, value: Value, ids: Mapping[str, str]) -> str:
+    """Word that a column has a value; for a multi-select choice, that the value is among its own."""
+    if column.schema.type is FieldType.MULTI_PICKLIST and value is not None:
+        if not isinstance(value, str) or not _CHOICE.fullmatch(value):
+            raise UnfitValueError(column.schema.name, f"{value!r} is not the number of a choice")
+        return f"{_CONTAINS}(PropertyName='{column.wire_name}',PropertyValues=['{value}'])"
+    return f"{column.wire_name} eq {literal(column, value, ids)}"
 
 
 def quoted(text: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from connectors.dynamics365 import batch, wire
 from connectors.dynamics365.errors import create_outcome, stops_the_call, update_outcome
@@ -113,6 +113,9 @@ class Writer:
     def _path(self, table: Table, address: str) -> str:
         return f"{self._transport.api_path}{address}?$select={table.primary_id},modifiedon"
 
+    def _tag(self) -> str:
+        return f"tag={quote(self._transport.tag, safe='')}"
+
     def _patch(
         self,
         table: Table,
@@ -125,7 +128,8 @@ class Writer:
         for name, value in fields.items():
             body.update(wire.to_wire(table, name, value, ids))
         headers = {**guard, "Prefer": "return=representation"}
-        return batch.Part("PATCH", self._path(table, address), headers, body)
+        path = f"{self._path(table, address)}&{self._tag()}"
+        return batch.Part("PATCH", path, headers, body)
 
     def _action(self, table: Table, address: str, fields: Fields, today: date) -> batch.Part:
         state = str(fields["statecode"])
@@ -144,7 +148,7 @@ class Writer:
         given = fields.get("statuscode")
         status = int(str(given)) if given is not None else table.default_status[int(state)]
         body = {"Status": status, "OpportunityClose": close}
-        return batch.Part("POST", f"{self._transport.api_path}{action}", {}, body)
+        return batch.Part("POST", f"{self._transport.api_path}{action}?{self._tag()}", {}, body)
 
     # Sending -----------------------------------------------------------------------------------
 

@@ -16,9 +16,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from sandbox.dynamics365 import entra
 from sandbox.dynamics365.calls import API, Answer, Call
-from sandbox.dynamics365.engine import TOKEN_LIFE, DynamicsOrg
-from sandbox.dynamics365.errors import TokenRefusedError, WebApiError
+from sandbox.dynamics365.engine import DynamicsOrg
+from sandbox.dynamics365.errors import WebApiError
 from sandbox.dynamics365.service import WebApi, refusal
 from sandbox.records import Clock
 
@@ -74,57 +75,6 @@ def _response(answer: Answer) -> Response:
     return Response(answer.encoded(), answer.status, headers)
 
 
-def _token_answer(org: DynamicsOrg, tenant: str, form: dict[str, str]) -> Response:
-    try:
-        if form.get("grant_type") != "client_credentials":
-            raise TokenRefusedError(
-                400,
-                "unsupported_grant_type",
-                70003,
-                "AADSTS70003: The app requested an unsupported grant type.",
-            )
-        token = org.issue_token(
-            tenant,
-            form.get("client_id", ""),
-            form.get("client_secret", ""),
-            form.get("scope", ""),
-        )
-    except TokenRefusedError as refused:
-        trace = str(uuid5(NAMESPACE_URL, f"{org.clock().isoformat()}:{refused.number}"))
-        body = {
-            "error": refused.error,
-            "error_description": f"{refused.message} Trace ID: {trace}",
-            "error_codes": [refused.number],
-            "timestamp": org.clock().strftime("%Y-%m-%d %H:%M:%SZ"),
-            "trace_id": trace,
-            "correlation_id": trace,
-        }
-        return JSONResponse(body, refused.status)
-    life = int(TOKEN_LIFE.total_seconds())
-    return JSONResponse(
-        {
-            "token_type": "Bearer",
-            "expires_in": life,
-            "ext_expires_in": life,
-            "access_token": token,
-        }
-    )
-
-
-def _discovery(base: str, tenant: str) -> dict[str, object]:
-    root = f"{base}/{tenant}"
-    return {
-        "token_endpoint": f"{root}/oauth2/v2.0/token",
-        "token_endpoint_auth_methods_supported": ["client_secret_post"],
-        "authorization_endpoint": f"{root}/oauth2/v2.0/authorize",
-        "issuer": f"{root}/v2.0",
-        "jwks_uri": f"{root}/discovery/v2.0/keys",
-        "response_types_supported": ["code"],
-        "subject_types_supported": ["pairwise"],
-        "id_token_signing_alg_values_supported": ["RS256"],
-    }
-
-
 def build_app(org: DynamicsOrg) -> Starlette:
     """Build the app: identity provider and Web API on one address. Bodies up to 8 MB."""
     api, protection = WebApi(org), Protection(org.clock)
@@ -133,11 +83,12 @@ def build_app(org: DynamicsOrg) -> Starlette:
         return f"{request.url.scheme}://{request.url.netloc}"
 
     async def discovery(request: Request) -> Response:
-        return JSONResponse(_discovery(base(request), request.path_params["tenant"]))
+        return JSONResponse(entra.discovery(base(request), request.path_params["tenant"]))
 
     async def token(request: Request) -> Response:
         form = dict(parse_qsl((await _body(request)).decode(), keep_blank_values=True))
-        return _token_answer(org, request.path_params["tenant"], form)
+        status, answered = org.entra.answer(request.path_params["tenant"], form, str(request.url))
+        return JSONResponse(answered, status)
 
     def answer(request: Request, body: bytes) -> Response:
         headers = {name.lower(): value for name, value in request.headers.items()}

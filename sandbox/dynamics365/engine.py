@@ -6,18 +6,16 @@ both call it. Writes through the Web API and writes by a person in the screens m
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid5
 
 from sandbox.dynamics365 import seeding, webhooks
+from sandbox.dynamics365.entra import Entra
 from sandbox.dynamics365.errors import (
-    TokenRefusedError,
     WebApiError,
     duplicate_key,
     missing,
@@ -28,7 +26,6 @@ from sandbox.dynamics365.values import GUID, checked, key_values, table_named
 from sandbox.org import Delivery
 from sandbox.records import Clock, Event, Json, RecordStore, Row
 
-TOKEN_LIFE = timedelta(seconds=3599)
 _NAMES = UUID("6d2c1c50-7a5b-4f0e-9f0c-0d365d365d36")
 _OPEN, _WON = 0, 1
 
@@ -45,6 +42,8 @@ class Behaviour:
     application_user: bool = True
     #: (`Create | Write | Read`, table) that the integration user's role lacks.
     revoked: set[tuple[str, str]] = field(default_factory=set)
+    #: Tables whose change tracking is off.
+    untracked: set[str] = field(default_factory=set)
     #: `EntityKeyIndexStatus` of every alternate key.
     key_status: str = "Active"
 
@@ -69,54 +68,23 @@ class DynamicsOrg:
         self.business_unit_id = str(uuid5(self._names, "businessunit"))
         self.integration_user_id = str(uuid5(self._names, "systemuser:integration"))
         self.store = RecordStore(clock, self._new_id, path)
-        self._tokens: dict[str, datetime] = {}
+        self.entra = Entra(clock, credentials, self.org_id)
+        #: Version a write made -> the `tag` it was sent with.
+        self._tags: dict[int, str] = {}
 
     def _new_id(self, object_name: str) -> str:
         # From the version, which never repeats: the same run gives the same ids, restarts included.
         return str(uuid5(self._names, f"{object_name}:{self.store.version}"))
 
-    # Tokens ------------------------------------------------------------------------------------
-
-    def issue_token(self, tenant: str, client_id: str, client_secret: str, scope: str) -> str:
-        """Sign in with client credentials; `TokenRefusedError` as Microsoft Entra words it."""
-        good = self.credentials
-        if tenant != good["tenant_id"]:
-            raise TokenRefusedError(
-                400, "invalid_request", 90002, f"AADSTS90002: Tenant '{tenant}' not found."
-            )
-        if client_id != good["client_id"]:
-            raise TokenRefusedError(
-                400,
-                "unauthorized_client",
-                700016,
-                f"AADSTS700016: Application with identifier '{client_id}' was not found in the directory.",
-            )
-        if not hmac.compare_digest(client_secret.encode(), good["client_secret"].encode()):
-            raise TokenRefusedError(
-                401,
-                "invalid_client",
-                7000215,
-                "AADSTS7000215: Invalid client secret provided. Ensure the secret being sent in the "
-                "request is the client secret value, not the client secret ID.",
-            )
-        if not scope.endswith("/.default"):
-            raise TokenRefusedError(
-                400, "invalid_scope", 70011, f"AADSTS70011: The scope '{scope}' is not valid."
-            )
-        issued = f"{self.org_id}:{len(self._tokens)}:{self.clock().isoformat()}"
-        digest = hmac.new(good["client_secret"].encode(), issued.encode(), hashlib.sha256)
-        token = base64.urlsafe_b64encode(digest.digest()).decode().rstrip("=")
-        self._tokens[token] = self.clock() + TOKEN_LIFE
-        return token
+    # Access ------------------------------------------------------------------------------------
 
     def expire_tokens(self) -> None:
         """Make every access token handed out so far worthless."""
-        self._tokens = dict.fromkeys(self._tokens, self.clock())
+        self.entra.expire_all()
 
     def caller(self, token: str) -> str:
         """Return the user a token stands for; 401 when it is unknown or expired, 403 without a user."""
-        expires_at = self._tokens.get(token)
-        if expires_at is None or expires_at <= self.clock():
+        if not self.entra.stands(token):
             raise WebApiError(401, "0x8004a101", "The authentication ticket has expired.")
         user = self.store.get("systemuser", self.integration_user_id)
         if not self.behaviour.application_user or user is None:
@@ -124,6 +92,10 @@ class DynamicsOrg:
         if user.fields.get("isdisabled"):
             raise WebApiError(403, "0x8004a112", "The user has been disabled.")
         return user.id
+
+    def tracks(self, table: Table) -> bool:
+        """Tell whether change tracking is on for a table."""
+        return table.change_tracking and table.name not in self.behaviour.untracked
 
     def require(self, access: str, table: Table, user_id: str) -> None:
         """Refuse with 403 what the integration user's security role does not allow."""
@@ -360,11 +332,20 @@ class DynamicsOrg:
                 seeding.seed(self.store, self._names, self.credentials["client_id"])
             self.store.set_fact("seeded", self.clock().isoformat())
 
+    @contextmanager
+    def tagging(self, tag: str) -> Iterator[None]:
+        """Remember the tag of the writes made inside, for the webhooks that tell of them."""
+        before = self.store.version
+        yield
+        if tag:
+            self._tags |= dict.fromkeys(range(before + 1, self.store.version + 1), tag)
+
     def deliveries(self, events: list[Event], webhook_base: str) -> list[Delivery]:
         """Word events as webhook calls of the registered steps (Create, Update, Delete)."""
         secret = self.credentials["webhook_secret"]
+        environment = webhooks.Sender(webhook_base, secret, self.org_id, self.business_unit_id)
         return [
-            webhooks.delivery(event, webhook_base, secret, self.org_id, self.business_unit_id)
+            webhooks.delivery(event, environment, self._tags.pop(event.version, ""))
             for event in events
             if event.object in webhooks.SUBSCRIBED
         ]

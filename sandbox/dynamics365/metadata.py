@@ -25,7 +25,7 @@ _TYPED = {
     "PicklistAttributeMetadata": {Kind.PICKLIST},
     "StateAttributeMetadata": {Kind.STATE},
     "StatusAttributeMetadata": {Kind.STATUS},
-    "MultiSelectPicklistAttributeMetadata": set[Kind](),
+    "MultiSelectPicklistAttributeMetadata": {Kind.CHOICES},
 }
 _ACCESS = ("Create", "Read", "Write", "Delete", "Append", "AppendTo", "Assign", "Share")
 
@@ -40,7 +40,7 @@ def _label(text: str) -> dict[str, Any]:
     return {"LocalizedLabels": [localized], "UserLocalizedLabel": localized}
 
 
-def definition(table: Table) -> dict[str, Any]:
+def definition(table: Table, *, tracked: bool) -> dict[str, Any]:
     """`EntityMetadata`, the properties a client asks for."""
     return {
         "MetadataId": str(uuid5(_NAMES, table.name)),
@@ -49,7 +49,7 @@ def definition(table: Table) -> dict[str, Any]:
         "EntitySetName": table.set_name,
         "PrimaryIdAttribute": table.primary_id,
         "PrimaryNameAttribute": table.primary_name,
-        "ChangeTrackingEnabled": table.change_tracking,
+        "ChangeTrackingEnabled": tracked,
         "IsOptimisticConcurrencyEnabled": True,
         "DisplayName": _label(table.label),
         "Privileges": [
@@ -72,7 +72,8 @@ def attribute(column: Column, table: Table) -> dict[str, Any]:
         "MetadataId": str(uuid5(_NAMES, f"{table.name}.{column.name}")),
         "LogicalName": column.name,
         "SchemaName": column.schema_name,
-        "AttributeType": kind,
+        # Newer types have a type name only.
+        "AttributeType": "Virtual" if column.kind is Kind.CHOICES else kind,
         "AttributeTypeName": {"Value": f"{kind}Type"},
         "AttributeOf": None,
         "IsValidForRead": True,

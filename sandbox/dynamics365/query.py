@@ -44,6 +44,8 @@ _TEXT_FUNCTIONS: dict[str, Callable[[str, str], bool]] = {
     "endswith": lambda text, part: text.endswith(part),
 }
 _IN = "Microsoft.Dynamics.CRM.In"
+#: Web API reference, "ContainValues Function": one of the values is among those of a choices column.
+_CONTAINS = "Microsoft.Dynamics.CRM.ContainValues"
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,16 @@ def _tokens(source: str) -> list[_Token]:
 
 def _folded(value: Json) -> Json:
     return value.casefold() if isinstance(value, str) else value
+
+
+def _listed(source: str) -> list[str]:
+    """Read a list of texts in single or in double quotes; both are in use."""
+    if "'" in source and '"' not in source:
+        return [text.replace("''", "'") for text in re.findall(r"'((?:[^']|'')*)'", source)]
+    try:
+        return [str(value) for value in json.loads(source)]
+    except ValueError:
+        raise query_error(f"'{source}' is not a list of values.") from None
 
 
 class _Parser:
@@ -120,8 +132,8 @@ class _Parser:
         name = self._take("name")
         if name in _TEXT_FUNCTIONS:
             return self._text_function(name)
-        if name == _IN:
-            return self._in()
+        if name in (_IN, _CONTAINS):
+            return self._among(name)
         operator = self._take("name")
         if operator not in _COMPARE:
             raise query_error(f"The operator '{operator}' is not supported.")
@@ -139,7 +151,7 @@ class _Parser:
         test = _TEXT_FUNCTIONS[function]
         return lambda read: test(str(read(name) or "").casefold(), part)
 
-    def _in(self) -> Predicate:
+    def _among(self, function: str) -> Predicate:
         self._take("mark", "(")
         self._take("name", "PropertyName")
         self._take("mark", "=")
@@ -148,8 +160,10 @@ class _Parser:
         self._take("mark", ",")
         self._take("name", "PropertyValues")
         self._take("mark", "=")
-        values = {str(value).casefold() for value in json.loads(self._take("list"))}
+        values = {value.casefold() for value in _listed(self._take("list"))}
         self._take("mark", ")")
+        if function == _CONTAINS:
+            return lambda read: not values.isdisjoint(str(read(name)).split(","))
         return lambda read: str(read(name)).casefold() in values
 
     def _literal(self) -> Json:

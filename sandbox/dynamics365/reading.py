@@ -147,7 +147,7 @@ def changes(org: DynamicsOrg, table: Table, call: Call) -> Answer:
                 f'The "{option}" query parameter isn\'t supported when Change Tracking is enabled.'
             )
             raise WebApiError(400, "0x80060888", message)
-    if not table.change_tracking:
+    if not org.tracks(table):
         raise WebApiError(400, "0x80040203", f"Change tracking is not enabled for '{table.name}'.")
     cookie, token = _cookie(call), call.query.get("$deltatoken")
     if cookie is not None:

@@ -26,6 +26,8 @@ class Kind(StrEnum):
     DATE = "DateTime:DateOnly"
     DATETIME = "DateTime"
     PICKLIST = "Picklist"
+    #: Stored and worded as the numbers, joined by commas.
+    CHOICES = "MultiSelectPicklist"
     STATE = "State"
     STATUS = "Status"
     LOOKUP = "Lookup"
@@ -33,7 +35,7 @@ class Kind(StrEnum):
     CUSTOMER = "Customer"
 
 
-CHOICES = frozenset({Kind.PICKLIST, Kind.STATE, Kind.STATUS})
+CHOICES = frozenset({Kind.PICKLIST, Kind.STATE, Kind.STATUS, Kind.CHOICES})
 LOOKUPS = frozenset({Kind.LOOKUP, Kind.OWNER, Kind.CUSTOMER})
 
 
@@ -219,6 +221,13 @@ ACCOUNT = Table(
         ),
         _column("dr_houseaccount", Kind.BOOLEAN, "House Account", schema_name="dr_HouseAccount"),
         _column("dr_donotcall", Kind.BOOLEAN, "Do Not Call", schema_name="dr_DoNotCall"),
+        # A column of this org's own, which nothing here asks for.
+        _choice(
+            "new_segments",
+            Kind.CHOICES,
+            "Segments",
+            *(Option(n, s) for n, s in enumerate(("Public", "Health", "Retail", "Energy"), 1)),
+        ),
         _lookup("parentaccountid", "Parent Account", "account"),
         _column("merged", Kind.BOOLEAN, "Merged", writable=False),
         _lookup("masterid", "Master ID", "account", writable=False),

@@ -73,7 +73,7 @@ class WebApi:
             if call.method == "POST" and call.path == "$batch":
                 with self.org.store.exclusive():
                     return self._batch(call)
-            with self.org.store.transaction():
+            with self.org.store.transaction(), self.org.tagging(call.query.get("tag", "")):
                 return self._routed(call)
         except WebApiError as error:
             return refusal(error)
@@ -235,6 +235,9 @@ class WebApi:
         ]
         return Answer(200, {"RolePrivileges": privileges})
 
+    def _definition(self, table: Table) -> dict[str, Any]:
+        return metadata.definition(table, tracked=self.org.tracks(table))
+
     def _definitions(self, call: Call) -> Answer:
         if call.method != "GET":
             return not_built(call)
@@ -245,13 +248,13 @@ class WebApi:
             return not_built(call)
         name, part, cast = match.groups()
         if name is None:
-            return _listed(call, [metadata.definition(table) for table in TABLES.values()])
+            return _listed(call, [self._definition(table) for table in TABLES.values()])
         table = TABLES.get(name)
         if table is None:
             message = f"Could not find an entity with the specified entity name: {name}."
             raise WebApiError(404, "0x80041102", message)
         if part is None:
-            return Answer(200, _picked(call, metadata.definition(table)))
+            return Answer(200, _picked(call, self._definition(table)))
         listings: dict[str, list[dict[str, Any]] | None] = {
             "Keys": metadata.keys(table, self.org.behaviour.key_status),
             "ManyToOneRelationships": metadata.many_to_one(table),

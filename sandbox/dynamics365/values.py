@@ -116,6 +116,8 @@ def _kept(table: Table, column: Column, value: Json) -> Json:
         return value
     if column.kind is Kind.MONEY:
         return _money(table, column, value)
+    if column.kind is Kind.CHOICES:
+        return _choices(table, column, value)
     if column.kind in CHOICES or column.kind is Kind.INTEGER:
         return _whole(table, column, value)
     if column.kind is Kind.DATE:
@@ -164,6 +166,13 @@ def _whole(table: Table, column: Column, value: Json) -> int:
             + ",".join(map(str, taken)),
         )
     return value
+
+
+def _choices(table: Table, column: Column, value: Json) -> str:
+    """Dataverse developer guide, "Use choices columns": numbers joined by commas, as one text."""
+    if not isinstance(value, str) or re.fullmatch(r"-?\d+(,-?\d+)*", value) is None:
+        raise _wrong_type(table, column, value, "Edm.String")
+    return ",".join(map(str, sorted({_whole(table, column, int(n)) for n in value.split(",")})))
 
 
 def _date(table: Table, column: Column, value: Json) -> str:

@@ -7,6 +7,7 @@ record and message, secret in a header, and above 256 KB the parameters and imag
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from uuid import UUID, uuid5
 
 from sandbox.dynamics365.schema import LOOKUPS, TABLES, Kind
@@ -20,14 +21,25 @@ _SIZE_MAX = 256 * 1024
 _CONTRACTS = "http://schemas.microsoft.com/xrm/2011/Contracts"
 
 
-def delivery(
-    event: Event, webhook_base: str, secret: str, org_id: str, business_unit_id: str
-) -> Delivery:
-    """Word one event; the same event always has the same operation id."""
-    message = _MESSAGES[event.kind]
+@dataclass(frozen=True)
+class Sender:
+    """Where the calls of one environment go, and what it says of itself."""
+
+    base_url: str
+    secret: str
+    org_id: str
+    business_unit_id: str
+
+
+def delivery(event: Event, sender: Sender, tag: str) -> Delivery:
+    """Word one event; the same event always has the same operation id.
+
+    `tag` is the one its write was sent with: Dataverse developer guide, "Use optional parameters".
+    """
+    message, org_id = _MESSAGES[event.kind], sender.org_id
     operation_id = str(uuid5(UUID(org_id), f"{event.object}:{event.record_id}:{event.version}"))
     context: dict[str, object] = {
-        "BusinessUnitId": business_unit_id,
+        "BusinessUnitId": sender.business_unit_id,
         "CorrelationId": str(uuid5(UUID(org_id), f"correlation:{event.version}")),
         "Depth": 1,
         "InitiatingUserId": event.by,
@@ -47,13 +59,13 @@ def delivery(
         "PrimaryEntityName": event.object,
         "RequestId": None,
         "SecondaryEntityName": "none",
-        "SharedVariables": [],
+        "SharedVariables": [{"key": "tag", "value": tag}] if tag else [],
         "Stage": 40,
         "UserId": event.by,
     }
     headers = {
         "Content-Type": "application/json; charset=utf-8",
-        SECRET_HEADER: secret,
+        SECRET_HEADER: sender.secret,
         "x-ms-dynamics-organization": "sandbox",
         "x-ms-dynamics-entity-name": event.object,
         "x-ms-dynamics-request-name": message,
@@ -65,7 +77,7 @@ def delivery(
             del context[name]
         headers["x-ms-dynamics-msg-size-exceeded"] = "true"
         body = _encode(context)
-    return Delivery(f"{webhook_base}/webhooks/dynamics", headers, body)
+    return Delivery(f"{sender.base_url}/webhooks/dynamics", headers, body)
 
 
 def _encode(context: dict[str, object]) -> bytes:

@@ -69,6 +69,7 @@ def restored(peer: Peer) -> Iterator[Crm]:
     assert isinstance(org, DynamicsOrg)
     yield Crm(peer, peer.connector, peer.org.stand_in, org)
     org.behaviour = Behaviour()
+    org.entra.certificate, org.entra.clock = "", org.clock
     peer.org.heal()
 
 

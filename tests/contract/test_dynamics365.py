@@ -124,6 +124,23 @@ def test_describe_shows_each_customer_type_as_a_reference_of_its_own(crm: Crm) -
     assert not fields["modifiedon"].updateable
 
 
+def test_a_multi_select_choice_is_written_read_and_asked_for_by_one_of_its_values(
+    crm: Crm,
+) -> None:
+    wanted, other = crm.account(new_segments="3,1"), crm.account(new_segments="2")
+    record = crm.read(wanted, "new_segments", object_name=ACCOUNT)
+    assert record.fields == {"new_segments": ("1", "3")}
+    where = [Condition("new_segments", ("3", "4"))]
+    selection = crm.connector.select(ACCOUNT, where, ["new_segments"], 5)
+    assert [record.record_id for record in selection.records] == [wanted]
+    assert crm.connector.describe(ACCOUNT).fields["new_segments"].options == ("1", "2", "3", "4")
+    assert isinstance(crm.update(other, {"new_segments": ("4", "1")}, None, ACCOUNT), Written)
+    assert crm.connector.count(ACCOUNT, where) == 2
+    assert isinstance(crm.update(wanted, {"new_segments": None}, None, ACCOUNT), Written)
+    assert crm.read(wanted, "new_segments", object_name=ACCOUNT).fields == {"new_segments": None}
+    assert isinstance(crm.update(wanted, {"new_segments": ("9",)}, None, ACCOUNT), Refused)
+
+
 # --- closing and re-opening
 
 
@@ -246,7 +263,7 @@ def test_other_fields_need_a_feed_of_their_own(crm: Crm) -> None:
 def test_a_feed_in_pages_is_as_old_as_its_first_page(
     crm: Crm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connectors.dynamics365.reading._FEED_PAGE", 60)
+    monkeypatch.setattr("connectors.dynamics365.feed._PAGE", 60)
     pages = [crm.connector.changes(ACCOUNT, ("name",), None)]
     crm.peer.clock.skip(timedelta(minutes=1))
     late = crm.account()
@@ -273,6 +290,30 @@ def test_as_of_lies_before_every_later_change(crm: Crm) -> None:
     assert changed is not None
     assert selection.as_of <= changed.modified_at
     assert selection.as_of > changed.modified_at - timedelta(seconds=10)
+
+
+def test_a_table_without_change_tracking_is_followed_by_its_stamps(
+    crm: Crm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.dynamics365.feed._PAGE", 60)
+    crm.org.behaviour.untracked.add(ACCOUNT)
+    crm.peer.clock.skip(timedelta(minutes=5))
+    untracked = dataclasses.replace(crm, connector=fresh(crm))
+    everything = untracked.drain(None)
+    assert len(everything) > 2
+    seen = {record.record_id for page in everything for record in page.records}
+    assert len(seen) == crm.connector.count(ACCOUNT, [])
+    assert untracked.drain(everything[-1].cursor)[-1].records == ()
+    changed = crm.account()
+    cursor = everything[-1].cursor
+    for _ in range(2):  # what lies in the overlap is told again rather than missed
+        (page,) = untracked.drain(cursor)
+        assert [record.record_id for record in page.records] == [changed]
+        assert page.gone == ()
+        cursor = page.cursor
+    crm.org.behaviour.untracked.clear()
+    with pytest.raises(FeedExpired, match="switched on"):
+        crm.connector.changes(ACCOUNT, ("name",), cursor)
 
 
 # --- long and odd questions

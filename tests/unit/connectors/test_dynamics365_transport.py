@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 import requests
@@ -13,6 +14,7 @@ from connectors.dynamics365.auth import TokenSource
 from connectors.dynamics365.transport import Transport
 from connectors.errors import AuthenticationFailed, CallRejected, CrmUnavailable
 from connectors.port import ConnectionSettings
+from connectors.tokens import MemoryTokenVault
 from registration_core.contracts import ConnectionName
 
 BASE = "https://org.example"
@@ -32,7 +34,8 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[responses.RequestsMock]:
 
 @pytest.fixture
 def transport() -> Transport:
-    return Transport(ConnectionSettings(ConnectionName("dynamics"), "sandbox", BASE))
+    settings = ConnectionSettings(ConnectionName("dynamics"), "sandbox", BASE)
+    return Transport(settings, lambda: datetime.now(UTC), MemoryTokenVault())
 
 
 def test_a_read_is_tried_again_and_a_write_is_not(

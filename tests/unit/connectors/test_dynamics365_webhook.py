@@ -10,9 +10,10 @@ import pytest
 
 from connectors.dynamics365 import webhook
 from connectors.errors import WebhookRejected
-from connectors.port import ChangeNotice, WebhookRequest
+from connectors.port import ChangeNotice, WebhookDelivery, WebhookRequest
 
-SECRET = "a shared secret"
+SECRET, TAG = "a shared secret", "dealreg:dynamics"
+US, THEM = "75c2dd85-e1a4-4b5c-9b0a-000000000001", "75c2dd85-e1a4-4b5c-9b0a-000000000002"
 ORG = "3c656b4f-e4b1-5096-b1f4-e7ffd69fe14c"
 RECORD = "0f8fad5b-d9cb-469f-a165-70867728950e"
 OPERATION = "4af10637-4ea2-e911-8113-000d3a000001"
@@ -31,6 +32,10 @@ def context(**changes: Any) -> dict[str, Any]:
     }
 
 
+def read(request: WebhookRequest, *secrets: str, user_id: str | None = None) -> WebhookDelivery:
+    return webhook.read(request, secrets or (SECRET,), TAG, user_id)
+
+
 def delivered(
     body: bytes | None = None,
     headers: dict[str, str] | None = None,
@@ -46,7 +51,7 @@ def delivered(
 
 
 def test_a_call_with_the_secret_is_a_notice_of_its_record() -> None:
-    delivery = webhook.read(delivered(), SECRET)
+    delivery = read(delivered())
     assert delivery.org_id == ORG
     assert delivery.notices == (
         ChangeNotice("opportunity", RECORD, f"{OPERATION}:Update:{RECORD}"),
@@ -54,13 +59,49 @@ def test_a_call_with_the_secret_is_a_notice_of_its_record() -> None:
 
 
 def test_the_secret_may_come_as_the_code_of_a_webhook_key() -> None:
-    delivery = webhook.read(delivered(headers={}, query="?code=a%20shared%20secret"), SECRET)
+    delivery = read(delivered(headers={}, query="?code=a%20shared%20secret"))
     assert len(delivery.notices) == 1
+
+
+def test_the_secret_may_come_in_a_query_of_its_own() -> None:
+    delivery = read(delivered(headers={}, query="?secret=a%20shared%20secret"))
+    assert len(delivery.notices) == 1
+
+
+@pytest.mark.parametrize("given", ["old", "new"])
+def test_two_secrets_are_good_while_one_is_replaced(given: str) -> None:
+    request = delivered(headers={"x-dealreg-secret": given})
+    assert len(read(request, "new", "old").notices) == 1
+
+
+def wrote(tag: str | None, by: str = US, depth: int = 1) -> WebhookRequest:
+    variables = [] if tag is None else [{"key": "tag", "value": tag}]
+    told = context(SharedVariables=variables, InitiatingUserId=by.upper(), Depth=depth)
+    return delivered(json.dumps(told).encode())
+
+
+@pytest.mark.parametrize("user_id", [US, None])
+def test_the_echo_of_our_own_write_is_no_news(user_id: str | None) -> None:
+    delivery = read(wrote(TAG), user_id=user_id)
+    assert (delivery.org_id, delivery.notices) == (ORG, ())
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        wrote(None),  # somebody else who shares the user
+        wrote("dealreg:another"),
+        wrote(TAG, by=THEM),  # a tag that was copied
+        wrote(TAG, depth=2),  # a plug-in answered our write with one of its own
+    ],
+)
+def test_what_only_looks_like_an_echo_is_news(request_: WebhookRequest) -> None:
+    assert len(read(request_, user_id=US).notices) == 1
 
 
 def test_a_deletion_is_told_as_one() -> None:
     body = json.dumps(context(MessageName="Delete")).encode()
-    assert webhook.read(delivered(body), SECRET).notices[0].deleted
+    assert read(delivered(body)).notices[0].deleted
 
 
 def test_a_merge_is_told_for_winner_and_loser() -> None:
@@ -69,7 +110,7 @@ def test_a_merge_is_told_for_winner_and_loser() -> None:
     body = json.dumps(
         context(MessageName="Merge", PrimaryEntityName="account", InputParameters=parameters)
     ).encode()
-    notices = webhook.read(delivered(body), SECRET).notices
+    notices = read(delivered(body)).notices
     assert [notice.record_id for notice in notices] == [RECORD, loser]
 
 
@@ -77,7 +118,7 @@ def test_a_call_without_parameters_is_enough() -> None:
     trimmed = context()
     del trimmed["InputParameters"]
     body = json.dumps(trimmed).encode()
-    assert webhook.read(delivered(body), SECRET).notices[0].record_id == RECORD
+    assert read(delivered(body)).notices[0].record_id == RECORD
 
 
 @pytest.mark.parametrize(
@@ -91,13 +132,13 @@ def test_a_call_without_parameters_is_enough() -> None:
 )
 def test_a_forged_call_is_refused(headers: dict[str, str], query: str) -> None:
     with pytest.raises(WebhookRejected) as caught:
-        webhook.read(delivered(headers=headers, query=query), SECRET)
+        read(delivered(headers=headers, query=query))
     assert caught.value.status == 401
 
 
 def test_nothing_is_believed_while_no_secret_is_configured() -> None:
     with pytest.raises(WebhookRejected) as caught:
-        webhook.read(delivered(headers={"x-dealreg-secret": ""}), "")
+        read(delivered(headers={"x-dealreg-secret": ""}), "")
     assert caught.value.status == 401
 
 
@@ -117,5 +158,5 @@ def test_nothing_is_believed_while_no_secret_is_configured() -> None:
 )
 def test_an_unreadable_or_oversized_call_is_refused(body: bytes) -> None:
     with pytest.raises(WebhookRejected) as caught:
-        webhook.read(delivered(body), SECRET)
+        read(delivered(body))
     assert caught.value.status == 400
