@@ -27,6 +27,13 @@ _DUPLICATE_RULE = "0x80040333"
 _STALE = frozenset({"", "0x80060882"})
 _ACCOUNT_DISABLED = frozenset({"0x8004a104", "0x8004a112"})
 _STORAGE_FULL = frozenset({"0x80050401", "0x80050402"})
+#: "Unexpected error": answered with 400 too, and gone the next time more often than not.
+_UNEXPECTED = "0x80040216"
+_PLUGIN = "0x80040265"
+_DUPLICATE_REMEDY = (
+    "A duplicate detection rule of the environment found it: link the registration to the record "
+    "that is there, or change the rule."
+)
 _FREE_STORAGE = "Free storage in the environment; it refuses writes until then."
 _DEFAULT_RETRY_SECONDS = 10.0
 _MESSAGE_MAX = 500
@@ -98,6 +105,8 @@ def call_error(reply: Answered, connection: str, operation: str, *, writes: bool
     if fault.code in _ACCOUNT_DISABLED:
         hint = "Enable the application user and the environment."
         return AuthenticationFailed(told, hint=hint, **where)
+    if fault.code in _STORAGE_FULL:
+        return CrmUnavailable(told, hint=_FREE_STORAGE, **where)
     if reply.status == 403:
         privilege = missing_privilege(fault.message)
         hint = (
@@ -106,14 +115,12 @@ def call_error(reply: Answered, connection: str, operation: str, *, writes: bool
             else "Add an application user for this app registration, with a security role."
         )
         return NotPermitted(told, hint=hint, **where)
-    if reply.status >= 500 and reply.status != 501:
+    if (reply.status >= 500 and reply.status != 501) or fault.code == _UNEXPECTED:
         return CrmUnavailable(
             f"Dynamics 365 cannot answer {operation} right now (HTTP {reply.status}).",
             may_have_happened=writes,
             **where,
         )
-    if fault.code in _STORAGE_FULL:
-        return CrmUnavailable(told, hint=_FREE_STORAGE, **where)
     return CallRejected(f"{told} [{fault.code}]" if fault.code else told, **where)
 
 
@@ -140,17 +147,20 @@ def update_outcome(reply: Answered, record_id: str, fields: Collection[str]) -> 
 def _row_outcome(reply: Answered, fault: Fault, fields: Collection[str]) -> Outcome:
     if reply.status == 429:
         return Deferred(fault.message or "throttled", retry_after_seconds(reply))
-    duplicate = fault.code == _DUPLICATE_RULE
-    if reply.status >= 500 and reply.status != 501 and not duplicate:
+    if fault.code == _DUPLICATE_RULE:
+        return Refused(fault.code, f"{fault.message} {_DUPLICATE_REMEDY}")
+    if (reply.status >= 500 and reply.status != 501) or fault.code == _UNEXPECTED:
         return Deferred(fault.message or f"HTTP {reply.status}")
     named = next((f for f in fields if re.search(rf"\b{re.escape(f)}\b", fault.message)), None)
-    return Refused(fault.code or f"HTTP {reply.status}", fault.message, named)
+    said = f"A plug-in of the environment says: {fault.message}" if fault.code == _PLUGIN else ""
+    return Refused(fault.code or f"HTTP {reply.status}", said or fault.message, named)
 
 
 def stops_the_call(reply: Answered, connection: str, operation: str) -> ConnectorError | None:
     """Tell of a part of a batch whose refusal concerns the whole call; rows before it were written."""
     fault = read_fault(reply)
-    if fault.code not in _STORAGE_FULL and reply.status not in (401, 502, 503, 504):
+    everywhere = _STORAGE_FULL | _ACCOUNT_DISABLED
+    if fault.code not in everywhere and reply.status not in (401, 502, 503, 504):
         return None
     return CrmUnavailable(
         f"Dynamics 365 stopped inside {operation}: {fault.message}",
