@@ -40,6 +40,8 @@ _WEBHOOK: Mapping[Kind, tuple[str, ...]] = {
     Kind.DYNAMICS365: ("secret",),
     Kind.HUBSPOT: ("app_id", "secret"),
 }
+#: Options a webhook may have and need not.
+_WEBHOOK_OPTIONAL: Mapping[Kind, tuple[str, ...]] = {Kind.DYNAMICS365: ("previous_secret",)}
 
 
 @dataclass(frozen=True)
@@ -248,14 +250,15 @@ def _webhook_problems(
     document: Document, path: Sequence[str], entry: _Entry, data: Any
 ) -> list[Problem]:
     """Check the names of the webhook's options, by kind."""
-    at, known = [*path, "webhook"], _WEBHOOK[entry.kind]
+    at, needed = [*path, "webhook"], _WEBHOOK[entry.kind]
+    known = (*needed, *_WEBHOOK_OPTIONAL.get(entry.kind, ()))
     problems = [
         _unknown(document, [*at, name], entry.kind, known)
         for name in entry.webhook
         if name not in known
     ]
     if "webhook" in data:
-        problems += [_missing(document, at, n) for n in known if n not in entry.webhook]
+        problems += [_missing(document, at, n) for n in needed if n not in entry.webhook]
     return problems
 
 

@@ -40,7 +40,14 @@ WAYS: Mapping[Kind, tuple[Way, ...]] = {
             token_has_to_survive=True,
         ),
     ),
-    Kind.DYNAMICS365: (Way("client secret", ("tenant_id", "client_id", "client_secret")),),
+    Kind.DYNAMICS365: (
+        Way("client secret", ("tenant_id", "client_id", "client_secret")),
+        Way("certificate", ("tenant_id", "client_id", "certificate_file")),
+        Way(
+            "certificate behind a password",
+            ("tenant_id", "client_id", "certificate_file", "certificate_password"),
+        ),
+    ),
     Kind.HUBSPOT: (Way("static token", ("access_token",)),),
 }
 

@@ -235,7 +235,7 @@ def _connector(
     if connection.kind is Kind.DYNAMICS365:
         from connectors.dynamics365.connector import DynamicsConnector
 
-        return DynamicsConnector(settings, clock)
+        return DynamicsConnector(settings, clock, vault)
     from connectors.hubspot.connector import HubSpotConnector
 
     return HubSpotConnector(settings, clock)

@@ -82,7 +82,7 @@ class Checker:
 
 
 def _remedy(error: ConnectorError) -> str:
-    return error.hint or "See docs/dynamics365.md."
+    return error.hint or "See docs/dynamics.md."
 
 
 def _privilege(table: Table, access: str, held: Mapping[str, str]) -> CheckItem:

@@ -1,7 +1,7 @@
 """The tables of the stand-in environment as data: columns, choices, lookups, alternate keys.
 
 Standard columns follow the table references of Dynamics 365 Sales and Dataverse; the `dr_` columns
-and the `dr_dealregistration` table are the customisation that `docs/dynamics365.md` asks for.
+and the `dr_dealregistration` table are the customisation that `docs/dynamics.md` asks for.
 """
 
 from __future__ import annotations

@@ -386,3 +386,29 @@ def test_a_refresh_token_needs_a_key_to_be_kept_with(tmp_path: Path) -> None:
     ]
     with_key = VARIABLES | {"DEALREG_TOKEN_KEY": "a key"}
     assert ACME in _load(tmp_path, REFRESHED, with_key).usable
+
+
+DYNAMICS = """\
+connections:
+  acme:
+    kind: dynamics365
+    environment: production
+    base_url: https://acme.crm4.dynamics.com
+    credentials: {tenant_id: t, client_id: c, certificate_file: acme.pfx%s}
+    webhook: {secret: "${ACME_SECRET}", previous_secret: "${ACME_SECRET}"}
+"""
+
+
+@pytest.mark.parametrize("password", ["", ', certificate_password: "${ACME_SECRET}"'])
+def test_dynamics_signs_in_with_a_certificate_beside_the_connections(
+    tmp_path: Path, password: str
+) -> None:
+    (tmp_path / "acme.pfx").write_bytes(b"made up")
+    acme = _load(tmp_path, DYNAMICS % password).usable[ACME]
+    assert acme.credentials["certificate_file"] == str(tmp_path / "acme.pfx")
+    assert acme.webhook == {"secret": "hunter2", "previous_secret": "hunter2"}
+
+
+def test_a_certificate_that_is_not_there_is_told_of(tmp_path: Path) -> None:
+    (problem,) = _problems(tmp_path, DYNAMICS % "")
+    assert "certificate_file: there is no file" in problem
