@@ -27,19 +27,19 @@ VARIABLES = {"ACME_SECRET": "hunter2"}
 ACME = ConnectionName("acme")
 
 
-def _load(folder: Path, text: str, variables: dict[str, str] | None = None) -> Connections:
+def load(folder: Path, text: str, variables: dict[str, str] | None = None) -> Connections:
     (folder / "connections.yaml").write_text(text)
     return load_connections(folder, VARIABLES if variables is None else variables)
 
 
-def _problems(folder: Path, text: str, variables: dict[str, str] | None = None) -> list[str]:
-    connections = _load(folder, text, variables)
+def problems(folder: Path, text: str, variables: dict[str, str] | None = None) -> list[str]:
+    connections = load(folder, text, variables)
     assert ACME not in connections.usable
     return [str(problem) for problem in connections.unusable[ACME]]
 
 
 def test_a_connection_is_read_with_safe_defaults(tmp_path: Path) -> None:
-    assert _load(tmp_path, GOOD) == Connections(
+    assert load(tmp_path, GOOD) == Connections(
         usable={
             ACME: Connection(
                 name=ACME,
@@ -82,7 +82,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
     api_budget_reserve_percent: 5
 """
     )
-    acme = _load(tmp_path, text).get("acme")
+    acme = load(tmp_path, text).get("acme")
     assert acme.org_id == "62515"
     assert acme.token_url == "https://tokens.example"
     assert acme.ca_file == str(tmp_path / "ca.pem")
@@ -216,18 +216,18 @@ def test_what_is_wrong_is_told_with_line_and_remedy(
 ) -> None:
     assert old in GOOD
     told = told.replace("{folder}", str(tmp_path))
-    assert _problems(tmp_path, GOOD.replace(old, new)) == [f"connections.yaml:{told}"]
+    assert problems(tmp_path, GOOD.replace(old, new)) == [f"connections.yaml:{told}"]
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9001", "http://[::1]:9001", "http://localhost"])
 def test_this_machine_may_be_reached_without_tls(tmp_path: Path, url: str) -> None:
     text = GOOD.replace("https://acme.my.salesforce.com/", url)
-    assert _load(tmp_path, text).get("acme").base_url == url
+    assert load(tmp_path, text).get("acme").base_url == url
 
 
 @pytest.mark.parametrize("name", ["home", "store", "mirrors", "manual", "Acme", "9acme", "a b"])
 def test_a_name_that_cannot_be_used_is_told(tmp_path: Path, name: str) -> None:
-    connections = _load(tmp_path, GOOD.replace("acme:", f"{name}:"))
+    connections = load(tmp_path, GOOD.replace("acme:", f"{name}:"))
     (problem,) = connections.unusable[ConnectionName(name)]
     assert problem.where == "connections.yaml:2"
     assert problem.what == f"{name} cannot be the name of a connection"
@@ -237,13 +237,13 @@ def test_everything_wrong_with_an_entry_is_told_at_once_in_the_order_of_the_file
     tmp_path: Path,
 ) -> None:
     text = GOOD.replace("salesforce\n", "siebel\n").replace("production", "prod")
-    lines = [told.split(":")[1] for told in _problems(tmp_path, text, {})]
+    lines = [told.split(":")[1] for told in problems(tmp_path, text, {})]
     assert lines == ["3", "4", "8"]
 
 
 def test_one_bad_connection_leaves_the_others_usable(tmp_path: Path) -> None:
     other = GOOD.partition("\n")[2].replace("acme:", "other:").replace("ACME_SECRET", "UNSET")
-    connections = _load(tmp_path, GOOD + other)
+    connections = load(tmp_path, GOOD + other)
     assert list(connections.usable) == [ACME]
     assert connections.names == {"acme", "other"}
     with pytest.raises(ConfigurationError, match="variable UNSET is not set") as caught:
@@ -290,17 +290,17 @@ def test_a_file_that_is_wrong_at_its_top_is_refused_whole(
     tmp_path: Path, text: str, told: str
 ) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        _load(tmp_path, text)
+        load(tmp_path, text)
     assert [str(problem) for problem in caught.value.problems] == [f"connections.yaml:{told}"]
 
 
 def test_no_secret_is_in_the_repr_or_in_any_problem(tmp_path: Path) -> None:
-    assert "hunter2" not in repr(_load(tmp_path, GOOD))
+    assert "hunter2" not in repr(load(tmp_path, GOOD))
     written_out = GOOD.replace("${ACME_SECRET}", "hunter2").replace("literal-id", "[hunter2]")
     doubled = written_out + "      client_secret: hunter2\n"
-    assert "hunter2" not in "\n".join(_problems(tmp_path, written_out))
+    assert "hunter2" not in "\n".join(problems(tmp_path, written_out))
     with pytest.raises(ConfigurationError) as caught:
-        _load(tmp_path, doubled)
+        load(tmp_path, doubled)
     assert "hunter2" not in str(caught.value)
 
 
@@ -336,79 +336,3 @@ def test_the_shipped_connections_say_which_variables_are_missing() -> None:
         "connections.hubspot.credentials.access_token: "
         "variable DEALREG_SANDBOX_HUBSPOT_ACCESS_TOKEN is not set or empty"
     ) in told
-
-
-def _signing_in_with(*lines: str) -> str:
-    head, _, _ = GOOD.partition("      client_id")
-    return head + "".join(f"      {line}\n" for line in lines)
-
-
-REFRESHED = _signing_in_with(
-    "client_id: x", "client_secret: ${ACME_SECRET}", "refresh_token: ${ACME_SECRET}"
-)
-
-
-def test_a_private_key_is_a_file_beside_the_connections(tmp_path: Path) -> None:
-    (tmp_path / "acme.pem").write_text("")
-    lines = ("client_id: x", "username: sync@acme.example", "private_key_file: acme.pem")
-
-    acme = _load(tmp_path, _signing_in_with(*lines)).get("acme")
-
-    assert acme.credentials["private_key_file"] == str(tmp_path / "acme.pem")
-
-
-def test_a_private_key_file_that_is_not_there_is_told_of(tmp_path: Path) -> None:
-    lines = ("client_id: x", "username: y", "private_key_file: gone.pem")
-    assert _problems(tmp_path, _signing_in_with(*lines)) == [
-        (
-            "connections.yaml:9: connections.acme.credentials.private_key_file: there is no file "
-            f"{tmp_path}/gone.pem (correct the path)"
-        )
-    ]
-
-
-def test_credentials_of_two_ways_to_sign_in_are_not_mixed(tmp_path: Path) -> None:
-    lines = ("client_id: x", "client_secret: ${ACME_SECRET}", "username: y")
-    assert _problems(tmp_path, _signing_in_with(*lines)) == [
-        (
-            "connections.yaml:9: connections.acme.credentials.username: it is not for signing in by "
-            "client credentials (remove it; that takes client_id, client_secret)"
-        )
-    ]
-
-
-def test_a_refresh_token_needs_a_key_to_be_kept_with(tmp_path: Path) -> None:
-    assert _problems(tmp_path, REFRESHED) == [
-        (
-            "connections.yaml:6: connections.acme.credentials: the refresh token is kept in the store, "
-            "and there is no key for it (set DEALREG_TOKEN_KEY: openssl rand -base64 32 | tr +/ -_)"
-        )
-    ]
-    with_key = VARIABLES | {"DEALREG_TOKEN_KEY": "a key"}
-    assert ACME in _load(tmp_path, REFRESHED, with_key).usable
-
-
-DYNAMICS = """\
-connections:
-  acme:
-    kind: dynamics365
-    environment: production
-    base_url: https://acme.crm4.dynamics.com
-    credentials: {tenant_id: t, client_id: c, certificate_file: acme.pfx%s}
-    webhook: {secret: "${ACME_SECRET}", previous_secret: "${ACME_SECRET}"}
-"""
-
-
-@pytest.mark.parametrize("password", ["", ', certificate_password: "${ACME_SECRET}"'])
-def test_dynamics_signs_in_with_a_certificate_beside_the_connections(
-    tmp_path: Path, password: str
-) -> None:
-    (tmp_path / "acme.pfx").write_bytes(b"made up")
-    acme = _load(tmp_path, DYNAMICS % password).usable[ACME]
-    assert acme.credentials["certificate_file"] == str(tmp_path / "acme.pfx")
-    assert acme.webhook == {"secret": "hunter2", "previous_secret": "hunter2"}
-
-
-def test_a_certificate_that_is_not_there_is_told_of(tmp_path: Path) -> None:
-    (problem,) = _problems(tmp_path, DYNAMICS % "")
-    assert "certificate_file: there is no file" in problem
