@@ -90,18 +90,25 @@ def _history(
 
 
 def _overwritten(intent: IntentRow, changes: Sequence[FieldChange]) -> Iterator[FieldChange]:
-    """Yield what others wrote after our read and, as far as stamps can tell, before our write.
+    """Yield what others wrote after our read and this write itself replaced.
 
-    Stamps may be whole seconds: what carries the stamp of our own write counts as before it.
+    A write's own entry says what it replaced; whatever stood there still earlier was seen by
+    whoever wrote over it. Stamps may be whole seconds, so they cannot tell.
     """
     for name, value in intent.payload.items():
         since = [c for c in changes if c.field == name and c.changed_at >= _since(intent)]
-        ours = [c.changed_at for c in since if c.by_us and same(c.value, value)]
         known = (intent.before.get(name), value)
-        for change in since:
-            unseen = not any(same(change.value, each) for each in known)
-            if ours and not change.by_us and unseen and change.changed_at <= max(ours):
-                yield change
+        for ours in (c for c in since if c.by_us and same(c.value, value)):
+            replaced = [c for c in since if _may_precede(c, ours)]
+            unseen = not any(same(ours.old_value, each) for each in known)
+            if unseen and replaced and not replaced[-1].by_us:
+                yield replaced[-1]
+
+
+def _may_precede(change: FieldChange, ours: FieldChange) -> bool:
+    """Whether a change may be the one that our write replaced."""
+    earlier = change is not ours and change.changed_at <= ours.changed_at
+    return earlier and same(change.value, ours.old_value)
 
 
 def _since(intent: IntentRow) -> datetime:

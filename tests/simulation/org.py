@@ -73,7 +73,7 @@ class SimOrg(MemoryOrg):
             if user == self.us:
                 key = str(made.fields.get("Key"))
                 self.stage.truth.made[self.name, key].append(made.record_id)
-                self.stage.truth.made_at.setdefault((self.name, key), self.stage.scheduler.seconds)
+                self.stage.truth.made_at.setdefault((self.name, key), self.stage.called_at())
                 self.stage.scheduler.note(f"{self.name} created {made.record_id}")
         return made
 

@@ -38,6 +38,8 @@ class Actor:
     stalled: bool = False
     #: It stood still right before the call that it is in.
     delayed: bool = False
+    #: When it set out to make the call that it is in, in virtual seconds.
+    called_at: float = 0.0
     crash: BaseException | None = None
     thread: threading.Thread | None = None
 

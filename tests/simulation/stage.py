@@ -72,6 +72,11 @@ class Stage:
         me = self.scheduler.current
         return me is not None and me.delayed
 
+    def called_at(self) -> float:
+        """Return when whoever holds the baton set out to make the call that goes on."""
+        me = self.scheduler.current
+        return self.scheduler.seconds if me is None else me.called_at
+
     def step(self) -> str:
         """Return what the actor that holds the baton is about: a worker's work, else nothing."""
         me = self.scheduler.current

@@ -77,7 +77,7 @@ class Truth:
     relabelled: list[str] = field(default_factory=list)
     #: When a rep opened an opportunity for an account, in virtual seconds, by CRM.
     opened_at: dict[str, float] = field(default_factory=dict)
-    #: When the engine made its first record, by CRM and our key.
+    #: When the engine set out to make its first record, by CRM and our key.
     made_at: dict[tuple[str, str], float] = field(default_factory=dict)
     #: Races that occurred, by name.
     probes: dict[str, int] = field(default_factory=lambda: defaultdict(int))

@@ -78,8 +78,9 @@ class SimConnector(MemoryConnector):
     @contextmanager
     def _through(self, operation: str, what: str) -> Iterator[dict[str, float]]:
         stage = self.stage
-        if stage.scheduler.current is not None:
-            stage.scheduler.current.delayed = False
+        me = stage.scheduler.current
+        if me is not None:
+            me.delayed, me.called_at = False, stage.scheduler.seconds
         stage.scheduler.pause()
         where = f"{self.name} {operation} {self.calls[operation] + 1}"
         stage.ambush(f"{where} before")

@@ -142,3 +142,19 @@ def test_a_value_overwritten_by_a_worker_that_stood_still_is_kept(
     with world.database.read() as session:
         kept = resolving.conflicts(session, everything=True)
     assert [c.remote["deal_name"] for c in kept] == ["Theirs, never read"]
+
+
+def test_a_value_that_a_user_of_the_crm_replaced_himself_is_no_conflict(world: World) -> None:
+    made = world.approved()
+    world.settle()
+    world.edit(HOME, Stage="P")
+    world.settle()
+    world.edit(HOME, Name="First thought")
+    world.edit(HOME, Name="Second thought")  # stamped alike: stamps are whole seconds
+    world.settle()
+    world.update(made.number, deal_name="Ours, knowing the second")
+    world.settle()
+
+    assert world.deal(HOME, "Name") == "Ours, knowing the second"
+    with world.database.read() as session:
+        assert resolving.conflicts(session, everything=True) == []
