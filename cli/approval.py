@@ -80,7 +80,7 @@ def approve(frame: Frame, number: str, version: int | None) -> None:
 def reject(frame: Frame, number: str, reason: str, note: str, version: int | None) -> None:
     """Reject with a reason code; the partner gets the code's own text."""
     from registration_core import use_cases
-    from registration_core.model import ReasonCode
+    from registration_core.findings import ReasonCode
 
     known = {code.value: code for code in ReasonCode}
     if reason.upper() not in known:
@@ -102,7 +102,7 @@ def reject(frame: Frame, number: str, reason: str, note: str, version: int | Non
 @pass_frame
 def reasons(frame: Frame) -> None:
     """List the reason codes and what a partner is told for each."""
-    from registration_core.model import ReasonCode
+    from registration_core.findings import ReasonCode
     from registration_core.partner_view import reason_text
 
     frame.out.table(

@@ -26,6 +26,7 @@ from config.documents import Unfit
 from config.iso import COUNTRIES, CURRENCIES
 from registration_core.contracts import FieldType
 from registration_core.fields import FIELDS, FieldGroup
+from registration_core.findings import Decision, FindingKind, ReasonCode
 from registration_core.program import HOME, MANUAL, MIRRORS, STORE, Exclusivity, ListKind, Phase
 
 #: Key of the validation context that holds the names in `connections.yaml`.
@@ -121,6 +122,7 @@ Connections = Annotated[list[ConnectionRef], AfterValidator(_distinct)]
 Currencies = Annotated[list[Currency], Field(min_length=1), AfterValidator(_distinct)]
 OpenGroup = Annotated[FieldGroup, AfterValidator(_open_group)]
 Amount = Annotated[Decimal, BeforeValidator(_exact), Field(ge=0, max_digits=15, decimal_places=2)]
+Days = Annotated[StrictInt, Field(ge=1, le=3660)]
 Seconds = Annotated[StrictInt, Field(ge=60, le=604_800)]
 
 
@@ -151,6 +153,17 @@ class ChecksEntry(_Strict):
     required: Connections | None = None
     freshness_seconds: dict[ConnectionRef, Seconds] = {}
     list_shrink_limit_percent: Annotated[StrictInt, Field(ge=50, le=100)] = 80
+    activity_days: Days = 180
+    existing_customer_days: Days = 730
+    #: A custom field that tells of a published tender.
+    tender_field: str = ""
+
+
+class FindingEntry(_Strict):
+    """What follows from one kind of finding, where it is not what usually follows."""
+
+    decision: Decision | None = None
+    reason: ReasonCode | None = None
 
 
 class ProductLineEntry(_Strict):
@@ -219,5 +232,6 @@ class ProgramFile(_Strict):
     currencies: Currencies
     amount_at_least: Amount = Decimal(0)
     low_risk: LowRiskEntry | None = None
+    findings: dict[FindingKind, FindingEntry] = {}
     authority: dict[OpenGroup, dict[Phase, AuthorityEntry]] = {}
     custom_fields: dict[CustomName, CustomFieldEntry] = {}

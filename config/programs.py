@@ -21,8 +21,16 @@ from config.program_file import CONNECTIONS, PredicateEntry, ProductLineEntry, P
 from registration_core.contracts import Condition, ConnectionName, FieldType
 from registration_core.errors import ConfigurationError, Problem
 from registration_core.fields import FieldGroup
+from registration_core.findings import (
+    ALWAYS_REVIEWED,
+    USUAL_RULES,
+    Decision,
+    FindingKind,
+    FindingRule,
+)
 from registration_core.program import (
     MANUAL,
+    REQUIRED_LISTS,
     AccountList,
     Authority,
     CustomField,
@@ -114,6 +122,10 @@ def _program(path: Path, connections: Collection[ConnectionName]) -> Program:
             for name, f in entry.custom_fields.items()
         },
         list_shrink_limit=Decimal(entry.checks.list_shrink_limit_percent) / 100,
+        findings=_findings(entry),
+        activity_days=entry.checks.activity_days,
+        customer_days=entry.checks.existing_customer_days,
+        tender_field=entry.checks.tender_field,
     )
     return dataclasses.replace(program, version=_version(program))
 
@@ -137,6 +149,15 @@ def _low_risk(entry: ProgramFile) -> LowRiskRule | None:
     if rule is None:
         return None
     return LowRiskRule(rule.amount_at_most, rule.currency, frozenset(rule.partner_tiers))
+
+
+def _findings(entry: ProgramFile) -> dict[FindingKind, FindingRule]:
+    """Lay the program's own decisions over the usual ones."""
+    rules = dict(USUAL_RULES)
+    for kind, own in entry.findings.items():
+        usual = USUAL_RULES[kind]
+        rules[kind] = FindingRule(own.decision or usual.decision, own.reason or usual.reason)
+    return rules
 
 
 def _authority(entry: ProgramFile) -> dict[FieldGroup, dict[Phase, Authority]]:
@@ -195,6 +216,7 @@ class _Checker:
         self._money()
         self._authority()
         self._custom_fields()
+        self._findings()
 
     def _roles(self) -> None:
         roles = self._entry.connections
@@ -236,12 +258,11 @@ class _Checker:
                 self.say(["checks", "freshness_seconds", dated], what, "remove it")
 
     def _lists(self) -> None:
-        for kind in ListKind:
-            found = self._entry.lists.get(kind)
-            if found is None:
+        for kind in REQUIRED_LISTS:
+            if kind not in self._entry.lists:
                 what = f"lists.{kind}: it is missing, so no check could ever be complete"
                 self.say(["lists"], what, "say per connection who is on it, and its canary")
-                continue
+        for kind, found in self._entry.lists.items():
             for name in self.required:
                 if name not in found.where:
                     what = f"lists.{kind}: {name} is required for checks but has no predicate here"
@@ -289,3 +310,13 @@ class _Checker:
             if found.type not in picklists and found.options:
                 what = f"custom_fields.{name}: only a picklist has options"
                 self.say([*at, "options"], what, "remove them")
+
+    def _findings(self) -> None:
+        for kind, rule in self._entry.findings.items():
+            if kind in ALWAYS_REVIEWED and rule.decision not in (None, Decision.REVIEW):
+                what = f"findings.{kind}: a person always decides on these"
+                self.say(["findings", kind, "decision"], what, "remove it, or say review")
+        tender = self._entry.checks.tender_field
+        if tender and tender not in self._entry.custom_fields:
+            what = f"checks.tender_field: there is no custom field {tender}"
+            self.say(["checks", "tender_field"], what, "add it under custom_fields")

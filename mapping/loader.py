@@ -37,9 +37,11 @@ ACCOUNT_FIELDS = (
     "duns",
     "owner",
     "parent",
+    "last_activity",
+    "products",
 )
 #: What the conflict check knows of an open opportunity, and what must be mapped of it.
-OPPORTUNITY_FIELDS = ("name", "stage", "amount", "currency", "close", "owner")
+OPPORTUNITY_FIELDS = ("name", "stage", "amount", "currency", "close", "owner", "last_activity")
 
 #: What a connection may be to a registration that stands there.
 ROLES = ("home", "mirror")

@@ -1,205 +1,28 @@
-"""The business check before an approval: what was found, and what follows from it.
+"""The business check before an approval: whether it may be decided on, by whom, and how.
 
-Pure: candidates and readings in, findings and a decision out. Reading the CRMs is
-`sync/checking.py`; keeping the answer is `store/`.
+Pure. What is found is `finding_claims`; reading the CRMs is `sync/checking.py`; keeping the
+answer is `store/`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from registration_core.contracts import ConnectionName
 from registration_core.errors import CheckNotUsable, NotAllowed
-from registration_core.matching import Match, Relation
+from registration_core.findings import Decision
 from registration_core.model import (
     SYSTEM,
-    Account,
     Actor,
     Band,
     ConflictCheck,
     Finding,
-    FindingKind,
     Partner,
     Reading,
     Registration,
-    RegistrationState,
 )
-from registration_core.program import Exclusivity, ListKind, Program
-
-_LIST_FINDINGS = {
-    ListKind.DIRECT: FindingKind.DIRECT_ACCOUNT,
-    ListKind.HOUSE: FindingKind.HOUSE_ACCOUNT,
-    ListKind.DO_NOT_CALL: FindingKind.DO_NOT_CALL,
-}
-_PENDING = (
-    RegistrationState.SUBMITTED,
-    RegistrationState.UNDER_REVIEW,
-    RegistrationState.MORE_INFO_NEEDED,
-)
-
-
-@dataclass(frozen=True)
-class OpenOpportunity:
-    """An open opportunity of a candidate account that is not one of ours."""
-
-    connection: ConnectionName
-    object: str
-    record_id: str
-    account_id: str
-    name: str
-    owner: str
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An account that may be the registration's customer, as it was read live."""
-
-    account: Account
-    match: Match
-    opportunities: tuple[OpenOpportunity, ...] = ()
-
-
-@dataclass(frozen=True)
-class Rival:
-    """Another registration that may be about the same customer."""
-
-    registration: Registration
-    match: Match
-
-
-def find_claims(
-    registration: Registration,
-    program: Program,
-    candidates: Iterable[Candidate],
-    rivals: Iterable[Rival],
-) -> tuple[Finding, ...]:
-    """Return every claim on the customer that a person has to know of, strongest first."""
-    found: list[Finding] = []
-    strong_in: dict[ConnectionName, int] = {}
-    for candidate in candidates:
-        found.extend(_account_findings(candidate, program))
-        if candidate.match.band is Band.STRONG:
-            name = candidate.account.connection
-            strong_in[name] = strong_in.get(name, 0) + 1
-    for connection, count in strong_in.items():
-        if count > 1:
-            summary = f"{count} accounts in {connection} carry this customer's identifiers"
-            found.append(Finding(FindingKind.AMBIGUOUS_MATCH, Band.REVIEW, (), summary, connection))
-    found.extend(f for rival in rivals if (f := _rival_finding(registration, program, rival)))
-    return tuple(sorted(found, key=lambda f: (f.band is not Band.STRONG, f.kind)))
-
-
-def _account_findings(candidate: Candidate, program: Program) -> list[Finding]:
-    account, match = candidate.account, candidate.match
-
-    def finding(kind: FindingKind, summary: str, decides: str = "", record_id: str = "") -> Finding:
-        evidence = {
-            "account": account.name,
-            "owner": account.owner,
-            "read_at": f"{account.read_at:%FT%TZ}",
-            **_waterfall(match),
-        }
-        return Finding(
-            kind=kind,
-            band=match.band,
-            matched_on=match.matched_on,
-            summary=summary,
-            connection=account.connection,
-            record_id=record_id or account.record_id,
-            decides=decides,
-            evidence=evidence,
-        )
-
-    found = [
-        finding(
-            _LIST_FINDINGS[kind],
-            f"{account.name} is on the {kind.value.replace('_', ' ')} list of {account.connection}",
-            program.list_owners.get(kind, "") if kind is not ListKind.DIRECT else "",
-        )
-        for kind in sorted(account.lists)
-    ]
-    found += [
-        finding(
-            FindingKind.OPEN_OPPORTUNITY,
-            f"{account.name} has an open opportunity in {o.connection}: {o.name}, owner {o.owner}",
-            record_id=o.record_id,
-        )
-        for o in candidate.opportunities
-    ]
-    # A relative that nobody has a claim on is nobody's business; a possible customer is.
-    if (
-        not found
-        and match.band is Band.REVIEW
-        and match.relation in (Relation.SAME, Relation.POSSIBLY)
-    ):
-        found.append(
-            finding(
-                FindingKind.AMBIGUOUS_MATCH,
-                f"{account.name} in {account.connection} may be the customer",
-            )
-        )
-    return found
-
-
-def _waterfall(match: Match) -> dict[str, str]:
-    """Tell what speaks for and against the match, heaviest first, in log-odds."""
-    told = {
-        side: "; ".join(
-            f"{e.kind.replace('_', ' ')} {e.log_odds:+.1f} ({e.left} | {e.right})" for e in pieces
-        )
-        for side, pieces in (
-            ("for", [e for e in match.evidence if e.log_odds > 0]),
-            ("against", [e for e in match.evidence if e.log_odds < 0]),
-        )
-        if pieces
-    }
-    if match.evidence or match.relation is not Relation.SAME:
-        told["relation"] = match.relation.value
-    if match.held_by:
-        told["not strong because"] = match.held_by
-    return told
-
-
-def _rival_finding(registration: Registration, program: Program, rival: Rival) -> Finding | None:
-    other = rival.registration
-    line = program.product_lines.get(registration.product_line)
-    if other.product_line != registration.product_line or line is None:
-        return None
-    if other.partner_id == registration.partner_id:
-        if other.state not in (*_PENDING, RegistrationState.APPROVED):
-            return None
-        kind, text = (
-            FindingKind.SAME_PARTNER_DUPLICATE,
-            "the same partner registered this customer before",
-        )
-    elif line.exclusivity is Exclusivity.OPEN:
-        return None
-    elif other.protection_state.standing:
-        kind, text = (
-            FindingKind.ACTIVE_REGISTRATION,
-            "another partner is protected for this customer",
-        )
-    elif other.state in _PENDING and other.receipt_seq < registration.receipt_seq:
-        kind, text = (
-            FindingKind.PENDING_REGISTRATION,
-            "another partner's earlier registration is pending",
-        )
-    else:
-        return None
-    return Finding(
-        kind=kind,
-        band=rival.match.band,
-        matched_on=rival.match.matched_on,
-        summary=f"{text}: {other.number}",
-        registration_id=other.id,
-        evidence={
-            "number": other.number,
-            "customer": other.customer.name,
-            "state": other.state.value,
-        },
-    )
+from registration_core.program import Program
 
 
 def require_usable(
@@ -258,7 +81,7 @@ def is_low_risk(
     return (
         rule is not None
         and registration.product_line in program.product_lines
-        and not check.findings
+        and not holding(check.findings)
         and not check.incomplete
         and registration.currency == rule.currency
         and registration.amount <= rule.amount_at_most
@@ -266,9 +89,20 @@ def is_low_risk(
     )
 
 
+def holding(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return the findings that a registration is not approved with, except by a person."""
+    return tuple(f for f in findings if f.decision is not Decision.ALLOW)
+
+
+def rejecting(findings: Sequence[Finding]) -> Finding | None:
+    """Return the first finding that the program rejects for by itself; weak ones never do."""
+    surely = (f for f in findings if f.decision is Decision.REJECT and f.band is Band.STRONG)
+    return next(surely, None)
+
+
 def deciders(findings: Sequence[Finding]) -> frozenset[str]:
     """Return who has to decide because of these findings; empty means any approver."""
-    return frozenset(f.decides for f in findings if f.decides)
+    return frozenset(f.decides for f in holding(findings) if f.decides)
 
 
 def require_decider(actor: Actor, registration: Registration, check: ConflictCheck | None) -> None:

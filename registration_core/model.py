@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from registration_core.contracts import ConnectionName, Value
 from registration_core.fields import SalesStage
+from registration_core.findings import Decision, FindingKind
 from registration_core.program import ListKind, Phase, Role
 
 
@@ -71,24 +72,6 @@ class DisputeState(StrEnum):
     NONE = "none"
     OPEN = "open"
     DECIDED = "decided"
-
-
-class ReasonCode(StrEnum):
-    """Why a registration was not approved, in words that are safe to show to a partner."""
-
-    DUP_ACTIVE = "DUP_ACTIVE"
-    DUP_SELF = "DUP_SELF"
-    VENDOR_ENGAGED = "VENDOR_ENGAGED"
-    EXISTING_CUSTOMER = "EXISTING_CUSTOMER"
-    NOT_ELIGIBLE_ACCOUNT = "NOT_ELIGIBLE_ACCOUNT"
-    COMPLIANCE = "COMPLIANCE"
-    BELOW_MINIMUM = "BELOW_MINIMUM"
-    PRODUCT_NOT_ELIGIBLE = "PRODUCT_NOT_ELIGIBLE"
-    TERRITORY = "TERRITORY"
-    INCOMPLETE = "INCOMPLETE"
-    NOT_QUALIFIED = "NOT_QUALIFIED"
-    CUSTOMER_DECLINED = "CUSTOMER_DECLINED"
-    PARTNER_STANDING = "PARTNER_STANDING"
 
 
 @dataclass(frozen=True)
@@ -250,19 +233,6 @@ class Band(StrEnum):
     REVIEW = "review"
 
 
-class FindingKind(StrEnum):
-    """What a conflict check can find."""
-
-    DIRECT_ACCOUNT = "direct_account"
-    OPEN_OPPORTUNITY = "open_opportunity"
-    HOUSE_ACCOUNT = "house_account"
-    DO_NOT_CALL = "do_not_call"
-    ACTIVE_REGISTRATION = "active_registration"
-    PENDING_REGISTRATION = "pending_registration"
-    SAME_PARTNER_DUPLICATE = "same_partner_duplicate"
-    AMBIGUOUS_MATCH = "ambiguous_match"
-
-
 @dataclass(frozen=True)
 class Finding:
     """Somebody else's possible claim on the customer, with the evidence for it."""
@@ -279,6 +249,9 @@ class Finding:
     #: Who has to decide because of this finding; empty for any approver.
     decides: str = ""
     evidence: Mapping[str, str] = field(default_factory=dict)
+    #: What the program says that follows, and the reason of a rejection for it.
+    decision: Decision = Decision.REVIEW
+    reason: str = ""
 
 
 @dataclass(frozen=True)

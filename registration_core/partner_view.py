@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from registration_core.model import ReasonCode, Registration, RegistrationState
+from registration_core.findings import ReasonCode
+from registration_core.model import Registration, RegistrationState
 
 #: What is said for each reason: why, and what to do next.
 REASONS: dict[ReasonCode, str] = {
@@ -23,6 +24,8 @@ REASONS: dict[ReasonCode, str] = {
     ReasonCode.NOT_ELIGIBLE_ACCOUNT: "This account is not eligible for registration. "
     "Your channel manager can tell you which accounts are.",
     ReasonCode.COMPLIANCE: "This registration cannot be processed. Contact your channel manager.",
+    ReasonCode.PUBLISHED_TENDER: "Deals that follow a published tender are not registered. "
+    "Ask your channel manager how to take part.",
     ReasonCode.BELOW_MINIMUM: "The deal is below the program's minimum. Register it again when it has grown.",
     ReasonCode.PRODUCT_NOT_ELIGIBLE: "This product is not part of the program. Choose another product.",
     ReasonCode.TERRITORY: "The customer is outside your territory. Ask your channel manager for a partner there.",

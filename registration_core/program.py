@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from registration_core.contracts import Condition, ConnectionName, FieldType
 from registration_core.fields import FieldGroup
+from registration_core.findings import USUAL_RULES, FindingKind, FindingRule
 
 #: Writers and winners that are not a connection's name.
 STORE, HOME, MIRRORS, MANUAL = "store", "home", "mirrors", "manual"
@@ -90,6 +91,16 @@ class ListKind(StrEnum):
     DIRECT = "direct"
     HOUSE = "house"
     DO_NOT_CALL = "do_not_call"
+    #: Strategic accounts that are worked by a named team.
+    NAMED = "named"
+    #: Nobody may sell to them.
+    EMBARGO = "embargo"
+    #: They have bought from us.
+    CUSTOMER = "customer"
+
+
+#: Lists that every program has to say how to read; the others where a program has them.
+REQUIRED_LISTS = (ListKind.DIRECT, ListKind.HOUSE, ListKind.DO_NOT_CALL)
 
 
 @dataclass(frozen=True)
@@ -160,6 +171,14 @@ class Program:
     low_risk: LowRiskRule | None
     authority: Mapping[FieldGroup, Mapping[Phase, Authority]]
     custom_fields: Mapping[str, CustomField] = field(default_factory=dict)
+    #: What follows from each kind of finding; complete.
+    findings: Mapping[FindingKind, FindingRule] = field(default_factory=lambda: USUAL_RULES)
+    #: Untouched for longer than this, an opportunity is stale and a direct account dormant.
+    activity_days: int = 180
+    #: For how long a won deal makes an existing customer.
+    customer_days: int = 730
+    #: Custom field that tells of a published tender: yes or no, or when it was published.
+    tender_field: str = ""
     #: A list below this share of its last complete count makes the check incomplete.
     list_shrink_limit: Decimal = Decimal("0.8")
 

@@ -14,10 +14,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from registration_core.conflict_check import require_decider, require_usable
+from registration_core.conflict_check import holding, require_decider, require_usable
 from registration_core.contracts import ConnectionName, Value
 from registration_core.errors import InvalidInput, NotAllowed, StaleVersion
 from registration_core.fields import FIELDS, SalesStage
+from registration_core.findings import ReasonCode
 from registration_core.lifecycle import Move, advance, possible_moves
 from registration_core.matching import account_keys, customer_keys
 from registration_core.model import (
@@ -26,7 +27,6 @@ from registration_core.model import (
     DisputeState,
     Partner,
     ProtectionState,
-    ReasonCode,
     Registration,
     RegistrationState,
 )
@@ -199,7 +199,7 @@ def approve(
     newest = repository.last_check(unit.session, before.id)
     require_usable(check, before, program, unit.now, newest)
     require_decider(unit.actor, before, check)
-    if unit.actor == SYSTEM and check.findings:
+    if unit.actor == SYSTEM and holding(check.findings):
         raise NotAllowed(f"{before.number} has findings: a person decides on it.")
     accounts = {**check.accounts, **before.accounts}  # what a person chose comes first
     customer_id = customers.resolve(

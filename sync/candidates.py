@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 
 from sqlalchemy.orm import Session
 
 from connectors.errors import ConnectorError
 from connectors.port import Gone
 from mapping.translate import read_fields
-from registration_core.conflict_check import Candidate, OpenOpportunity
-from registration_core.contracts import Condition, ConnectionName
+from registration_core.contracts import Condition, ConnectionName, Value
 from registration_core.errors import ConfigurationError, SyncError
+from registration_core.finding_claims import Candidate, OpenOpportunity
 from registration_core.matching import (
     Match,
     MatchKey,
@@ -82,14 +83,23 @@ def _live(
 ) -> list[Candidate]:
     crm, mapping = runtime.connector(name), runtime.mappings[name]
     records = crm.read(mapping.accounts.object, ids, directory.account_reads(runtime, name))
-    live = [
-        directory.account_of(runtime, name, record)
-        for record in records.values()
-        if not isinstance(record, Gone)
-    ]
+    found = {key: record for key, record in records.items() if not isinstance(record, Gone)}
+    live = [directory.account_of(runtime, name, record) for record in found.values()]
     matched = _matched(live, wanted)
     opened = _open_opportunities(runtime, name, [account.record_id for account, _ in matched])
-    return [Candidate(a, m, tuple(opened.get(a.record_id, ()))) for a, m in matched]
+    candidates = []
+    for account, match in matched:
+        fields = read_fields(mapping.accounts.fields, found[account.record_id].fields)
+        candidates.append(
+            Candidate(
+                account,
+                match,
+                tuple(opened.get(account.record_id, ())),
+                _moment(fields.get("last_activity")),
+                _words(fields.get("products")),
+            )
+        )
+    return candidates
 
 
 def _matched(accounts: Sequence[Account], wanted: Wanted) -> list[tuple[Account, Match]]:
@@ -127,6 +137,22 @@ def _open_opportunities(
             OpenOpportunity(
                 name, record.object, record.record_id, account_id,
                 str(fields.get("name") or ""), str(fields.get("owner") or ""),
+                _moment(fields.get("last_activity")) or record.modified_at,
             )
         )  # fmt: skip
     return opened
+
+
+def _moment(value: Value) -> datetime | None:
+    """Read a day or time as a time; what is neither says nothing."""
+    if isinstance(value, datetime):
+        return value
+    return (
+        datetime(value.year, value.month, value.day, tzinfo=UTC)
+        if isinstance(value, date)
+        else None
+    )
+
+
+def _words(value: Value) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value or "")

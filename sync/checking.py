@@ -17,15 +17,11 @@ from sqlalchemy.orm import Session
 
 from connectors.errors import ConnectorError
 from registration_core import use_cases
-from registration_core.conflict_check import (
-    Candidate,
-    Rival,
-    find_claims,
-    is_low_risk,
-    require_usable,
-)
+from registration_core.conflict_check import is_low_risk, rejecting, require_usable
 from registration_core.contracts import ConnectionName
 from registration_core.errors import AlreadyProtected, CheckNotUsable, ConfigurationError, SyncError
+from registration_core.finding_claims import Candidate, Rival, find_claims
+from registration_core.findings import NEVER_BACKWARDS, ReasonCode
 from registration_core.matching import (
     MATCHER_VERSION,
     Match,
@@ -210,7 +206,7 @@ def _check_one(
         policy_version=program.version,
         matcher_version=MATCHER_VERSION,
         readings=readings,
-        findings=find_claims(registration, program, found, rivals),
+        findings=find_claims(registration, program, found, rivals, began_at),
         accounts=_chosen(found),
     )
     _record(runtime, check, registration.number, version, program)
@@ -313,11 +309,15 @@ def _follow(
             except (AlreadyProtected, CheckNotUsable) as refusal:
                 use_cases.review(unit, registration, refusal.message)
             return
+        barred = rejecting(check.findings)
+        if barred is not None:
+            use_cases.reject(unit, registration.id, ReasonCode(barred.reason), barred.summary)
+            return
         because = "; ".join(f.summary for f in check.findings) or "not a low-risk registration"
         use_cases.review(unit, registration, because)
     elif registration.state is RegistrationState.APPROVED:
         use_cases.request_recheck(unit, registration)
-        fresh = _new_findings(check, before)
+        fresh = [f for f in _new_findings(check, before) if f.kind not in NEVER_BACKWARDS]
         if fresh:
             use_cases.open_dispute(unit, registration, "; ".join(f.summary for f in fresh))
 

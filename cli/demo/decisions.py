@@ -18,7 +18,7 @@ from cli.demo.deals import (
 )
 from cli.demo.scene import Scene
 from cli.frame import Exit
-from registration_core.model import ReasonCode
+from registration_core.findings import ReasonCode
 from registration_core.partner_view import reason_text
 
 

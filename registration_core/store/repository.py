@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from registration_core.contracts import ConnectionName
 from registration_core.errors import NotFound
 from registration_core.fields import SalesStage
+from registration_core.findings import Decision, FindingKind
 from registration_core.matching import MatchKey
 from registration_core.model import (
     Account,
@@ -24,7 +25,6 @@ from registration_core.model import (
     Customer,
     DisputeState,
     Finding,
-    FindingKind,
     Partner,
     ProtectionState,
     Reading,
@@ -370,6 +370,7 @@ def _check(row: ConflictCheckRow) -> ConflictCheck:
                     f
                     | {
                         "kind": FindingKind(f["kind"]),
+                        "decision": Decision(f.get("decision", Decision.REVIEW)),
                         "band": Band(f["band"]),
                         "matched_on": tuple(f["matched_on"]),
                     }

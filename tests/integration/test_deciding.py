@@ -18,6 +18,7 @@ from registration_core.errors import (
     InvalidTransition,
     NotAllowed,
 )
+from registration_core.findings import FindingKind, ReasonCode
 from registration_core.model import (
     SYSTEM,
     Actor,
@@ -25,9 +26,7 @@ from registration_core.model import (
     ClaimState,
     DisputeState,
     Finding,
-    FindingKind,
     ProtectionState,
-    ReasonCode,
     Registration,
     RegistrationState,
 )

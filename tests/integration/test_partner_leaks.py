@@ -16,6 +16,7 @@ from registration_core import crm_changes, use_cases
 from registration_core.contracts import ConnectionName
 from registration_core.errors import DomainRefusal
 from registration_core.fields import FieldGroup
+from registration_core.findings import FindingKind, ReasonCode
 from registration_core.matching import MatchKey
 from registration_core.model import (
     SYSTEM,
@@ -25,10 +26,8 @@ from registration_core.model import (
     Customer,
     DisputeState,
     Finding,
-    FindingKind,
     ProtectionState,
     Reading,
-    ReasonCode,
     Registration,
     RegistrationState,
 )

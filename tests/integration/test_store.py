@@ -18,11 +18,11 @@ from sqlalchemy.exc import DBAPIError, StatementError
 from registration_core.contracts import ConnectionName, Fields
 from registration_core.errors import NotFound
 from registration_core.fields import SalesStage
+from registration_core.findings import FindingKind
 from registration_core.matching import Organisation
 from registration_core.model import (
     Band,
     Finding,
-    FindingKind,
     Reading,
     Registration,
 )

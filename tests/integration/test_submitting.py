@@ -20,8 +20,8 @@ from registration_core.errors import (
     StaleVersion,
 )
 from registration_core.fields import SalesStage
+from registration_core.findings import ReasonCode
 from registration_core.model import (
-    ReasonCode,
     Registration,
     RegistrationState,
 )

@@ -8,14 +8,15 @@ from decimal import Decimal
 import pytest
 
 from connectors.memory import MemoryFault
+from registration_core.contracts import Value
 from registration_core.errors import CheckNotUsable, NotAllowed
+from registration_core.findings import Decision, FindingKind, FindingRule
 from registration_core.matching import MATCHER_VERSION
 from registration_core.model import (
     Actor,
     ConflictCheck,
     Customer,
     DisputeState,
-    FindingKind,
     RegistrationState,
 )
 from registration_core.program import ListKind
@@ -81,6 +82,71 @@ def test_an_account_on_a_list_is_found_and_held_for_the_lists_owner(
     else:
         made = checking.approve(world.runtime, made.number, BEN)
     assert made.state is RegistrationState.APPROVED
+
+
+def _rule(world: World, kind: FindingKind, decision: Decision) -> None:
+    """Let the program say what follows from a kind of finding."""
+    before = world.runtime.program("default")
+    rule = FindingRule(decision, before.findings[kind].reason)
+    changed = replace(before, findings={**before.findings, kind: rule})
+    world.runtime.programs["default"] = changed  # type: ignore[index]
+
+
+def test_a_program_may_reject_for_a_finding_and_the_partner_is_told_the_kinds_reason(
+    world: World,
+) -> None:
+    _rule(world, FindingKind.HOUSE_ACCOUNT, Decision.REJECT)
+    mark(world, House=True)
+    made = world.approved()
+    assert made.state is RegistrationState.REJECTED
+    assert made.reason_code == "NOT_ELIGIBLE_ACCOUNT"
+    assert made.partner_message is not None
+    assert "house" not in made.partner_message
+
+
+def test_a_finding_that_the_program_allows_does_not_keep_a_small_deal_from_approval(
+    world: World,
+) -> None:
+    _rule(world, FindingKind.DIRECT_ACCOUNT, Decision.ALLOW)
+    mark(world, Direct=True)
+    made = world.approved()
+    assert made.state is RegistrationState.APPROVED
+    assert [f.kind for f in last_check(world, made.id).findings] == [FindingKind.DIRECT_ACCOUNT]
+
+
+def test_an_account_that_becomes_a_house_account_later_does_not_touch_a_claim(
+    world: World,
+) -> None:
+    made = world.approved()
+    world.settle()
+    mark(world, House=True)
+    world.settle()
+    assert world.registration(made.id).dispute_state is DisputeState.NONE
+    assert FindingKind.HOUSE_ACCOUNT in {f.kind for f in last_check(world, made.id).findings}
+
+
+def test_a_do_not_call_mark_that_comes_later_opens_a_dispute(world: World) -> None:
+    made = world.approved()
+    world.settle()
+    mark(world, NoCall=True)
+    world.settle()
+    assert world.registration(made.id).dispute_state is DisputeState.OPEN
+
+
+def test_a_stale_opportunity_is_told_from_one_that_is_worked(world: World) -> None:
+    org = world.orgs[HOME]
+    (record,) = [r for r in org.records("Account") if r.fields["Tax"] == "DE100"]
+    deal: dict[str, Value] = {
+        "Name": "Old",
+        "Stage": "Q1",
+        "Account": record.record_id,
+        "Closed": False,
+    }
+    org.add("Deal", deal, "rep")
+    world.pass_time(181 * 86400)
+    org.add("Deal", deal | {"Name": "New"}, "rep")
+    kinds = [f.kind for f in last_check(world, world.approved().id).findings]
+    assert kinds == [FindingKind.OPEN_OPPORTUNITY, FindingKind.STALE_OPPORTUNITY]
 
 
 def test_the_submitter_cannot_approve(world: World) -> None:

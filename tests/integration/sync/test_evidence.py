@@ -20,15 +20,15 @@ from sync import candidates, checking, directory
 from tests.world import BEN, HOME, MIRROR, World
 
 
-def mark_as_house(world: World) -> None:
+def mark_do_not_call(world: World) -> None:
     org = world.orgs[HOME]
     (record,) = [r for r in org.records("Account") if r.fields["Tax"] == "DE100"]
-    org.edit("Account", record.record_id, {"House": True}, "admin")
+    org.edit("Account", record.record_id, {"NoCall": True}, "admin")
 
 
 def test_a_claim_first_seen_by_an_incomplete_check_still_opens_a_dispute(world: World) -> None:
     made = world.approved()
-    mark_as_house(world)
+    mark_do_not_call(world)
     world.doors[MIRROR].fail(MemoryFault.UNAVAILABLE, times=None)
     world.pass_time(3601)
     checking.drain(world.runtime)
@@ -63,7 +63,7 @@ def test_nobody_approves_on_a_check_that_a_newer_one_has_overtaken(world: World)
     with world.database.read() as session:
         older = repository.last_check(session, made.id)
     assert older is not None
-    mark_as_house(world)
+    mark_do_not_call(world)
     world.pass_time(5)
     newer = checking.check_now(world.runtime, made.number)
     assert newer.findings
@@ -131,7 +131,7 @@ def test_an_outage_of_days_leaves_one_incomplete_check_and_not_thousands(world: 
 def test_a_change_that_a_check_reads_first_reaches_other_protected_deals_too(world: World) -> None:
     made = world.approved()
     world.settle(seconds=90_000)  # past the re-checks that every approval is owed
-    mark_as_house(world)
+    mark_do_not_call(world)
     world.pass_time(5)
     checking.check_now(world.runtime, world.submit("DE200", "other").number)
     world.settle()

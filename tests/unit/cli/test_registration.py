@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import text, update
 
 from registration_core.contracts import ConnectionName
+from registration_core.findings import FindingKind
 from registration_core.model import (
     Actor,
     Band,
     ConflictCheck,
     Finding,
-    FindingKind,
     Reading,
     Registration,
 )

@@ -144,7 +144,7 @@ from tests.unit.config.program_files import (
         (
             "  house:",
             "  hause:",
-            "17: lists.hause: Input should be 'direct', 'house' or 'do_not_call'",
+            "17: lists.hause: Input should be 'direct', 'house', 'do_not_call', 'named', 'embargo' or 'customer'",
         ),
         (
             "protection_days: 90",

@@ -6,12 +6,16 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from config.authority import DEFAULT_AUTHORITY
 from config.programs import load_programs
 from config.settings import SHIPPED_CONFIG_DIR
 from registration_core.contracts import Condition, FieldType
 from registration_core.fields import FieldGroup
+from registration_core.findings import Decision, FindingKind, FindingRule, ReasonCode
 from registration_core.program import (
+    REQUIRED_LISTS,
     Authority,
     CustomField,
     Exclusivity,
@@ -27,6 +31,7 @@ from tests.unit.config.program_files import (
     NAMES,
     SALESFORCE,
     load,
+    problems,
 )
 
 ACCOUNTS = Path(__file__).parents[3] / "sandbox" / "data" / "accounts.json"
@@ -65,7 +70,7 @@ def test_the_shipped_program_holds_the_rules_it_documents() -> None:
 def test_the_shipped_lists_ask_each_crm_in_its_own_words() -> None:
     program = load_programs(SHIPPED_CONFIG_DIR, NAMES)["default"]
     asked = {(found.kind, found.connection): found.where for found in program.lists}
-    assert len(asked) == len(program.lists) == len(ListKind) * len(NAMES)
+    assert len(asked) == len(program.lists) == len(REQUIRED_LISTS) * len(NAMES)
     assert asked[ListKind.DIRECT, SALESFORCE] == (Condition("Type", ("Customer - Direct",)),)
     assert asked[ListKind.DIRECT, DYNAMICS] == (Condition("customertypecode", ("3",)),)
     assert asked[ListKind.HOUSE, HUBSPOT] == (Condition("house_account", (True,)),)
@@ -142,3 +147,39 @@ def test_the_version_changes_with_the_rules_and_not_with_the_words(tmp_path: Pat
     assert load(tmp_path, GOOD.replace("protection_days: 90", "protection_days: 91")).version != (
         version
     )
+
+
+def test_a_program_says_what_follows_from_a_finding_where_it_is_not_the_usual(
+    tmp_path: Path,
+) -> None:
+    own = """\
+findings:
+  stale_opportunity: {decision: allow}
+  published_tender: {decision: reject, reason: NOT_QUALIFIED}
+custom_fields:
+  tender: {type: date, label: Tender published}
+"""
+    text = GOOD.replace("checks:\n", "checks:\n  tender_field: tender\n  activity_days: 90\n") + own
+    rules = load(tmp_path, text)
+    assert rules.findings[FindingKind.STALE_OPPORTUNITY] == FindingRule(
+        Decision.ALLOW, ReasonCode.VENDOR_ENGAGED
+    )
+    assert rules.findings[FindingKind.PUBLISHED_TENDER] == FindingRule(
+        Decision.REJECT, ReasonCode.NOT_QUALIFIED
+    )
+    assert set(rules.findings) == set(FindingKind)
+    assert (rules.activity_days, rules.tender_field) == (90, "tender")
+    assert rules.version != load(tmp_path, GOOD).version
+
+
+@pytest.mark.parametrize("kind", ["do_not_call", "ambiguous_match"])
+def test_a_program_cannot_take_a_person_away_where_one_always_decides(
+    tmp_path: Path, kind: str
+) -> None:
+    found = problems(tmp_path, GOOD + f"findings:\n  {kind}: {{decision: allow}}\n")
+    assert [problem for problem in found if f"findings.{kind}: a person always decides" in problem]
+
+
+def test_a_tender_field_has_to_be_one_of_the_programs(tmp_path: Path) -> None:
+    found = problems(tmp_path, GOOD.replace("checks:\n", "checks:\n  tender_field: nowhere\n"))
+    assert [problem for problem in found if "there is no custom field nowhere" in problem]

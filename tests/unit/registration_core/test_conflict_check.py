@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -10,26 +11,24 @@ from typing import Any
 import pytest
 
 from registration_core.conflict_check import (
-    Candidate,
-    OpenOpportunity,
-    Rival,
     deciders,
-    find_claims,
     is_low_risk,
     readings_of,
     require_usable,
 )
 from registration_core.errors import CheckNotUsable
+from registration_core.finding_claims import Candidate, OpenOpportunity, Rival, find_claims
+from registration_core.findings import FindingKind
 from registration_core.matching import Match
 from registration_core.model import (
     Band,
     Finding,
-    FindingKind,
     ProtectionState,
     Reading,
+    Registration,
     RegistrationState,
 )
-from registration_core.program import ListKind
+from registration_core.program import ListKind, Program
 from tests.factories import (
     CONNECTIONS,
     DYNAMICS,
@@ -48,6 +47,15 @@ WEAK = Match(Band.REVIEW, ("domain",))
 OPPORTUNITY = OpenOpportunity(SALESFORCE, "Opportunity", "006X", "001A", "Platform deal", "005R")
 
 
+def claims(
+    about: Registration,
+    rules: Program,
+    candidates: Iterable[Candidate] = (),
+    rivals: Iterable[Rival] = (),
+) -> tuple[Finding, ...]:
+    return find_claims(about, rules, candidates, rivals, NOW)
+
+
 @pytest.mark.parametrize(
     ("kind", "found", "decides"),
     [
@@ -61,7 +69,7 @@ def test_an_account_on_a_list_is_a_finding_for_the_owner_of_the_list(
     kind: ListKind, found: FindingKind, decides: str, match: Match
 ) -> None:
     listed = account(lists=frozenset({kind}))
-    (finding,) = find_claims(registration(), program(), [Candidate(listed, match)], [])
+    (finding,) = claims(registration(), program(), [Candidate(listed, match)], [])
     assert (finding.kind, finding.decides, finding.band) == (found, decides, match.band)
     assert (finding.connection, finding.record_id) == (SALESFORCE, "001A")
     assert finding.matched_on == match.matched_on
@@ -72,32 +80,33 @@ def test_an_account_on_a_list_is_a_finding_for_the_owner_of_the_list(
 
 def test_an_account_on_several_lists_is_found_on_each() -> None:
     listed = account(lists=frozenset(ListKind))
-    found = find_claims(registration(), program(), [Candidate(listed, STRONG)], [])
+    found = claims(registration(), program(), [Candidate(listed, STRONG)], [])
     assert {f.kind for f in found} == {
         FindingKind.DIRECT_ACCOUNT, FindingKind.HOUSE_ACCOUNT, FindingKind.DO_NOT_CALL,
+        FindingKind.NAMED_ACCOUNT, FindingKind.EMBARGO, FindingKind.EXISTING_CUSTOMER,
     }  # fmt: skip
     assert deciders(found) == {"house-desk", "compliance-desk"}
 
 
 def test_a_list_without_an_owner_is_decided_by_any_approver() -> None:
     listed = account(lists=frozenset({ListKind.HOUSE}))
-    found = find_claims(registration(), program(list_owners={}), [Candidate(listed, STRONG)], [])
+    found = claims(registration(), program(list_owners={}), [Candidate(listed, STRONG)], [])
     assert deciders(found) == frozenset()
 
 
 def test_an_open_opportunity_of_the_customer_is_a_finding_about_that_record() -> None:
     candidate = Candidate(account(), STRONG, (OPPORTUNITY,))
-    (finding,) = find_claims(registration(), program(), [candidate], [])
+    (finding,) = claims(registration(), program(), [candidate], [])
     assert (finding.kind, finding.record_id) == (FindingKind.OPEN_OPPORTUNITY, "006X")
     assert "Platform deal" in finding.summary
 
 
 def test_a_certain_account_that_nobody_claims_is_no_finding() -> None:
-    assert find_claims(registration(), program(), [Candidate(account(), STRONG)], []) == ()
+    assert claims(registration(), program(), [Candidate(account(), STRONG)], []) == ()
 
 
 def test_an_uncertain_account_is_for_a_person_to_look_at() -> None:
-    (finding,) = find_claims(registration(), program(), [Candidate(account(), WEAK)], [])
+    (finding,) = claims(registration(), program(), [Candidate(account(), WEAK)], [])
     assert (finding.kind, finding.band) == (FindingKind.AMBIGUOUS_MATCH, Band.REVIEW)
 
 
@@ -105,10 +114,10 @@ def test_two_certain_accounts_in_one_crm_are_ambiguous_and_in_two_crms_are_not()
     here, there = account(), account(record_id="001B")
     elsewhere = account(connection=HUBSPOT, record_id="77")
     twice = [Candidate(here, STRONG), Candidate(there, STRONG), Candidate(elsewhere, STRONG)]
-    (finding,) = find_claims(registration(), program(), twice, [])
+    (finding,) = claims(registration(), program(), twice, [])
     assert (finding.kind, finding.connection) == (FindingKind.AMBIGUOUS_MATCH, SALESFORCE)
     apart = [Candidate(here, STRONG), Candidate(elsewhere, STRONG)]
-    assert find_claims(registration(), program(), apart, []) == ()
+    assert claims(registration(), program(), apart, []) == ()
 
 
 ACTIVE = {"state": RegistrationState.APPROVED, "protection_state": ProtectionState.ACTIVE}
@@ -157,7 +166,7 @@ def test_what_another_registration_of_the_customer_means(
         product_line=line,
     )
     mine = registration(product_line=line)
-    findings = find_claims(mine, program(), [], [Rival(other, STRONG)])
+    findings = claims(mine, program(), [], [Rival(other, STRONG)])
     assert [f.kind for f in findings] == ([found] if found else [])
     for finding in findings:
         assert finding.registration_id == "registration-2"
@@ -166,13 +175,13 @@ def test_what_another_registration_of_the_customer_means(
 
 def test_a_registration_for_another_product_line_is_no_rival() -> None:
     other = registration(partner_id="partner-2", product_line="support", **ACTIVE)
-    assert find_claims(registration(), program(), [], [Rival(other, STRONG)]) == ()
+    assert claims(registration(), program(), [], [Rival(other, STRONG)]) == ()
 
 
 def test_certain_findings_come_first() -> None:
     weak = Candidate(account(record_id="001W"), WEAK)
     listed = Candidate(account(lists=frozenset({ListKind.DIRECT})), STRONG)
-    found = find_claims(registration(), program(), [weak, listed], [])
+    found = claims(registration(), program(), [weak, listed], [])
     assert [f.band for f in found] == [Band.STRONG, Band.REVIEW]
 
 
