@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from sqlalchemy.orm import Session
 
-from registration_core.conflict_check import Rival
+from registration_core.finding_claims import Rival
 from registration_core.matching import MatchKey, Organisation, match_customer
 from registration_core.model import Band
 from registration_core.store import match_index, repository

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from registration_core import use_cases
-from registration_core.conflict_check import Rival
+from registration_core.finding_claims import Rival
 from registration_core.matching import MatchKey, Organisation, Relation
 from registration_core.model import Band, Registration, RegistrationState
 from registration_core.store import repository
