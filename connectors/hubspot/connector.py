@@ -1,7 +1,8 @@
 """`HubSpotConnector`: one HubSpot account behind `connectors.port.CrmConnector`.
 
-Objects are HubSpot's plural names (`deals`, `companies`). The primary company of a deal is
-presented as the field `associations.companies`. HubSpot has no preconditions on writes: what was
+Objects are HubSpot's plural names (`deals`, `leads`, `companies`) and, for custom objects, their
+type ids (`2-3456`), as webhooks name them too. The primary company of a deal is presented as the
+field `associations.companies`. HubSpot has no preconditions on writes: what was
 overwritten is found afterwards in the history that it keeps of every property.
 """
 
@@ -14,7 +15,9 @@ from datetime import datetime, timedelta
 from connectors.errors import CallRejected, NotPermitted
 from connectors.hubspot import check as checking
 from connectors.hubspot import wire
+from connectors.hubspot.feed import Feed
 from connectors.hubspot.gateway import Gateway
+from connectors.hubspot.pacing import Pace
 from connectors.hubspot.reading import Reader
 from connectors.hubspot.webhook import read_delivery
 from connectors.hubspot.writing import Writer
@@ -60,14 +63,18 @@ class HubSpotConnector:
     such as `2026-09` (the default) or `v3`.
     """
 
-    def __init__(self, settings: ConnectionSettings, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        clock: Callable[[], datetime],
+        pace: Pace | None = None,
+    ) -> None:
         self._settings = settings
         self._clock = clock
         self._app_id = settings.webhook.get("app_id", "")
-        self._gateway = Gateway(settings)
-        self._reader = Reader(
-            self._gateway, str(settings.name), clock, self._schema_with, self._app_id
-        )
+        self._gateway = Gateway(settings, pace or Pace())
+        self._reader = Reader(self._gateway, clock, self._schema_with, self._app_id)
+        self._feed = Feed(self._gateway, self._reader, str(settings.name), clock, self._schema_with)
         self._writer = Writer(self._gateway, self._reader, self.describe)
         self._lock = threading.Lock()
         self._schemas: dict[str, tuple[datetime, ObjectSchema]] = {}
@@ -114,7 +121,7 @@ class HubSpotConnector:
         return self._gateway.budget
 
     def describe(self, object_name: str) -> ObjectSchema:
-        """Describe an object from its property definitions and, for deals, its pipelines."""
+        """Describe an object from its property definitions and its pipelines, where it has any."""
         with self._lock:
             kept = self._schemas.get(object_name)
         if kept is not None and self._clock() - kept[0] < _SCHEMA_AGE_MAX:
@@ -147,8 +154,8 @@ class HubSpotConnector:
         return self._reader.count(object_name, where)
 
     def changes(self, object_name: str, fields: Sequence[str], cursor: str | None) -> ChangePage:
-        """Hand out changes; association changes alone and deletions are not among them."""
-        return self._reader.changes(object_name, fields, cursor)
+        """Hand out changes; those of associations alone are not among them."""
+        return self._feed.changes(object_name, fields, cursor)
 
     def create(
         self, object_name: str, key_field: str, items: Sequence[CreateItem]
@@ -201,11 +208,11 @@ class HubSpotConnector:
                 operation=operation,
                 request_id=error.request_id,
             ) from error
-        pipelines: Sequence[object] = ()
-        if object_name == wire.DEALS:
+        definitions, pipelines = answer.body["results"], ()
+        if wire.has_pipelines(definitions):
             api = crm.pipelines.pipelines_api
             pipelines = self._gateway.read(operation, api.get_all, object_name).body["results"]
-        return wire.object_schema(object_name, answer.body["results"], pipelines)
+        return wire.object_schema(object_name, definitions, pipelines)
 
     def _app(self) -> checking.AppFacts:
         """Ask whose token this is; only legacy private apps are certain to be told."""

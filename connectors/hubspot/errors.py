@@ -109,6 +109,11 @@ def is_unique_conflict(error: Mapping[str, Any]) -> bool:
     return any(inner.get("code") == _UNIQUE_CONFLICT for inner in _inner(error))
 
 
+def is_search_limit(status: int, raw: bytes) -> bool:
+    """True where a call was one search too many in this second."""
+    return status == 429 and _body(raw).get("policyName") == "SECONDLY"
+
+
 def is_missing(error: Mapping[str, Any]) -> bool:
     """True where a row was refused because its record is not there."""
     return error.get("category") == "OBJECT_NOT_FOUND"

@@ -23,8 +23,9 @@ from hubspot import HubSpot
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
 
-from connectors.errors import CrmUnavailable, RateLimited
-from connectors.hubspot.errors import failure
+from connectors.errors import CallRejected, CrmUnavailable, RateLimited
+from connectors.hubspot.errors import failure, is_search_limit
+from connectors.hubspot.pacing import Pace
 from connectors.port import ApiBudget, ConnectionSettings
 
 DEFAULT_API_VERSION = "2026-09"
@@ -35,7 +36,10 @@ _DATED = (
     ("/crm/v3/properties/", "/crm/properties/{version}/"),
     ("/crm/v3/pipelines/", "/crm/pipelines/{version}/"),
     ("/crm/v4/associations/", "/crm/associations/{version}/"),
+    ("/crm-object-schemas/v3/", "/crm-object-schemas/{version}/"),
 )
+#: How the operations begin that count against the limit of searches.
+SEARCH = "search "
 _READ_ATTEMPTS = 4
 #: A read waits itself for at most this long; longer pauses are the caller's to make.
 _READ_PAUSE_MAX_SECONDS = 2.0
@@ -60,8 +64,9 @@ class _Raw:
 class Gateway:
     """All calls to one HubSpot account. Thread-safe; opens no connection before the first call."""
 
-    def __init__(self, settings: ConnectionSettings) -> None:
+    def __init__(self, settings: ConnectionSettings, pace: Pace) -> None:
         self._settings = settings
+        self._pace = pace
         self._version = settings.api_version or DEFAULT_API_VERSION
         self._timeout = urllib3.Timeout(
             connect=settings.connect_timeout_seconds, read=settings.read_timeout_seconds
@@ -110,6 +115,20 @@ class Gateway:
             operation, api.call_api, path, "POST", body=dict(body), auth_settings=["oauth2"]
         )
 
+    def refused(self, operation: str, message: str, *, hint: str) -> CallRejected:
+        """Word what this account cannot do."""
+        return CallRejected(
+            message, connection=str(self._settings.name), operation=operation, hint=hint
+        )
+
+    def strange(self, operation: str) -> CrmUnavailable:
+        """Word an answer that is not what the documentation promises."""
+        return CrmUnavailable(
+            "HubSpot's answer was not in the documented shape.",
+            connection=str(self._settings.name),
+            operation=operation,
+        )
+
     def _once(
         self,
         operation: str,
@@ -120,6 +139,8 @@ class Gateway:
         write: bool,
     ) -> Answer:
         about = {"connection": str(self._settings.name), "operation": operation}
+        searching = operation.startswith(SEARCH)
+        self._pace.wait(search=searching)
         try:
             raw: _Raw = call(*args, **options, _preload_content=False)
         except HTTPError as error:
@@ -130,6 +151,9 @@ class Gateway:
                 **about,
             ) from error
         self._note_budget(raw.headers)
+        self._pace.note(raw.headers)
+        if searching and is_search_limit(raw.status, raw.body):
+            self._pace.search_refused()
         if not 200 <= raw.status < 300:
             raise failure(raw.status, raw.headers, raw.body, write=write, **about)
         try:

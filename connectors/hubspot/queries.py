@@ -11,7 +11,8 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from connectors.hubspot.wire import COMPANY_FIELD, to_wire
+from connectors.hubspot.links import is_link, links_of
+from connectors.hubspot.wire import to_wire
 from registration_core.contracts import Condition, FieldSchema, FieldType, ObjectSchema, Value
 
 #: Records on one page.
@@ -39,14 +40,20 @@ def filter_sets(schema: ObjectSchema, where: Sequence[Condition]) -> Iterator[li
         yield list(chosen)
 
 
-def body(filters: Iterable[Filter], after_id: str, *, limit: int = PAGE_SIZE) -> dict[str, Any]:
-    """Word one page of a search in the order of ids, after an id; asks for no more than ids."""
+def body(
+    filters: Iterable[Filter],
+    after_id: str,
+    *,
+    limit: int = PAGE_SIZE,
+    properties: Sequence[str] = ("hs_object_id",),
+) -> dict[str, Any]:
+    """Word one page of a search in the order of ids, after an id; asks for little but ids."""
     keyset = [_filter("hs_object_id", "GT", after_id)] if after_id else []
     joined = [*filters, *keyset]
     return {
         "filterGroups": [{"filters": joined}] if joined else [],
         "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
-        "properties": ["hs_object_id"],
+        "properties": list(properties),
         "limit": limit,
         "after": "0",
     }
@@ -60,10 +67,11 @@ def modified_since(property_name: str, millis: int) -> Filter:
 def _alternatives(schema: ObjectSchema, condition: Condition) -> list[Filter]:
     field = schema.fields[condition.field]
     values = list(dict.fromkeys(condition.values))
-    if field.name == COMPANY_FIELD:
+    if is_link(field.name):
         if None in values:
-            raise NotSearchable("a search cannot find deals without a company")
-        return [_filter("associations.company", "EQ", str(value)) for value in values]
+            raise NotSearchable(f"a search cannot find {schema.name} by {field.name} being empty")
+        name = links_of(schema.name)[field.name].searched_as
+        return [_filter(name, "EQ", str(value)) for value in values]
     alternatives = [_filter(field.name, "NOT_HAS_PROPERTY")] if None in values else []
     words = [_operand(field, value) for value in values if value is not None]
     for chunk in _chunks(dict.fromkeys(words)):

@@ -13,13 +13,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from connectors.hubspot.links import is_link, links_of
 from connectors.port import RemoteRecord
 from registration_core.contracts import FieldSchema, FieldType, ObjectSchema, Value
 
 #: Longest text of a property, in characters.
 TEXT_LENGTH_MAX = 65_536
-#: A deal's primary company, presented as a field of the deal; HubSpot keeps it as an association.
-COMPANY_FIELD = "associations.companies"
 DEALS, COMPANIES = "deals", "companies"
 
 _TYPES = {
@@ -32,26 +31,37 @@ _TYPES = {
 #: Ids that HubSpot types as numbers.
 _IDS = {"hs_object_id": (), "hs_parent_company_id": (COMPANIES,)}
 #: What a create needs; HubSpot's definitions do not say ("Deals guide", "Companies guide").
-_REQUIRED = {DEALS: {"dealname", "dealstage", "pipeline"}, COMPANIES: {"name"}}
+_REQUIRED = {
+    DEALS: {"dealname", "dealstage", "pipeline"},
+    COMPANIES: {"name"},
+    "leads": {"hs_lead_name"},
+}
+#: The properties that hold a pipeline and its stage.
+_PIPELINES = (("pipeline", "dealstage"), ("hs_pipeline", "hs_pipeline_stage"))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def object_schema(
     object_name: str, definitions: Iterable[Mapping[str, Any]], pipelines: Iterable[Any]
 ) -> ObjectSchema:
-    """Read a type's property definitions; a deal's stages come from its pipelines."""
+    """Read a type's property definitions; its stages come from its pipelines."""
     fields = {
         str(each["name"]): _field(object_name, each)
         for each in definitions
         if not each.get("archived")
     }
-    if object_name == DEALS:
-        fields[COMPANY_FIELD] = FieldSchema(
-            COMPANY_FIELD, FieldType.REFERENCE, label="Primary company", references=(COMPANIES,)
+    for name, link in links_of(object_name).items():
+        fields[name] = FieldSchema(
+            name,
+            FieldType.REFERENCE,
+            label=link.label,
+            references=(link.far,),
+            required=link.required,
+            updateable=link.movable,
         )
-        for name, values in _stages(pipelines).items():
-            if name in fields and values:
-                fields[name] = replace(fields[name], type=FieldType.PICKLIST, options=values)
+    for name, values in _stages(pipelines).items():
+        if name in fields and values:
+            fields[name] = replace(fields[name], type=FieldType.PICKLIST, options=values)
     return ObjectSchema(object_name, fields=fields)
 
 
@@ -109,12 +119,12 @@ def record(
     schema: ObjectSchema,
     raw: Mapping[str, Any],
     fields: Iterable[str],
-    company: str | None,
+    linked: Mapping[str, str | None],
 ) -> RemoteRecord:
-    """Read one record with the fields asked for, and the company that was read beside it."""
+    """Read one record with the fields asked for, and the associations that were read beside it."""
     properties = raw.get("properties") or {}
     values: dict[str, Value] = {
-        name: company if name == COMPANY_FIELD else from_wire(properties.get(name), field)
+        name: linked.get(name) if is_link(name) else from_wire(properties.get(name), field)
         for name in fields
         for field in (schema.fields[name],)
     }
@@ -166,10 +176,13 @@ def _type(name: str, raw: Mapping[str, Any]) -> FieldType:
 def _stages(pipelines: Iterable[Any]) -> dict[str, tuple[str, ...]]:
     live = [pipeline for pipeline in pipelines if not pipeline.get("archived")]
     stages = [s for p in live for s in p.get("stages") or () if not s.get("archived")]
-    return {
-        "pipeline": tuple(str(pipeline["id"]) for pipeline in live),
-        "dealstage": tuple(str(stage["id"]) for stage in stages),
-    }
+    ids = tuple(str(pipeline["id"]) for pipeline in live), tuple(str(s["id"]) for s in stages)
+    return {name: values for pair in _PIPELINES for name, values in zip(pair, ids, strict=True)}
+
+
+def has_pipelines(definitions: Iterable[Mapping[str, Any]]) -> bool:
+    """True where records of a type with these definitions stand in pipelines."""
+    return any(each["name"] in {pair[0] for pair in _PIPELINES} for each in definitions)
 
 
 def _number(text: str, schema: FieldSchema) -> Decimal:

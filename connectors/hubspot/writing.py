@@ -22,7 +22,8 @@ from connectors.hubspot.errors import (
     row_outcome,
 )
 from connectors.hubspot.gateway import Gateway
-from connectors.hubspot.reading import PRIMARY_TYPE, Reader
+from connectors.hubspot.links import is_link, links_of
+from connectors.hubspot.reading import Reader
 from connectors.port import (
     AlreadyExists,
     CreateItem,
@@ -34,8 +35,6 @@ from connectors.port import (
     Written,
 )
 from registration_core.contracts import Fields, ObjectSchema
-
-_PRIMARY = [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": PRIMARY_TYPE}]
 
 _Row = Mapping[str, Any]
 
@@ -83,24 +82,27 @@ class Writer:
         return self._in_order(items, outcomes)
 
     def update(self, object_name: str, items: Sequence[UpdateItem]) -> tuple[Outcome, ...]:
-        """Patch rows by id, then set the companies of deals whose row was written."""
+        """Patch rows by id, then set the associations of those whose row was written."""
         schema = self._schema(object_name)
-        patches = [item for item in items if item.fields.keys() - {wire.COMPANY_FIELD}]
+        patches = [item for item in items if not all(map(is_link, item.fields))]
         outcomes = self._patch(schema, patches) if patches else {}
-        companies = {
-            item.record_id: item.fields[wire.COMPANY_FIELD]
-            for item in items
-            if wire.COMPANY_FIELD in item.fields
-        }
-        with _already_sent() if patches else nullcontext():
-            bare = [deal_id for deal_id in companies if deal_id not in outcomes]
-            for deal_id, found in self._reader.read(object_name, bare, ()).items():
+        wanted: dict[str, dict[str, str]] = {}
+        for item in items:
+            for field in filter(is_link, item.fields):
+                wanted.setdefault(field, {})[item.record_id] = _text(item.fields[field])
+        written = bool(patches)
+        with _already_sent() if written else nullcontext():
+            bare = [item.record_id for item in items if item.record_id not in outcomes]
+            for record_id, found in self._reader.read(object_name, bare, ()).items():
                 if isinstance(found, Gone):
-                    outcomes[deal_id] = found
+                    outcomes[record_id] = found
                 else:
-                    outcomes[deal_id] = Written(deal_id, found.version, found.modified_at)
-            ready = {d: c for d, c in companies.items() if isinstance(outcomes[d], Written)}
-            outcomes |= self._move({deal_id: _text(company) for deal_id, company in ready.items()})
+                    outcomes[record_id] = Written(record_id, found.version, found.modified_at)
+        for field, far_ids in wanted.items():
+            ready = {i: far for i, far in far_ids.items() if isinstance(outcomes[i], Written)}
+            with _already_sent() if written else nullcontext():
+                outcomes |= self._move(object_name, field, ready)
+            written = True
         return tuple(outcomes[item.record_id] for item in items)
 
     # --- within
@@ -131,32 +133,26 @@ class Writer:
             outcomes[record_id] = found if isinstance(found, Gone) else _unanswered(errors)
         return outcomes
 
-    def _move(self, companies: Mapping[str, str]) -> dict[str, Outcome]:
-        """Set or take away primary companies; returns the rows for which that was refused."""
-        api = self._gateway.client.crm.associations.v4.batch_api
-        pair = (wire.DEALS, wire.COMPANIES)
-        cleared = [deal_id for deal_id, company in companies.items() if not company]
-        held = self._reader.companies(cleared)
-        if held:
-            removals = [{"from": {"id": d}, "to": [{"id": c}]} for d, c in held.items()]
-            self._gateway.write("remove associations", api.archive, *pair, {"inputs": removals})
-        wanted = {deal_id: company for deal_id, company in companies.items() if company}
-        inputs = [
-            {"from": {"id": deal_id}, "to": {"id": company}, "types": _PRIMARY}
-            for deal_id, company in wanted.items()
-        ]
-        with _already_sent() if held else nullcontext():
-            _, errors = self._send("set associations", api.create, *pair, inputs)
+    def _move(self, object_name: str, field: str, wanted: Mapping[str, str]) -> dict[str, Outcome]:
+        """Set or take away associations; returns the rows for which that was refused."""
+        links, api = self._reader.associations, self._gateway.client.crm.associations.v4.batch_api
+        far = links_of(object_name)[field].far
+        cleared = links.clear(object_name, field, wanted)
+        inputs = links.inputs(object_name, field, wanted)
+        with _already_sent() if cleared else nullcontext():
+            _, errors = self._send("set associations", api.create, object_name, far, inputs)
         if not errors:
             return {}
         # The entries need not say which pair they mean: what stands now does.
         with _already_sent():
-            now = self._reader.companies(list(wanted))
+            now = links.read(
+                object_name, field, [near for near, far_id in wanted.items() if far_id]
+            )
         words = describe(errors[0])
         return {
-            deal_id: Refused("COMPANY_NOT_ASSOCIATED", words, wire.COMPANY_FIELD)
-            for deal_id, company in wanted.items()
-            if now.get(deal_id) != company
+            near: Refused("NOT_ASSOCIATED", words, field)
+            for near, far_id in wanted.items()
+            if far_id and now.get(near) != far_id
         }
 
     def _send(
@@ -181,19 +177,17 @@ class Writer:
         return list(body.get("results") or ()), list(body.get("errors") or ())
 
     def _create_input(self, schema: ObjectSchema, item: CreateItem) -> dict[str, Any]:
-        company = item.fields.get(wire.COMPANY_FIELD)
-        found: dict[str, Any] = {
-            "properties": {
-                name: value
-                for name, value in _properties(schema, item.fields).items()
-                if value != ""
-            },
-            "associations": [],
+        properties = _properties(schema, item.fields)
+        links = self._reader.associations
+        return {
+            "properties": {name: value for name, value in properties.items() if value != ""},
+            "associations": [
+                links.entry(schema.name, field, _text(value))
+                for field, value in item.fields.items()
+                if is_link(field) and value is not None
+            ],
             "objectWriteTraceId": item.key,
         }
-        if company is not None:
-            found["associations"] = [{"to": {"id": _text(company)}, "types": _PRIMARY}]
-        return found
 
     @staticmethod
     def _in_order(
@@ -231,7 +225,7 @@ def _properties(schema: ObjectSchema, fields: Fields) -> dict[str, str]:
     return {
         name: wire.to_wire(value, schema.fields.get(name))
         for name, value in fields.items()
-        if name != wire.COMPANY_FIELD
+        if not is_link(name)
     }
 
 

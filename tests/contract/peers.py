@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
+from connectors.hubspot.pacing import Pace
 from connectors.memory import MemoryConnector, MemoryFault
 from connectors.memory_org import MemoryOrg
 from connectors.port import (
@@ -202,8 +203,20 @@ CONNECTORS: Mapping[str, tuple[str, str]] = {
 def connect(settings: ConnectionSettings, crm: str, clock: Timepiece) -> CrmConnector:
     """Build the connector of a CRM."""
     module, name = CONNECTORS[crm]
-    connector: CrmConnector = getattr(importlib.import_module(module), name)(settings, clock)
+    options = {"pace": unhurried()} if crm == "hubspot" else {}
+    build = getattr(importlib.import_module(module), name)
+    connector: CrmConnector = build(settings, clock, **options)
     return connector
+
+
+def unhurried() -> Pace:
+    """Make a pace whose waits take no time: its clock stands still but for them."""
+    now = [0.0]
+
+    def pause(seconds: float) -> None:
+        now[0] += seconds
+
+    return Pace(lambda: now[0], pause)
 
 
 def settings_of(running: Running, crm: str) -> ConnectionSettings:

@@ -27,7 +27,7 @@ from sandbox.faults import Fault, FaultKind
 from sandbox.hubspot.engine import HubSpotOrg
 from sandbox.serving import Running, StandIn
 from tests.contract.hubspot_portal import COMPANY, REP, company, company_of, created, item
-from tests.contract.peers import Peer, Timepiece, settings_of
+from tests.contract.peers import Peer, Timepiece, settings_of, unhurried
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def hubspot(
 ) -> HubSpotConnector:
     """A connector to each kind of path, kept for the session as a worker keeps it."""
     settings = replace(settings_of(running, "hubspot"), api_version=request.param)
-    return HubSpotConnector(settings, timepiece)
+    return HubSpotConnector(settings, timepiece, unhurried())
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
+from connectors.hubspot.links import COMPANIES
 from connectors.hubspot.queries import NotSearchable, body, filter_sets
-from connectors.hubspot.wire import COMPANY_FIELD
 from registration_core.contracts import Condition, FieldSchema, FieldType, ObjectSchema, Value
 
 SCHEMA = ObjectSchema(
@@ -20,7 +20,7 @@ SCHEMA = ObjectSchema(
             FieldSchema("dealstage", FieldType.PICKLIST),
             FieldSchema("amount", FieldType.NUMBER),
             FieldSchema("vip", FieldType.BOOLEAN),
-            FieldSchema(COMPANY_FIELD, FieldType.REFERENCE),
+            FieldSchema(COMPANIES, FieldType.REFERENCE),
         )
     },
 )
@@ -57,7 +57,7 @@ def test_an_empty_value_is_a_search_of_its_own() -> None:
 
 
 def test_each_company_is_a_search_of_its_own() -> None:
-    found = sets((COMPANY_FIELD, ("77", "78")))
+    found = sets((COMPANIES, ("77", "78")))
     assert [each[0]["value"] for each in found] == ["77", "78"]
     assert {each[0]["propertyName"] for each in found} == {"associations.company"}
 
@@ -67,8 +67,8 @@ def test_a_condition_without_values_fits_nothing() -> None:
 
 
 def test_what_a_search_cannot_say_is_refused() -> None:
-    with pytest.raises(NotSearchable, match="without a company"):
-        sets((COMPANY_FIELD, (None,)))
+    with pytest.raises(NotSearchable, match="being empty"):
+        sets((COMPANIES, (None,)))
     with pytest.raises(NotSearchable, match="conditions"):
         sets(*[("dealname", ("a",))] * 5)
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.hubspot.wire import COMPANY_FIELD, from_wire, object_schema, record, to_wire
+from connectors.hubspot.links import COMPANIES
+from connectors.hubspot.wire import from_wire, object_schema, record, to_wire
 from registration_core.contracts import FieldSchema, FieldType, Value
 
 
@@ -133,7 +134,7 @@ def test_definitions_become_typed_fields() -> None:
     assert fields["vip"].type is FieldType.BOOLEAN
     assert fields["vip"].options is None
     assert "gone" not in fields
-    assert COMPANY_FIELD not in fields
+    assert COMPANIES not in fields
 
 
 def test_a_deals_stages_are_those_of_its_live_pipelines() -> None:
@@ -147,8 +148,8 @@ def test_a_deals_stages_are_those_of_its_live_pipelines() -> None:
     )
     assert schema.fields["dealstage"].options == ("won",)
     assert schema.fields["pipeline"].options == ("default",)
-    assert schema.fields[COMPANY_FIELD].references == ("companies",)
-    assert not schema.fields[COMPANY_FIELD].history_kept
+    assert schema.fields[COMPANIES].references == ("companies",)
+    assert not schema.fields[COMPANIES].history_kept
 
 
 def test_a_record_has_exactly_the_fields_that_were_asked_for() -> None:
@@ -159,8 +160,8 @@ def test_a_record_has_exactly_the_fields_that_were_asked_for() -> None:
         "createdAt": "2026-01-02T03:04:05.678Z",
         "updatedAt": "2026-01-02T03:04:06Z",
     }
-    found = record(schema, raw, ["dealname", "amount", COMPANY_FIELD], "77")
+    found = record(schema, raw, ["dealname", "amount", COMPANIES], {COMPANIES: "77"})
     assert found.record_id == "512"
-    assert found.fields == {"dealname": "Acme", "amount": None, COMPANY_FIELD: "77"}
+    assert found.fields == {"dealname": "Acme", "amount": None, COMPANIES: "77"}
     assert found.modified_at == datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC)
     assert found.created_at == datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
