@@ -31,7 +31,6 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 #: Words that a program uses for sides, so that no connection may be called so.
 _TAKEN = frozenset((STORE, HOME, MIRRORS, MANUAL))
 
-
 #: The kinds of objects that have a mode of their own.
 REGISTRATIONS = "registrations"
 
@@ -41,7 +40,12 @@ _WEBHOOK: Mapping[Kind, tuple[str, ...]] = {
     Kind.HUBSPOT: ("app_id", "secret"),
 }
 #: Options a webhook may have and need not.
-_WEBHOOK_OPTIONAL: Mapping[Kind, tuple[str, ...]] = {Kind.DYNAMICS365: ("previous_secret",)}
+_WEBHOOK_OPTIONAL: Mapping[Kind, tuple[str, ...]] = {
+    Kind.DYNAMICS365: ("previous_secret",),
+    Kind.HUBSPOT: ("previous_secret", "version"),
+}
+#: What `version` may be: of the signature.
+_WEBHOOK_VERSIONS = ("v3", "v2", "v1")
 
 
 @dataclass(frozen=True)
@@ -257,6 +261,11 @@ def _webhook_problems(
         for name in entry.webhook
         if name not in known
     ]
+    version = entry.webhook.get("version", _WEBHOOK_VERSIONS[0])
+    if version not in _WEBHOOK_VERSIONS:
+        what = f"{'.'.join(at)}.version: there is no signature {version}"
+        remedy = f"write one of {', '.join(_WEBHOOK_VERSIONS)}"
+        problems.append(document.problem([*at, "version"], what, remedy))
     if "webhook" in data:
         problems += [_missing(document, at, n) for n in needed if n not in entry.webhook]
     return problems

@@ -48,7 +48,14 @@ WAYS: Mapping[Kind, tuple[Way, ...]] = {
             ("tenant_id", "client_id", "certificate_file", "certificate_password"),
         ),
     ),
-    Kind.HUBSPOT: (Way("static token", ("access_token",)),),
+    Kind.HUBSPOT: (
+        Way("static token", ("access_token",)),
+        Way(
+            "refresh token",
+            ("client_id", "client_secret", "refresh_token"),
+            token_has_to_survive=True,
+        ),
+    ),
 }
 
 

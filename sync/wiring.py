@@ -238,7 +238,7 @@ def _connector(
         return DynamicsConnector(settings, clock, vault)
     from connectors.hubspot.connector import HubSpotConnector
 
-    return HubSpotConnector(settings, clock)
+    return HubSpotConnector(settings, clock, vault)
 
 
 def _vault(connection: Connection, database: Database, token_keys: Sequence[str]) -> TokenVault:

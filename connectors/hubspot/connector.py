@@ -40,6 +40,7 @@ from connectors.port import (
     WebhookDelivery,
     WebhookRequest,
 )
+from connectors.tokens import MemoryTokenVault, TokenVault
 from registration_core.contracts import Condition, ConnectionName, ObjectSchema
 
 #: How long definitions are believed before they are read again.
@@ -56,23 +57,26 @@ _CAPABILITIES = Capabilities(
 
 
 class HubSpotConnector:
-    """A connection to one HubSpot account with a static token (service key, project app).
+    """A connection to one HubSpot account.
 
-    Settings: `credentials.access_token`; `webhook.secret` (client secret of the app) and
-    `webhook.app_id` (tells our own changes from those of others); `api_version` a dated version
-    such as `2026-09` (the default) or `v3`.
+    Settings: `credentials` are `access_token` (service key, static-auth app) or those of an OAuth
+    app (`client_id`, `client_secret`, `refresh_token`); `webhook.secret` (client secret of the
+    app) and `webhook.app_id` (tells our own changes from those of others); `api_version` a dated
+    version such as `2026-09` (the default) or `v3`.
     """
 
     def __init__(
         self,
         settings: ConnectionSettings,
         clock: Callable[[], datetime],
+        vault: TokenVault | None = None,
         pace: Pace | None = None,
     ) -> None:
+        """Keep the token in `vault` (without one, in this process alone) and to the `pace`."""
         self._settings = settings
         self._clock = clock
         self._app_id = settings.webhook.get("app_id", "")
-        self._gateway = Gateway(settings, pace or Pace())
+        self._gateway = Gateway(settings, clock, vault or MemoryTokenVault(), pace or Pace())
         self._reader = Reader(self._gateway, clock, self._schema_with, self._app_id)
         self._feed = Feed(self._gateway, self._reader, str(settings.name), clock, self._schema_with)
         self._writer = Writer(self._gateway, self._reader, self.describe)
@@ -174,8 +178,8 @@ class HubSpotConnector:
         return self._reader.history(object_name, record_ids, fields, since)
 
     def webhook(self, request: WebhookRequest) -> WebhookDelivery:
-        """Verify the v3 signature and read the events."""
-        return read_delivery(request, self._settings.webhook.get("secret", ""))
+        """Verify the signature, v3 unless the connection names an older one, and read the events."""
+        return read_delivery(request, self._settings.webhook)
 
     # --- within
 
@@ -215,12 +219,15 @@ class HubSpotConnector:
         return wire.object_schema(object_name, definitions, pipelines)
 
     def _app(self) -> checking.AppFacts:
-        """Ask whose token this is; only legacy private apps are certain to be told."""
+        """Ask whose token this is; HubSpot tells of OAuth tokens and of old private apps only."""
+        tokens = self._gateway.tokens
+        if tokens.renewable:
+            return checking.AppFacts(scopes=frozenset(tokens.current().details["scopes"].split()))
         try:
             body = self._gateway.post_to_read(
                 "read token",
                 "/oauth/v2/private-apps/get/access-token-info",
-                {"tokenKey": self._settings.credentials.get("access_token", "")},
+                {"tokenKey": tokens.current().access_token},
             ).body
         except (CallRejected, NotPermitted):
             return checking.AppFacts()

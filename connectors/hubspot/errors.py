@@ -68,7 +68,10 @@ def failure(
     if status == 401:
         return AuthenticationFailed(
             f"HubSpot refused the access token: {words}",
-            hint="Issue a new token in HubSpot and set it as the connection's access_token.",
+            hint=(
+                "Set the connection's access_token to the app's or service key's present one; "
+                "an OAuth app has to be installed again."
+            ),
             **about,
         )
     if status == 403:
@@ -112,6 +115,11 @@ def is_unique_conflict(error: Mapping[str, Any]) -> bool:
 def is_search_limit(status: int, raw: bytes) -> bool:
     """True where a call was one search too many in this second."""
     return status == 429 and _body(raw).get("policyName") == "SECONDLY"
+
+
+def has_ended(status: int, raw: bytes) -> bool:
+    """True where HubSpot says that the token was good and has ended."""
+    return status == 401 and _body(raw).get("category") == "EXPIRED_AUTHENTICATION"
 
 
 def is_missing(error: Mapping[str, Any]) -> bool:

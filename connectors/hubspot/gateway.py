@@ -24,9 +24,11 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
 
 from connectors.errors import CallRejected, CrmUnavailable, RateLimited
-from connectors.hubspot.errors import failure, is_search_limit
+from connectors.hubspot.auth import Tokens
+from connectors.hubspot.errors import failure, has_ended, is_search_limit
 from connectors.hubspot.pacing import Pace
 from connectors.port import ApiBudget, ConnectionSettings
+from connectors.tokens import StoredToken, TokenVault
 
 DEFAULT_API_VERSION = "2026-09"
 
@@ -40,6 +42,7 @@ _DATED = (
 )
 #: How the operations begin that count against the limit of searches.
 SEARCH = "search "
+_FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 _READ_ATTEMPTS = 4
 #: A read waits itself for at most this long; longer pauses are the caller's to make.
 _READ_PAUSE_MAX_SECONDS = 2.0
@@ -64,7 +67,13 @@ class _Raw:
 class Gateway:
     """All calls to one HubSpot account. Thread-safe; opens no connection before the first call."""
 
-    def __init__(self, settings: ConnectionSettings, pace: Pace) -> None:
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        clock: Callable[[], datetime],
+        vault: TokenVault,
+        pace: Pace,
+    ) -> None:
         self._settings = settings
         self._pace = pace
         self._version = settings.api_version or DEFAULT_API_VERSION
@@ -74,13 +83,12 @@ class Gateway:
         self._pool = urllib3.PoolManager(
             maxsize=8, cert_reqs="CERT_REQUIRED", ca_certs=settings.ca_file or None
         )
+        self.tokens = Tokens(settings, self._version, self._send_form, clock, vault)
         self._apis: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
         self._budget: ApiBudget | None = None
         #: The vendor's client; hand its methods to `read` and `write`, never call them directly.
-        self.client: Any = HubSpot(
-            access_token=settings.credentials.get("access_token", "").strip(), api_factory=self._api
-        )
+        self.client: Any = HubSpot(api_factory=self._api)
 
     @property
     def budget(self) -> ApiBudget | None:
@@ -106,14 +114,17 @@ class Gateway:
     def get(self, operation: str, path: str) -> Answer:
         """Read a path that the vendor's library has no method for."""
         api = self.client.crm.objects.basic_api.api_client
-        return self.read(operation, api.call_api, path, "GET", auth_settings=["oauth2"])
+        return self.read(operation, api.call_api, path, "GET")
 
     def post_to_read(self, operation: str, path: str, body: Mapping[str, Any]) -> Answer:
         """Read by POST from a path that the vendor's library has no method for."""
         api = self.client.crm.objects.basic_api.api_client
-        return self.read(
-            operation, api.call_api, path, "POST", body=dict(body), auth_settings=["oauth2"]
-        )
+        return self.read(operation, api.call_api, path, "POST", body=dict(body))
+
+    def post(self, operation: str, path: str, body: Mapping[str, Any]) -> Answer:
+        """Write by POST to a path that the vendor's library has no method for."""
+        api = self.client.crm.objects.basic_api.api_client
+        return self._once(operation, api.call_api, (path, "POST"), {"body": dict(body)}, write=True)
 
     def refused(self, operation: str, message: str, *, hint: str) -> CallRejected:
         """Word what this account cannot do."""
@@ -144,12 +155,7 @@ class Gateway:
         try:
             raw: _Raw = call(*args, **options, _preload_content=False)
         except HTTPError as error:
-            raise CrmUnavailable(
-                f"HubSpot did not answer: {type(error).__name__}.",
-                may_have_happened=write and not _never_sent(error),
-                hint="Check the network, base_url and ca_file of the connection.",
-                **about,
-            ) from error
+            raise self._silent(error, write=write, operation=operation) from error
         self._note_budget(raw.headers)
         self._pace.note(raw.headers)
         if searching and is_search_limit(raw.status, raw.body):
@@ -168,13 +174,28 @@ class Gateway:
             )
         return Answer(raw.status, body, _date(raw.headers))
 
-    def _api(self, package: ModuleType, api_name: str, config: Mapping[str, Any]) -> Any:
+    def _silent(self, error: HTTPError, *, write: bool, operation: str) -> CrmUnavailable:
+        return CrmUnavailable(
+            f"HubSpot did not answer: {type(error).__name__}.",
+            may_have_happened=write and not _never_sent(error),
+            hint="Check the network, base_url and ca_file of the connection.",
+            connection=str(self._settings.name),
+            operation=operation,
+        )
+
+    def _send_form(self, url: str, form: Mapping[str, str]) -> tuple[int, Mapping[str, str], bytes]:
+        try:
+            raw = self._request("POST", url, urlencode(form).encode(), _FORM)
+        except HTTPError as error:
+            raise self._silent(error, write=False, operation="sign in") from error
+        return raw.status, raw.headers, raw.body
+
+    def _api(self, package: ModuleType, api_name: str, _config: Mapping[str, Any]) -> Any:
         """Build an API object of the vendor's client once, with our way out (`api_factory`)."""
         key = (package.__name__, api_name)
         with self._lock:
             if key not in self._apis:
                 configuration = package.Configuration(host=self._settings.base_url.rstrip("/"))
-                configuration.access_token = config["access_token"]
                 client = package.ApiClient(configuration=configuration)
                 client.user_agent = "dealreg"
                 client.request = self._send
@@ -190,14 +211,34 @@ class Gateway:
         body: Any = None,
         **_unused: Any,
     ) -> _Raw:
+        """Send what the library worded; a token that HubSpot says has ended is renewed, once.
+
+        A refused token means that nothing was done, so a write is sent again as well.
+        """
         url = self._dated(url)
         if query_params:
             url += "?" + urlencode(query_params)
+        content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        token = self.tokens.current()
+        raw = self._request(method, url, content, self._headers(token, headers))
+        if self.tokens.renewable and has_ended(raw.status, raw.body):
+            token = self.tokens.renew(token)
+            raw = self._request(method, url, content, self._headers(token, headers))
+        return raw
+
+    @staticmethod
+    def _headers(token: StoredToken, given: Mapping[str, str] | None) -> dict[str, str]:
+        sent = {"Content-Type": "application/json", **(given or {})}
+        return sent | {"Authorization": f"Bearer {token.access_token}"}
+
+    def _request(
+        self, method: str, url: str, content: bytes | None, headers: Mapping[str, str]
+    ) -> _Raw:
         response = self._pool.request(
             method,
             url,
-            body=None if body is None else json.dumps(body, ensure_ascii=False).encode(),
-            headers={"Content-Type": "application/json", **(headers or {})},
+            body=content,
+            headers=headers,
             timeout=self._timeout,
             retries=False,
             redirect=False,

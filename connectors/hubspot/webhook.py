@@ -1,4 +1,8 @@
-"""HubSpot's webhook deliveries: verified by the v3 signature, then read as rumours.
+"""HubSpot's webhook deliveries: verified by their signature, then read as rumours.
+
+The v3 signature covers time and address and is what is taken. v1 and v2 cover neither, so that a
+delivery can be sent again by whoever saw it; they are taken only where the connection names one,
+which old private apps need.
 
 A delivery says which records changed and nothing that is believed: values are read from the
 record. Sources: HubSpot developer documentation, "Validating requests" and "Webhooks API".
@@ -7,9 +11,10 @@ record. Sources: HubSpot developer documentation, "Validating requests" and "Web
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -45,14 +50,25 @@ _OBJECTS = {
     "product": "products",
     "line_item": "line_items",
 }
-_OBJECT_TYPE_IDS = {"0-1": "contacts", "0-2": "companies", "0-3": "deals"}
+#: Custom objects are named by their type ids, here and in mappings.
+_OBJECT_TYPE_IDS = {"0-1": "contacts", "0-2": "companies", "0-3": "deals", "0-136": "leads"}
 
 
-def read_delivery(request: WebhookRequest, secret: str) -> WebhookDelivery:
-    """Verify a delivery and tell what it says; `WebhookRejected` 400 unreadable, 401 not genuine."""
+def read_delivery(request: WebhookRequest, options: Mapping[str, str]) -> WebhookDelivery:
+    """Verify a delivery and tell what it says; `WebhookRejected` 400 unreadable, 401 not genuine.
+
+    Of the options, `secret` signs, `previous_secret` did until it was replaced, and `version` is
+    the signature to verify; a v3 one is verified wherever there is one.
+    """
     if len(request.body) > BODY_MAX:
         raise WebhookRejected("The delivery is larger than HubSpot sends.", status=400)
-    _verify(request, secret)
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    version = options.get("version", "v3")
+    secrets = [options.get(name, "") for name in ("secret", "previous_secret")]
+    if version == "v3" or "x-hubspot-signature-v3" in headers:
+        _verify(request, headers, list(filter(None, secrets)))
+    else:
+        _verify_old(request, headers, list(filter(None, secrets)), version)
     try:
         events = json.loads(request.body)
         portals = {str(event["portalId"]) for event in events}
@@ -66,22 +82,53 @@ def read_delivery(request: WebhookRequest, secret: str) -> WebhookDelivery:
 
 def signature(secret: str, method: str, url: str, body: bytes, timestamp: str) -> str:
     """Compute the v3 signature over the bytes as they came, base64."""
-    url = url.partition("#")[0]
-    for code, character in _DECODED.items():
-        url = url.replace(code, character)
+    url = _decoded(url)
     signed = f"{method}{url}".encode() + body + timestamp.encode()
     return base64.b64encode(hmac.digest(secret.encode(), signed, "sha256")).decode()
 
 
-def _verify(request: WebhookRequest, secret: str) -> None:
-    headers = {name.lower(): value for name, value in request.headers.items()}
+def _decoded(url: str) -> str:
+    url = url.partition("#")[0]
+    for code, character in _DECODED.items():
+        url = url.replace(code, character)
+    return url
+
+
+def _verify_old(
+    request: WebhookRequest, headers: Mapping[str, str], secrets: Sequence[str], version: str
+) -> None:
+    """Verify a v1 or v2 signature: the secret and the body, in v2 with method and address."""
+    given = headers.get("x-hubspot-signature", "")
+    if not (secrets and given) or headers.get("x-hubspot-signature-version") != version:
+        raise WebhookRejected(f"The delivery carries no HubSpot {version} signature.", status=401)
+    about = f"{request.method.upper()}{_decoded(request.url)}" if version == "v2" else ""
+    _require_one_of(
+        (
+            hashlib.sha256(f"{secret}{about}".encode() + request.body).hexdigest()
+            for secret in secrets
+        ),
+        given,
+    )
+
+
+def _require_one_of(expected: Iterable[str], given: str) -> None:
+    fits = [hmac.compare_digest(each.encode(), given.encode()) for each in expected]
+    if not any(fits):
+        raise WebhookRejected("The delivery's signature is not HubSpot's.", status=401)
+
+
+def _verify(request: WebhookRequest, headers: Mapping[str, str], secrets: Sequence[str]) -> None:
     given = headers.get("x-hubspot-signature-v3", "")
     timestamp = headers.get("x-hubspot-request-timestamp", "")
-    if not (secret and given and timestamp.isascii() and timestamp.isdigit()):
+    if not (secrets and given and timestamp.isascii() and timestamp.isdigit()):
         raise WebhookRejected("The delivery carries no HubSpot v3 signature.", status=401)
-    expected = signature(secret, request.method.upper(), request.url, request.body, timestamp)
-    if not hmac.compare_digest(expected.encode(), given.encode()):
-        raise WebhookRejected("The delivery's signature is not HubSpot's.", status=401)
+    _require_one_of(
+        (
+            signature(secret, request.method.upper(), request.url, request.body, timestamp)
+            for secret in secrets
+        ),
+        given,
+    )
     try:
         age = abs(request.received_at - moment(timestamp))
     except OverflowError:

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from email.utils import format_datetime
 from typing import Any
+from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -86,9 +87,10 @@ def build_app(org: HubSpotOrg) -> Starlette:
 def _endpoint(org: HubSpotOrg, handler: _Handler) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         correlation_id = str(uuid.uuid4())
-        searching = handler is _search
+        searching, signing_in = handler is _search, handler is _token
         try:
-            org.access.authenticate(request.headers.get("authorization", ""))
+            if not signing_in:
+                org.access.authenticate(request.headers.get("authorization", ""))
             org.limits.take(search=searching)
             status, body = handler(_Call(org, request, await _read_body(request)))
         except HubSpotError as error:
@@ -323,6 +325,11 @@ def _token_info(call: _Call) -> tuple[int, _Json]:
     }
 
 
+def _token(call: _Call) -> tuple[int, _Json]:
+    form = {name: values[0] for name, values in parse_qs(call.raw.decode()).items()}
+    return 200, call.org.access.sign_in(form, call.org.org_id)
+
+
 def _record(call: _Call, kind: ObjectType, row: Row) -> _Json:
     return shapes.record(
         call.org,
@@ -372,6 +379,7 @@ _ROUTES: tuple[tuple[str, tuple[str, ...], _Handler], ...] = (
     ("GET", _definitions("properties"), _properties),
     ("GET", _definitions("pipelines"), _pipelines),
     ("GET", _definitions("owners", ""), _owners),
+    ("POST", ("/oauth/{version}/token",), _token),
     ("GET", ("/account-info/v3/details",), _account),
     ("POST", ("/oauth/v2/private-apps/get/access-token-info",), _token_info),
 )

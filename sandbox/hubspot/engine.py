@@ -57,7 +57,12 @@ class HubSpotOrg:
         self.clock = clock
         self.index_lag = timedelta(0)
         self.errors_under_200 = False
-        self.access = Access(clock, credentials.get("access_token", ""))
+        self.access = Access(
+            clock,
+            credentials.get("access_token", ""),
+            credentials.get("app_id", ""),
+            credentials.get("webhook_secret", ""),
+        )
         self.limits = RateLimits(clock)
         self.webhook_secret = credentials.get("webhook_secret", "")
         self.app_user = f"app:{credentials.get('app_id', '0')}"

@@ -83,3 +83,25 @@ def test_dynamics_signs_in_with_a_certificate_beside_the_connections(
 def test_a_certificate_that_is_not_there_is_told_of(tmp_path: Path) -> None:
     (problem,) = problems(tmp_path, DYNAMICS % "")
     assert "certificate_file: there is no file" in problem
+
+
+HUBSPOT = (
+    _signing_in_with("access_token: ${ACME_SECRET}").replace("salesforce\n", "hubspot\n", 1)
+    + "    webhook: {app_id: 1, secret: '${ACME_SECRET}', version: v1}\n"
+)
+
+
+def test_the_signature_of_a_webhook_is_one_that_can_be_verified(tmp_path: Path) -> None:
+    assert load(tmp_path, HUBSPOT).get("acme").webhook["version"] == "v1"
+    assert "version" not in load(tmp_path, HUBSPOT.replace(", version: v1", "")).get("acme").webhook
+    assert problems(tmp_path, HUBSPOT.replace("version: v1", "version: v4")) == [
+        (
+            "connections.yaml:8: connections.acme.webhook.version: there is no signature v4 "
+            "(write one of v3, v2, v1)"
+        )
+    ]
+
+
+def test_a_hubspot_app_signs_in_with_a_refresh_token_too(tmp_path: Path) -> None:
+    text = REFRESHED.replace("kind: salesforce", "kind: hubspot")
+    assert ACME in load(tmp_path, text, VARIABLES | {"DEALREG_TOKEN_KEY": "a key"}).usable

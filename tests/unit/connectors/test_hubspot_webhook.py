@@ -15,6 +15,7 @@ from connectors.port import ChangeNotice, WebhookRequest
 
 #: Computed beforehand with two independent programs.
 SECRET = "3f1c0a52-9d1e-4b7a-8a64-0d5b6a1c2e77"
+OPTIONS = {"secret": SECRET}
 SIGNED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 TIMESTAMP = "1767225600000"
 URL = "https://dealreg.example.com/hooks/hubspot"
@@ -60,20 +61,20 @@ def event(**fields: Any) -> dict[str, Any]:
 
 def told(*events: dict[str, Any]) -> set[tuple[str, str, bool]]:
     """Read events and tell object, id and whether it is said to be deleted."""
-    notices = read_delivery(signed(list(events)), SECRET).notices
+    notices = read_delivery(signed(list(events)), OPTIONS).notices
     return {(notice.object, notice.record_id, notice.deleted) for notice in notices}
 
 
 def rejected(request: WebhookRequest, secret: str = SECRET) -> int:
     """Return the status a delivery is refused with."""
     with pytest.raises(WebhookRejected) as caught:
-        read_delivery(request, secret)
+        read_delivery(request, {"secret": secret})
     assert secret == "" or secret not in str(caught.value)
     return caught.value.status
 
 
 def test_a_genuine_delivery_names_the_account_and_the_record() -> None:
-    delivery = read_delivery(GENUINE, SECRET)
+    delivery = read_delivery(GENUINE, OPTIONS)
     assert delivery.org_id == "62515"
     assert delivery.notices == (
         ChangeNotice(
@@ -160,7 +161,7 @@ def test_a_delivery_signed_more_than_five_minutes_away_is_refused(minutes: int) 
 @pytest.mark.parametrize("minutes", [-4, 4])
 def test_a_delivery_signed_less_than_five_minutes_away_is_taken(minutes: int) -> None:
     late = replace(GENUINE, received_at=SIGNED_AT + timedelta(minutes=minutes))
-    assert read_delivery(late, SECRET).notices
+    assert read_delivery(late, OPTIONS).notices
 
 
 def test_an_oversized_delivery_is_refused_before_it_is_read() -> None:
@@ -217,7 +218,45 @@ def test_an_event_of_something_else_tells_nothing() -> None:
 def test_a_delivery_that_is_sent_again_has_the_same_event_ids() -> None:
     first = event(subscriptionType="deal.creation", objectId=2)
     again = {**first, "attemptNumber": 3}
-    one, other = (read_delivery(signed([each]), SECRET) for each in (first, again))
+    one, other = (read_delivery(signed([each]), OPTIONS) for each in (first, again))
     assert one.notices == other.notices
     other_record = {**first, "objectId": 3}
-    assert read_delivery(signed([other_record]), SECRET).notices != one.notices
+    assert read_delivery(signed([other_record]), OPTIONS).notices != one.notices
+
+
+OLD = {
+    "v1": "9f3a0cbcf4a91d0cfaf4d74fa03f3a26568d7f3dcbb078acf633b059a4edfbcf",
+    "v2": "0240c389982bcaba80751b75ce867f914edbee1f7bdbfb393a042fb11b4976fa",
+}
+
+
+def signed_by(version: str, digest: str) -> WebhookRequest:
+    """A delivery with an old signature and nothing else."""
+    names = {"X-HubSpot-Signature": digest, "X-HubSpot-Signature-Version": version}
+    return replace(GENUINE, headers=names)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_an_old_signature_is_taken_only_where_the_connection_names_its_version(
+    version: str,
+) -> None:
+    request = signed_by(version, OLD[version])
+    assert read_delivery(request, {**OPTIONS, "version": version}).org_id == "62515"
+    assert rejected(request) == 401
+    other = "v2" if version == "v1" else "v1"
+    for wrong in (signed_by(version, OLD[other]), signed_by(other, OLD[other])):
+        with pytest.raises(WebhookRejected):
+            read_delivery(wrong, {**OPTIONS, "version": version})
+
+
+def test_a_wrong_v3_signature_is_not_saved_by_a_right_old_one() -> None:
+    headers = {**signed_by("v1", OLD["v1"]).headers, "X-HubSpot-Signature-v3": "d3Jvbmc="}
+    with pytest.raises(WebhookRejected):
+        read_delivery(replace(GENUINE, headers=headers), {**OPTIONS, "version": "v1"})
+    assert read_delivery(GENUINE, {**OPTIONS, "version": "v1"}).org_id == "62515"
+
+
+def test_a_replaced_secret_is_taken_until_it_is_removed() -> None:
+    replaced = {"secret": "the new one", "previous_secret": SECRET}
+    assert read_delivery(GENUINE, replaced).org_id == "62515"
+    assert rejected(GENUINE, "the new one") == 401

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.errors import CallRejected, CrmUnavailable, FeedExpired, NotPermitted, RateLimited
+from connectors.errors import CallRejected, CrmUnavailable
 from connectors.hubspot.connector import HubSpotConnector
 from connectors.port import (
     Absence,
     AlreadyExists,
-    ChangePage,
     Deferred,
     Gone,
-    ObjectNeed,
     Refused,
     RemoteRecord,
     UpdateItem,
@@ -25,41 +23,8 @@ from connectors.port import (
 from registration_core.contracts import Condition
 from sandbox.faults import Fault, FaultKind
 from sandbox.hubspot.engine import HubSpotOrg
-from sandbox.serving import Running, StandIn
-from tests.contract.hubspot_portal import COMPANY, REP, company, company_of, created, item
-from tests.contract.peers import Peer, Timepiece, settings_of, unhurried
-
-
-@pytest.fixture
-def stand_in(running: Running) -> StandIn:
-    return running.crms["hubspot"]
-
-
-@pytest.fixture
-def org(stand_in: StandIn) -> Iterator[HubSpotOrg]:
-    portal = stand_in.org
-    assert isinstance(portal, HubSpotOrg)
-    scopes = set(portal.access.scopes)
-    yield portal
-    portal.index_lag = timedelta(0)
-    portal.errors_under_200 = False
-    portal.limits.enforced = False
-    portal.access.scopes = scopes
-    stand_in.faults.clear()
-
-
-@pytest.fixture(scope="session", params=["2026-09", "v3"])
-def hubspot(
-    request: pytest.FixtureRequest, running: Running, timepiece: Timepiece
-) -> HubSpotConnector:
-    """A connector to each kind of path, kept for the session as a worker keeps it."""
-    settings = replace(settings_of(running, "hubspot"), api_version=request.param)
-    return HubSpotConnector(settings, timepiece, unhurried())
-
-
-@pytest.fixture
-def new_key(remote: Callable[[str], Peer]) -> Callable[[], str]:
-    return remote("hubspot").new_key
+from sandbox.serving import StandIn
+from tests.contract.hubspot.portal import COMPANY, REP, company, company_of, created, item
 
 
 def test_a_deals_company_is_set_moved_and_cleared_like_a_field(
@@ -135,25 +100,6 @@ def test_a_merged_record_reads_and_updates_as_merged_with_its_survivor(
     assert survivor.fields["dealname"] != "After"
 
 
-def test_the_feed_tells_of_merges(
-    hubspot: HubSpotConnector, org: HubSpotOrg, timepiece: Timepiece
-) -> None:
-    loser, winner = company(org, "Loser"), company(org, "Winner")
-    timepiece.skip(timedelta(minutes=3))
-    cursor = hubspot.changes("companies", ["name"], None).cursor
-    while (page := hubspot.changes("companies", ["name"], cursor)).more:
-        cursor = page.cursor
-    org.merge("companies", loser.id, winner.id, REP)
-    survivor = org.resolve(org.kind("companies"), loser.id)
-    assert survivor is not None
-    page = hubspot.changes("companies", ["name"], page.cursor)
-    assert {
-        Gone(loser.id, Absence.MERGED, survivor.id),
-        Gone(winner.id, Absence.MERGED, survivor.id),
-    } <= set(page.gone)
-    assert survivor.id in {record.record_id for record in page.records}
-
-
 def test_an_archived_record_reads_as_deleted(
     hubspot: HubSpotConnector, org: HubSpotOrg, new_key: Callable[[], str]
 ) -> None:
@@ -176,45 +122,6 @@ def test_find_sees_a_create_that_the_search_does_not_see_yet(
     assert hubspot.select("deals", where, [], 5).records == ()
     (again,) = hubspot.create("deals", "dealreg_id", [item(key)])
     assert again == AlreadyExists(deal_id)
-
-
-def test_the_feed_loses_nothing_to_a_lagging_index(
-    hubspot: HubSpotConnector,
-    org: HubSpotOrg,
-    timepiece: Timepiece,
-    new_key: Callable[[], str],
-) -> None:
-    org.index_lag = timedelta(seconds=30)
-    deal_id = created(hubspot, new_key())
-    cursor, seen = hubspot.changes("deals", ["dealname"], None).cursor, set[str]()
-    for _ in range(8):
-        page = hubspot.changes("deals", ["dealname"], cursor)
-        cursor = page.cursor
-        seen |= {record.record_id for record in page.records}
-        timepiece.skip(timedelta(seconds=10))
-    assert deal_id in seen
-
-
-def test_the_feed_pages_by_id_past_a_bulk_update_of_one_moment(
-    hubspot: HubSpotConnector, org: HubSpotOrg, timepiece: Timepiece
-) -> None:
-    timepiece.skip(timedelta(minutes=3))
-    cursor = hubspot.changes("companies", [], None).cursor
-    with org.store.transaction():
-        ids = {company(org, f"Bulk {number}").id for number in range(230)}
-    pages: list[ChangePage] = []
-    while not pages or pages[-1].more:
-        pages.append(hubspot.changes("companies", ["name"], pages[-1].cursor if pages else cursor))
-    handed_out = [record.record_id for page in pages for record in page.records]
-    assert ids <= set(handed_out)
-    assert len(pages) > 1
-    assert len({page.as_of for page in pages}) == 1
-
-
-def test_a_cursor_that_is_not_one_starts_again(hubspot: HubSpotConnector) -> None:
-    for cursor in ("", "{", "[]", '{"unknown": 1}'):
-        with pytest.raises(FeedExpired):
-            hubspot.changes("deals", [], cursor)
 
 
 def test_rows_that_failed_are_seen_also_under_success(
@@ -320,58 +227,6 @@ def test_times_and_ids_come_typed(hubspot: HubSpotConnector, new_key: Callable[[
     found = hubspot.read("deals", [deal_id], ["closedate", "hs_object_id"])[deal_id]
     assert isinstance(found, RemoteRecord)
     assert found.fields == {"closedate": when, "hs_object_id": deal_id}
-
-
-def test_a_missing_scope_is_named_by_call_and_check(
-    hubspot: HubSpotConnector, org: HubSpotOrg, new_key: Callable[[], str]
-) -> None:
-    org.access.scopes = org.access.scopes - {"crm.objects.deals.write"}
-    with pytest.raises(NotPermitted) as caught:
-        hubspot.create("deals", "dealreg_id", [item(new_key())])
-    assert "crm.objects.deals.write" in caught.value.hint
-    need = ObjectNeed("deals", "dealreg_id", ("dealname",), ("dealname", COMPANY))
-    items = hubspot.check([need])
-    wrong = [each for each in items if not each.ok]
-    assert ["crm.objects.deals.write" in each.remedy for each in wrong] == [True]
-    assert COMPANY in [each.step.partition(".")[2] for each in items if each.warning]
-
-
-def test_check_finds_a_key_that_is_not_unique_and_a_write_to_a_read_only_property(
-    hubspot: HubSpotConnector, org: HubSpotOrg
-) -> None:
-    need = ObjectNeed("deals", "dealreg_number", (), ("hs_is_closed",))
-    wrong = [each for each in hubspot.check([need]) if not each.ok]
-    assert ["unique" in each.remedy or "read-only" in each.detail for each in wrong] == [True] * 2
-
-
-def test_check_finds_a_token_of_another_app(running: Running, timepiece: Timepiece) -> None:
-    settings = settings_of(running, "hubspot")
-    other = replace(settings, webhook={**settings.webhook, "app_id": "42"})
-    wrong = [each for each in HubSpotConnector(other, timepiece).check([]) if not each.ok]
-    assert [each.step for each in wrong] == ["app id"]
-
-
-def test_the_daily_quota_is_known_after_the_first_call(
-    running: Running, timepiece: Timepiece
-) -> None:
-    hubspot = HubSpotConnector(settings_of(running, "hubspot"), timepiece)
-    assert hubspot.api_budget() is None
-    hubspot.identity()
-    budget = hubspot.api_budget()
-    assert budget is not None
-    assert budget.allowed == 625_000
-    assert budget.used >= 1
-
-
-def test_an_exhausted_day_is_told_with_a_long_pause(
-    hubspot: HubSpotConnector, org: HubSpotOrg, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hubspot.describe("deals")
-    monkeypatch.setattr(org.limits, "daily", 0)
-    org.limits.enforced = True
-    with pytest.raises(RateLimited) as caught:
-        hubspot.find("deals", "dealreg_id", ["key"], [])
-    assert caught.value.retry_after_seconds == 3600
 
 
 def test_a_lookup_by_a_property_that_is_not_unique_is_rejected(hubspot: HubSpotConnector) -> None:

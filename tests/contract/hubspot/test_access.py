@@ -1,0 +1,168 @@
+"""Signing in, limits and `check`, connector against stand-in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from connectors.errors import (
+    AuthenticationFailed,
+    NotPermitted,
+    RateLimited,
+)
+from connectors.hubspot.connector import HubSpotConnector
+from connectors.hubspot.pacing import Pace
+from connectors.port import ConnectionSettings, ObjectNeed
+from connectors.tokens import MemoryTokenVault
+from sandbox.hubspot.engine import HubSpotOrg
+from sandbox.serving import Running, StandIn
+from tests.contract.hubspot.portal import COMPANY, created, item
+from tests.contract.peers import Timepiece, settings_of
+
+
+@pytest.fixture
+def oauth(running: Running, org: HubSpotOrg) -> ConnectionSettings:
+    """A connection that signs in as an OAuth app."""
+    settings = settings_of(running, "hubspot")
+    return replace(
+        settings,
+        credentials={
+            "client_id": org.access.client_id,
+            "client_secret": settings.webhook["secret"],
+            "refresh_token": org.access.refresh_token,
+        },
+    )
+
+
+def sign_ins(stand_in: StandIn) -> int:
+    """Count the sign-ins so far."""
+    return sum(entry.path.endswith("/token") for entry in stand_in.journal.last())
+
+
+@pytest.mark.parametrize("version", ["2026-09", "v3"])
+def test_an_oauth_app_signs_in_once_and_again_before_its_token_ends(
+    oauth: ConnectionSettings, stand_in: StandIn, timepiece: Timepiece, version: str
+) -> None:
+    vault = MemoryTokenVault()
+    settings = replace(oauth, api_version=version)
+    first, second = (HubSpotConnector(settings, timepiece, vault) for _ in range(2))
+    before = sign_ins(stand_in)
+    assert first.identity().org_id == second.identity().org_id
+    first.describe("deals")
+    assert sign_ins(stand_in) - before == 1
+    timepiece.skip(timedelta(minutes=29))
+    first.describe("companies")
+    second.describe("companies")
+    assert sign_ins(stand_in) - before == 2
+
+
+def test_a_token_that_ended_early_is_renewed_and_the_write_sent_again(
+    oauth: ConnectionSettings,
+    org: HubSpotOrg,
+    timepiece: Timepiece,
+    new_key: Callable[[], str],
+) -> None:
+    hubspot = HubSpotConnector(oauth, timepiece)
+    hubspot.describe("deals")
+    org.access.expire()
+    assert created(hubspot, new_key()).isdigit()
+
+
+def test_a_revoked_refresh_token_says_that_the_app_has_to_be_installed_again(
+    oauth: ConnectionSettings, org: HubSpotOrg, timepiece: Timepiece
+) -> None:
+    org.access.uninstall()
+    with pytest.raises(AuthenticationFailed, match="refresh token") as caught:
+        HubSpotConnector(oauth, timepiece).identity()
+    assert "install the app" in caught.value.hint
+    wrong = replace(oauth, credentials={**oauth.credentials, "client_secret": "wrong"})
+    with pytest.raises(AuthenticationFailed) as caught:
+        HubSpotConnector(wrong, timepiece).identity()
+    assert "client_secret" in caught.value.hint
+    secrets = (*oauth.credentials.values(), "wrong")
+    assert not any(
+        secret in f"{caught.value} {caught.value.hint}" for secret in secrets if len(secret) > 8
+    )
+
+
+def test_a_static_token_that_was_refused_is_not_tried_again(
+    hubspot: HubSpotConnector, org: HubSpotOrg, stand_in: StandIn
+) -> None:
+    hubspot.describe("deals")
+    org.access.expire()
+    before = stand_in.journal.total
+    with pytest.raises(AuthenticationFailed):
+        hubspot.find("deals", "dealreg_id", ["key"], [])
+    assert stand_in.journal.total - before == 1
+
+
+def test_searches_keep_to_five_in_a_second(
+    running: Running, org: HubSpotOrg, timepiece: Timepiece
+) -> None:
+    org.limits.enforced = True
+    waits: list[float] = []
+
+    def pause(seconds: float) -> None:
+        waits.append(seconds)
+        timepiece.skip(timedelta(seconds=seconds))
+
+    pace = Pace(lambda: timepiece().timestamp(), pause)
+    hubspot = HubSpotConnector(settings_of(running, "hubspot"), timepiece, pace=pace)
+    for _ in range(12):
+        hubspot.count("deals", ())
+    assert waits
+
+
+def test_a_missing_scope_is_named_by_call_and_check(
+    hubspot: HubSpotConnector, org: HubSpotOrg, new_key: Callable[[], str]
+) -> None:
+    org.access.scopes = org.access.scopes - {"crm.objects.deals.write"}
+    with pytest.raises(NotPermitted) as caught:
+        hubspot.create("deals", "dealreg_id", [item(new_key())])
+    assert "crm.objects.deals.write" in caught.value.hint
+    need = ObjectNeed("deals", "dealreg_id", ("dealname",), ("dealname", COMPANY))
+    items = hubspot.check([need])
+    wrong = [each for each in items if not each.ok]
+    assert ["crm.objects.deals.write" in each.remedy for each in wrong] == [True]
+    assert COMPANY in [each.step.partition(".")[2] for each in items if each.warning]
+
+
+def test_check_finds_a_key_that_is_not_unique_and_a_write_to_a_read_only_property(
+    hubspot: HubSpotConnector, org: HubSpotOrg
+) -> None:
+    need = ObjectNeed("deals", "dealreg_number", (), ("hs_is_closed",))
+    wrong = [each for each in hubspot.check([need]) if not each.ok]
+    assert ["unique" in each.remedy or "read-only" in each.detail for each in wrong] == [True] * 2
+
+
+def test_check_finds_a_token_of_another_app(running: Running, timepiece: Timepiece) -> None:
+    settings = settings_of(running, "hubspot")
+    other = replace(settings, webhook={**settings.webhook, "app_id": "42"})
+    wrong = [each for each in HubSpotConnector(other, timepiece).check([]) if not each.ok]
+    assert [each.step for each in wrong] == ["app id"]
+
+
+def test_the_daily_quota_is_known_after_the_first_call(
+    running: Running, timepiece: Timepiece
+) -> None:
+    hubspot = HubSpotConnector(settings_of(running, "hubspot"), timepiece)
+    assert hubspot.api_budget() is None
+    hubspot.identity()
+    budget = hubspot.api_budget()
+    assert budget is not None
+    assert budget.allowed == 625_000
+    assert budget.used >= 1
+
+
+def test_an_exhausted_day_is_told_with_a_long_pause(
+    hubspot: HubSpotConnector, org: HubSpotOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hubspot.describe("deals")
+    monkeypatch.setattr(org.limits, "daily", 0)
+    org.limits.enforced = True
+    with pytest.raises(RateLimited) as caught:
+        hubspot.find("deals", "dealreg_id", ["key"], [])
+    assert caught.value.retry_after_seconds == 3600
