@@ -10,26 +10,30 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ruamel.yaml import YAML
 from sqlalchemy import func, insert, select, update
 
 from benchmarks.processes import children as processes_below
 from benchmarks.processes import command_of
 from cli.demo.stage import DEALREG, Stage
-from config.settings import load_settings
+from config import connections
+from config.settings import SHIPPED_CONFIG_DIR, load_settings
 from registration_core import use_cases
 from registration_core.contracts import ConnectionName
 from registration_core.fields import SalesStage
+from registration_core.limits import Limits
 from registration_core.model import (
     Customer,
     DisputeState,
@@ -214,6 +218,7 @@ def opened(
         home = Path(undo.enter_context(TemporaryDirectory(dir=servers.fast_directory())))
         redis_url = undo.enter_context(servers.redis_server({}))
         variables = {
+            "DEALREG_CONFIG_DIR": str(_without_limits(home / "config")),
             "DEALREG_REDIS_URL": redis_url,
             "DEALREG_POLL_SECONDS": str(poll_seconds),
             "DEALREG_LOG_LEVEL": "warning",
@@ -234,6 +239,19 @@ def opened(
             slow = {"kind": "slow", "seconds": ANSWER_SECONDS}
             stand.control("POST", f"/crms/{crm}/faults", slow)
         yield stand
+
+
+def _without_limits(folder: Path) -> Path:
+    """Copy the shipped configuration, with every cap lifted: here much moves on purpose."""
+    shutil.copytree(
+        SHIPPED_CONFIG_DIR, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__")
+    )
+    yaml, file = YAML(), folder / connections.FILE_NAME
+    described = yaml.load(file)
+    for connection in described["connections"].values():
+        connection["limits"] = {cap.name: 0 for cap in fields(Limits)}
+    yaml.dump(described, file)
+    return folder
 
 
 def _registration(runtime: Runtime, number: int) -> Registration:

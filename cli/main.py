@@ -27,6 +27,7 @@ NOUNS = {
     "protection": "Standing protections.",
     "link": "Which CRM record is which registration.",
     "conflict": "Sync conflicts: two sides changed one thing.",
+    "held": "Changes that were too many at once.",
     "deadletter": "What will not work however often it is tried.",
     "sync": "Move changes now, and see what moved.",
     "audit": "Who did what, and proof that it was not altered.",

@@ -25,6 +25,7 @@ def status(frame: Frame) -> None:
             (to_decide, "registrations under review", "dealreg approval list"),
             (now.open_conflicts, "open sync conflicts", "dealreg conflict list"),
             (now.link_proposals, "proposed links", "dealreg link list"),
+            (now.held, "held items", "dealreg held list"),
             (now.dead_letters, "dead letters", "dealreg deadletter list"),
         )
         if count

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.frame import Exit, Frame, Noun, pass_frame
+from cli.output import Id
 
 if TYPE_CHECKING:
     from registration_core.contracts import ConnectionName
@@ -90,19 +91,52 @@ def pull(frame: Frame, connection: str) -> None:
 @click.option("--last", type=click.IntRange(1, 1000), default=20, show_default=True)
 @pass_frame
 def runs_(frame: Frame, last: int) -> None:
-    """List the newest polls."""
+    """List the newest polls, and the newest drains that wrote something."""
     from sync import runs
 
     with frame.database() as database, database.read() as session:
         found = runs.runs(session, last)
     frame.out.table(
-        [asdict(one) for one in found],
+        [asdict(one) | {"id": Id(one.id)} for one in found],
         {
-            "started_at": "Started", "connection": "Connection", "state": "State",
-            "records": "Read", "notices": "Noticed", "message": "Message",
+            "id": "Id", "started_at": "Started", "connection": "Connection", "kind": "Kind",
+            "state": "State", "records": "Records", "notices": "Noticed", "message": "Message",
         },
         empty="Nothing was polled yet. Type: dealreg sync run",
     )  # fmt: skip
+
+
+@sync.command()
+@click.argument("run_id", metavar="RUN")
+@click.option("--dry-run", is_flag=True, help="Only show what would go back.")
+@pass_frame
+def undo(frame: Frame, run_id: str, *, dry_run: bool) -> None:
+    """Put back what a run wrote, where nobody has touched it since; list the rest.
+
+    RUN is a push of `dealreg sync runs`. The before-images go out with the next push, and what
+    the run wrote is declined: it is not written again until it is something else.
+    """
+    from cli.showing import numbers
+    from sync import undoing
+
+    with frame.runtime() as runtime:
+        found = undoing.undo(runtime, run_id, frame.actor, dry_run=dry_run)
+        with runtime.database.read() as session:
+            known = numbers(session, [one.registration_id for one in found])
+    rows = [asdict(one) | {"number": known.get(one.registration_id)} for one in found]
+    frame.out.table(
+        rows,
+        {
+            "number": "Number", "record_id": "Record", "wrote": "The run wrote",
+            "before": "Goes back to", "kept_because": "Stays, because",
+        },
+        empty="",
+    )  # fmt: skip
+    going = sum(not one.kept_because for one in found)
+    frame.out.say(
+        f"{going} of {len(found)} {'would go' if dry_run else 'go'} back."
+        + ("" if dry_run or not going else " See: dealreg status")
+    )
 
 
 def _connections(runtime: Runtime, connection: str) -> Sequence[ConnectionName]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 from ruamel.yaml.comments import CommentedMap
 
 from config.documents import Document, Unfit, problems_of, read
@@ -23,6 +23,7 @@ from config.signing_in import WAYS, Kind, is_file_name, way_meant
 from config.variables import expand, is_one_variable, is_secret_name
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import ConfigurationError, Problem
+from registration_core.limits import Limits
 from registration_core.program import HOME, MANUAL, MIRRORS, STORE
 
 FILE_NAME = "connections.yaml"
@@ -73,6 +74,8 @@ class Connection:
     modes: Mapping[str, Mode]
     #: Share of the CRM's call quota that only checks and people may use, in percent.
     api_budget_reserve_percent: int
+    #: How much may move by itself.
+    limits: Limits
 
 
 @dataclass(frozen=True)
@@ -193,6 +196,7 @@ def _connection(
         read_timeout_seconds=entry.read_timeout_seconds,
         modes={REGISTRATIONS: entry.modes.registrations},
         api_budget_reserve_percent=entry.api_budget_reserve_percent,
+        limits=Limits(**entry.limits.model_dump()),  # type: ignore[attr-defined]
     )
 
 
@@ -234,6 +238,14 @@ class _Modes(_Strict):
     registrations: Mode = Mode.OBSERVE
 
 
+#: The caps of `Limits`, each a number that is not negative.
+_Limits = create_model(
+    "_Limits",
+    __base__=_Strict,
+    **{cap.name: (Annotated[int, Field(ge=0)], cap.default) for cap in fields(Limits)},  # type: ignore[call-overload]
+)
+
+
 class _Entry(_Strict):
     kind: Kind
     environment: Environment
@@ -245,6 +257,7 @@ class _Entry(_Strict):
     credentials: dict[str, str]
     webhook: dict[str, str] = {}
     modes: _Modes = _Modes()
+    limits: _Limits = _Limits()  # type: ignore[valid-type]
     api_budget_reserve_percent: Annotated[int, Field(ge=0, le=90)] = 20
     connect_timeout_seconds: Annotated[float, Field(gt=0, le=120)] = 5.0
     read_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0

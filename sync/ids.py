@@ -8,13 +8,13 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from registration_core.errors import InvalidInput
-from sync.ledger.tables import DeadLetterRow, LinkProposalRow, SyncConflictRow
+from sync.ledger.tables import DeadLetterRow, HeldRow, LinkProposalRow, SyncConflictRow, SyncRunRow
 
 #: Fewest characters that may stand for an id.
 SHORT_MIN = 6
 
 
-Row = TypeVar("Row", LinkProposalRow, SyncConflictRow, DeadLetterRow)
+Row = TypeVar("Row", LinkProposalRow, SyncConflictRow, DeadLetterRow, HeldRow, SyncRunRow)
 
 
 def by_id(session: Session, table: type[Row], text: str) -> Row | None:

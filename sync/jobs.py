@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +20,7 @@ from registration_core.model import Registration
 from registration_core.program import Role
 from registration_core.store import repository
 from sync import breaker
-from sync.ledger.tables import IntentRow, LinkRow
+from sync.ledger.tables import HeldChangeRow, HeldRow, IntentRow, LinkRow
 from sync.planning import Plan, Situation, plan
 from sync.runtime import Runtime
 
@@ -41,6 +42,8 @@ class Job:
     wanted: int
     #: What writes held that did not take effect when they were looked up, and may do so yet.
     delayed: tuple[Fields, ...] = ()
+    #: Changes that a person has discarded, in our terms.
+    declined: tuple[Fields, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ def jobs_of(
         )
     }
     delayed = _delayed(runtime, session, connection, wanted)
+    declined = _declined(session, connection, wanted)
     jobs = []
     for registration_id, number in wanted.items():
         registration = registrations[registration_id]
@@ -87,8 +91,10 @@ def jobs_of(
         if mapping is not None:
             link = links.get((registration_id, mapping.object))
             partner, role = partners[registration.partner_id], registration.roles[connection]
-            late = tuple(delayed.get(registration_id, ()))
-            jobs.append(Job(registration, partner, connection, mapping, role, link, number, late))
+            late, no = tuple(delayed.get(registration_id, ())), tuple(declined[registration_id])
+            jobs.append(
+                Job(registration, partner, connection, mapping, role, link, number, late, no)
+            )
     return jobs
 
 
@@ -108,6 +114,24 @@ def _delayed(
     for registration_id, written in rows:
         delayed.setdefault(registration_id, []).append(written)
     return delayed
+
+
+def _declined(
+    session: Session, connection: ConnectionName, wanted: Iterable[str]
+) -> Mapping[str, list[Fields]]:
+    rows = session.execute(
+        select(HeldChangeRow.registration_id, HeldChangeRow.values)
+        .join(HeldRow, HeldRow.id == HeldChangeRow.held_id)
+        .where(
+            HeldChangeRow.registration_id.in_(list(wanted)),
+            HeldChangeRow.connection == connection,
+            HeldRow.state == "discarded",
+        )
+    )
+    declined: defaultdict[str, list[Fields]] = defaultdict(list)
+    for registration_id, values in rows:
+        declined[registration_id].append(values)
+    return declined
 
 
 def plan_job(
@@ -131,6 +155,7 @@ def plan_job(
             remote=None if record is None else record.fields,
             restore=(link.restore or {}) if link else {},
             repeats=breaker.read(link.repeats) if link else {},
+            declined=job.declined,
             remote_by_us=None if record is None else record.modified_by_us,
         )
     )

@@ -41,6 +41,8 @@ class Situation:
     restore: Fields = field(default_factory=dict)
     #: By group: the values last written and how often in a row they were.
     repeats: Mapping[FieldGroup, tuple[Fields, int]] = field(default_factory=dict)
+    #: Changes that a person has declined, in our terms: neither pushed nor taken again.
+    declined: tuple[Fields, ...] = ()
     #: False when a person is known to have written the record last.
     remote_by_us: bool | None = None
 
@@ -72,6 +74,14 @@ class Plan:
     def takes(self) -> dict[FieldGroup, Fields]:
         """Changes to apply to the store, by group."""
         return {g.group: g.merge.store_changes for g in self.groups if g.merge.store_changes}
+
+    @property
+    def pushes(self) -> Fields:
+        """What would change in the CRM, in our terms."""
+        changes = [g.merge.remote_changes for g in self.groups]
+        return {n: v for each in changes for n, v in each.items()} or (
+            self.base if self.write else {}
+        )
 
     @property
     def conflicts(self) -> dict[FieldGroup, SyncConflict]:
@@ -115,11 +125,12 @@ def plan(situation: Situation) -> Plan:
 
 def _create(situation: Situation) -> Plan:
     written = to_crm(situation.mapping, situation.store, creating=True)
+    base = to_store(situation.mapping, written.fields).fields
     return Plan(
         groups=(),
-        write=written.fields,
+        write={} if _is_declined(situation, base) else written.fields,
         before={},
-        base=to_store(situation.mapping, written.fields).fields,
+        base=base,
         converts=False,
         problems=written.problems,
     )
@@ -143,7 +154,17 @@ def _merge(
         return GroupMerge(Verdict.RESTORE, base=_only(base or {}, names), remote_changes=changes)
     rule = rule_for(situation, group, phase)
     merged = merge_group(None if base is None else _only(base, names), mine, theirs, rule)
+    if _is_declined(situation, merged.remote_changes or merged.store_changes):
+        return GroupMerge(Verdict.LEAVE, base=_only(base or {}, names))
     return _broken(situation, group, merged, mine, theirs)
+
+
+def _is_declined(situation: Situation, changes: Fields) -> bool:
+    """Whether a person has discarded exactly this change, alone or among others."""
+    return bool(changes) and any(
+        all(name in no and same(no[name], value) for name, value in changes.items())
+        for no in situation.declined
+    )
 
 
 def _broken(

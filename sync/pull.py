@@ -21,7 +21,8 @@ from registration_core.errors import NotFound, SyncError
 from registration_core.store import repository, work
 from sync import dead_letters, directory, emptiness, leases, settling
 from sync.carrying import Outdated, carry_out, dead_letter
-from sync.jobs import Job, job_of, jobs_of, plan_job
+from sync.holding import Gate
+from sync.jobs import Job, Planned, job_of, jobs_of, plan_job
 from sync.ledger.tables import InboxRow, IntentRow, LinkRow, SyncConflictRow
 from sync.runtime import Runtime
 
@@ -130,6 +131,9 @@ def _pull_object(
     vanished = [r for r in records.values() if isinstance(r, Gone) and r.merged_into is None]
     believed = not vanished or emptiness.plausible(runtime, crm.name, len(vanished))
     quiet = _without_news(runtime, crm.name, rows, records, jobs)
+    quiet |= _held_back(
+        runtime, crm.name, records, {i: j for i, j in jobs.items() if i not in quiet}
+    )
     _read(runtime, [row for row in rows if row.record_id in quiet])
     for row in (row for row in rows if row.record_id not in quiet):
         record = records[row.record_id]
@@ -211,6 +215,25 @@ def _without_news(
         for record_id, job in agreed.items()
         if job.link is not None and job.link.id not in contested and record_id not in in_flight
     }
+
+
+def _held_back(
+    runtime: Runtime,
+    connection: ConnectionName,
+    records: Mapping[str, RemoteRecord | Gone],
+    jobs: Mapping[str, Job],
+) -> set[str]:
+    """Return the records whose changes are too many at once; they wait in a held item."""
+    if connection not in runtime.limits:
+        return set()
+    news = {
+        record_id: Planned(job, record, plan_job(runtime, job, record))
+        for record_id, job in jobs.items()
+        if isinstance(record := records.get(record_id), RemoteRecord)
+        and job.registration.program in runtime.programs
+    }
+    going = {p.job.registration.id for p in Gate(runtime, connection).pulls(list(news.values()))}
+    return {record_id for record_id, p in news.items() if p.job.registration.id not in going}
 
 
 def _take_record(

@@ -9,6 +9,7 @@ the next drain looks up before it touches the record; nothing is ever sent twice
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
@@ -38,11 +39,13 @@ from sync import (
     linking,
     lost_answers,
     observing,
+    runs,
     settling,
     switch,
 )
 from sync.apart import together_or_apart
 from sync.carrying import Outdated, carry_out, open_conflicts
+from sync.holding import Gate
 from sync.jobs import Job, Planned, jobs_of, plan_job
 from sync.ledger.tables import IntentRow, LinkRow, SyncConflictRow
 from sync.runtime import Runtime
@@ -58,6 +61,14 @@ LOOKS_MAX = 3
 _OVER = frozenset(
     {RegistrationState.WITHDRAWN, RegistrationState.EXPIRED, RegistrationState.CANCELLED}
 )
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One drain under one lease; what it writes can be undone together."""
+
+    id: str
+    lease: leases.Lease
 
 
 def drain(runtime: Runtime, connection: str) -> int:
@@ -90,6 +101,7 @@ def drain(runtime: Runtime, connection: str) -> int:
 
 def _rounds(runtime: Runtime, connection: ConnectionName, lease: leases.Lease) -> int:
     crm, worked = runtime.connector(connection), 0
+    run, gate = _Run(runtime.database.ids.new(), lease), Gate(runtime, connection)
     if runtime.modes[connection] is Mode.PUSH:
         observing.end_observing(runtime, connection)
     for _ in range(ROUNDS_MAX):
@@ -103,7 +115,7 @@ def _rounds(runtime: Runtime, connection: ConnectionName, lease: leases.Lease) -
         if runtime.modes[connection] is Mode.OBSERVE:
             observing.observe(runtime, connection, planned)
         else:
-            _write_all(runtime, crm, planned, lease)
+            _write_all(runtime, crm, gate.pushes(planned), run)
         worked += len(due)
         if not leases.renew(runtime.database, lease):
             break
@@ -189,30 +201,31 @@ def _plan_unlinked(runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]) -> 
         elif job.registration.state in _OVER:
             settling.close(runtime, [job], f"{job.registration.state.value} before it was there")
         elif not linking.proposes(runtime, crm, job.registration, job.role):
-            planned.append(Planned(job, None, plan_job(runtime, job, None)))
+            made = Planned(job, None, plan_job(runtime, job, None))
+            if made.plan.write:
+                planned.append(made)
+            else:
+                settling.close(runtime, [job], "a person has declined to create it")
     return planned
 
 
-def _write_all(
-    runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned], lease: leases.Lease
-) -> None:
+def _write_all(runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned], run: _Run) -> None:
     creates = [p for p in planned if p.record is None]
     updates = [p for p in planned if p.record is not None]
     for object_name in sorted({p.job.mapping.object for p in planned}):
-        _create(runtime, crm, [p for p in creates if p.job.mapping.object == object_name], lease)
-        _update(runtime, crm, [p for p in updates if p.job.mapping.object == object_name], lease)
+        _create(runtime, crm, [p for p in creates if p.job.mapping.object == object_name], run)
+        _update(runtime, crm, [p for p in updates if p.job.mapping.object == object_name], run)
 
 
-def _create(
-    runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned], lease: leases.Lease
-) -> None:
+def _create(runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned], run: _Run) -> None:
     if not planned:
         return
     with runtime.database.begin() as unit:
-        intents = [settling.intend(unit, crm.name, p, None, p.plan.base) for p in planned]
+        runs.note_writes(unit, run.id, crm.name, len(planned))
+        intents = [settling.intend(unit, crm.name, p, None, p.plan.base, run.id) for p in planned]
     mapping = planned[0].job.mapping
     items = [CreateItem(p.job.registration.id, _with_key(p)) for p in planned]
-    leases.require(runtime.database, lease)
+    leases.require(runtime.database, run.lease)
     _settle(
         runtime, intents, _sent(lambda few: crm.create(mapping.object, mapping.key, few), items)
     )
@@ -222,16 +235,14 @@ def _with_key(planned: Planned) -> Fields:
     return {**planned.plan.write, planned.job.mapping.key: planned.job.registration.id}
 
 
-def _update(
-    runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned], lease: leases.Lease
-) -> None:
-    intended = _commit_plans(runtime, crm, planned)
+def _update(runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned], run: _Run) -> None:
+    intended = _commit_plans(runtime, crm, planned, run)
     if not intended:
         return
     intents = [intent for _, intent in intended]
     items = [UpdateItem(r.record_id, p.plan.write, r.version) for p, r in _records(intended)]
     object_name = planned[0].job.mapping.object
-    leases.require(runtime.database, lease)
+    leases.require(runtime.database, run.lease)
     _settle(runtime, intents, _sent(lambda few: crm.update(object_name, few), items))
     auditing.audit_overwrites(runtime, crm)
 
@@ -243,7 +254,7 @@ def _records(
 
 
 def _commit_plans(
-    runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned]
+    runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned], run: _Run
 ) -> list[tuple[Planned, IntentRow]]:
     """T3: the store's half of every plan, and the intents to write the CRMs' half; one commit.
 
@@ -251,7 +262,11 @@ def _commit_plans(
     """
 
     def commit(unit: UnitOfWork, some: Sequence[Planned]) -> list[tuple[Planned, IntentRow]]:
-        return _commit_batch(unit, runtime, crm, some)
+        intended = _commit_batch(unit, runtime, crm, some)
+        for _, intent in intended:
+            intent.run_id = run.id
+        runs.note_writes(unit, run.id, crm.name, len(intended))
+        return intended
 
     return together_or_apart(runtime.database, planned, commit, settling.give_up_plan)
 

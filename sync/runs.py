@@ -38,6 +38,8 @@ class SyncRun:
 
     id: str
     connection: ConnectionName
+    #: `poll` or `push`.
+    kind: str
     started_at: datetime
     finished_at: datetime | None
     state: str
@@ -50,6 +52,20 @@ def runs(session: Session, limit: int = 20) -> list[SyncRun]:
     """Return the newest runs first."""
     rows = session.scalars(select(SyncRunRow).order_by(SyncRunRow.started_at.desc()).limit(limit))
     return [_run(row) for row in rows]
+
+
+def note_writes(unit: UnitOfWork, run_id: str, connection: ConnectionName, writes: int) -> None:
+    """Count writes to a run, in the commit of their intents; a run that writes nothing is no run."""
+    if not writes:
+        return
+    row = unit.session.get(SyncRunRow, run_id)
+    if row is None:
+        row = SyncRunRow(
+            id=run_id, connection=connection, kind="push", started_at=unit.now, finished_at=None,
+            state="done", records=0, notices=0, message="",
+        )  # fmt: skip
+        unit.session.add(row)
+    row.records, row.finished_at = row.records + writes, unit.now
 
 
 def poll(runtime: Runtime, connection: str) -> SyncRun | None:
@@ -69,7 +85,7 @@ def poll(runtime: Runtime, connection: str) -> SyncRun | None:
             return None
         with runtime.database.begin() as unit:
             run = SyncRunRow(
-                id=unit.ids.new(), connection=name, started_at=unit.now, finished_at=None,
+                id=unit.ids.new(), connection=name, kind="poll", started_at=unit.now, finished_at=None,
                 state="running", records=0, notices=0, message="",
             )  # fmt: skip
             unit.session.add(run)
@@ -180,6 +196,6 @@ def _finish(
 
 def _run(row: SyncRunRow) -> SyncRun:
     return SyncRun(
-        row.id, ConnectionName(row.connection), row.started_at, row.finished_at, row.state,
+        row.id, ConnectionName(row.connection), row.kind, row.started_at, row.finished_at, row.state,
         row.records, row.notices, row.message,
     )  # fmt: skip

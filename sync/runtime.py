@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dramatiq import Broker
 from prometheus_client import CollectorRegistry
@@ -12,6 +12,7 @@ from connectors.port import CrmConnector
 from mapping.schema import ConnectionMapping, ObjectMapping
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import ConfigurationError, NotFound, Problem
+from registration_core.limits import Limits
 from registration_core.model import Registration
 from registration_core.program import Program, Role
 from registration_core.store.database import Database
@@ -35,6 +36,8 @@ class Runtime:
     #: The broker that nudges go to; None where the store itself is watched (embedded).
     broker: Broker | None
     _close: Callable[[], None]
+    #: How much may move by itself; a connection that is missing has no limits.
+    limits: Mapping[ConnectionName, Limits] = field(default_factory=dict)
 
     def connector(self, name: str) -> CrmConnector:
         """Return a usable connection's door; `ConfigurationError` tells why it is not usable."""

@@ -55,6 +55,7 @@ def intend(
     planned: Planned,
     link: LinkRow | None,
     base: Fields,
+    run_id: str | None = None,
 ) -> IntentRow:
     """Write the durable intent of one write, before the call."""
     row = IntentRow(
@@ -73,6 +74,7 @@ def intend(
         created_at=unit.now,
         settled_at=None,
         audit_since=None,
+        run_id=run_id,
     )
     unit.session.add(row)
     return row

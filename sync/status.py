@@ -15,6 +15,7 @@ from sync.ledger.tables import (
     ConnectionStateRow,
     CursorRow,
     DeadLetterRow,
+    HeldRow,
     InboxRow,
     LinkProposalRow,
     LinkRow,
@@ -78,11 +79,13 @@ class Status:
     open_conflicts: int
     link_proposals: int
     dead_letters: int
+    #: Items over a cap.
+    held: int
 
     @property
     def needs_a_person(self) -> bool:
         """Whether somebody has to decide something."""
-        return bool(self.open_conflicts or self.link_proposals or self.dead_letters)
+        return bool(self.open_conflicts or self.link_proposals or self.dead_letters or self.held)
 
 
 def status(runtime: Runtime) -> Status:
@@ -101,6 +104,7 @@ def status(runtime: Runtime) -> Status:
             open_conflicts=_count(session, SyncConflictRow, SyncConflictRow.state == "open"),
             link_proposals=_count(session, LinkProposalRow, LinkProposalRow.state == "proposed"),
             dead_letters=_count(session, DeadLetterRow, DeadLetterRow.state == "open"),
+            held=_count(session, HeldRow, HeldRow.state == "held"),
         )
 
 
@@ -108,7 +112,7 @@ def _connection(runtime: Runtime, session: Session, name: ConnectionName) -> Con
     state = session.get(ConnectionStateRow, name)
     run = session.scalars(
         select(SyncRunRow)
-        .where(SyncRunRow.connection == name)
+        .where(SyncRunRow.connection == name, SyncRunRow.kind == "poll")
         .order_by(SyncRunRow.started_at.desc())
         .limit(1)
     ).first()

@@ -93,6 +93,7 @@ def build(
         registry=registry,
         broker=broker,
         _close=lambda: _close(database, broker),
+        limits={name: connection.limits for name, connection in usable.items()},
     )
     if broker is not None:
         database.on_work = careful(Actors(broker, lambda: runtime).nudge)

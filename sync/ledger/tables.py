@@ -104,6 +104,8 @@ class IntentRow(Base):
     #: Time of the CRM's clock from which its history has still to be audited for values that
     #: the write replaced unread; None where nothing is owed.
     audit_since: Mapped[datetime | None]
+    #: The run that wrote it; a run can be undone.
+    run_id: Mapped[str | None] = mapped_column(String(36), index=True)
     __table_args__ = (
         Index("ix_intent_open", "connection", "state"),
         Index(
@@ -160,11 +162,13 @@ class CursorRow(Base):
 
 
 class SyncRunRow(Base):
-    """One poll of one connection, for people to look at."""
+    """One poll of one connection, or one drain that wrote to it, for people to look at."""
 
     __tablename__ = "sync_run"
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     connection: Mapped[str] = mapped_column(String(64))
+    #: `poll` or `push`.
+    kind: Mapped[str] = mapped_column(String(8))
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
     #: `running`, `done`, `failed`.
@@ -258,6 +262,69 @@ class StopRow(Base):
     reason: Mapped[str] = mapped_column(Text)
     stopped_by: Mapped[str] = mapped_column(String(255))
     stopped_at: Mapped[datetime]
+
+
+class HeldRow(Base):
+    """Changes that were too many at once; one item per cap, and at most one that is open."""
+
+    __tablename__ = "held"
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    connection: Mapped[str] = mapped_column(String(64))
+    #: `push` or `pull`.
+    direction: Mapped[str] = mapped_column(String(8))
+    #: A cap's name, or `undo` for what an undo has declined.
+    cap: Mapped[str] = mapped_column(String(32))
+    #: What the cap was about, for example `Stage=Closed Won`.
+    about: Mapped[str] = mapped_column(String(255))
+    #: `held`, `released` or `discarded`.
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(Text)
+    opened_at: Mapped[datetime]
+    #: Operating-system user of the first of two people who release a large item.
+    first_by: Mapped[str] = mapped_column(String(255))
+    decided_at: Mapped[datetime | None]
+    decided_by: Mapped[str] = mapped_column(String(255))
+    __table_args__ = (
+        Index(
+            "uq_held_open",
+            "connection",
+            "direction",
+            "cap",
+            "about",
+            unique=True,
+            sqlite_where=text("state = 'held'"),
+            postgresql_where=text("state = 'held'"),
+        ),
+    )
+
+
+class HeldChangeRow(Base):
+    """One registration's change in a held item: a plan that waits, with its before-image."""
+
+    __tablename__ = "held_change"
+    held_id: Mapped[str] = mapped_column(ForeignKey("held.id"), primary_key=True)
+    registration_id: Mapped[str] = mapped_column(
+        ForeignKey("registration.id"), primary_key=True, index=True
+    )
+    connection: Mapped[str] = mapped_column(String(64))
+    object: Mapped[str] = mapped_column(String(64))
+    record_id: Mapped[str | None] = mapped_column(String(64))
+    #: What would change and what stands there now: the CRM's names for a push, ours for a pull.
+    payload: Mapped[Fields]
+    before: Mapped[Fields]
+    #: The same change in our own terms.
+    values: Mapped[Fields]
+
+
+class TallyRow(Base):
+    """How often something was done in one minute, for the caps."""
+
+    __tablename__ = "tally"
+    connection: Mapped[str] = mapped_column(String(64), primary_key=True)
+    cap: Mapped[str] = mapped_column(String(32), primary_key=True)
+    about: Mapped[str] = mapped_column(String(255), primary_key=True)
+    minute: Mapped[datetime] = mapped_column(primary_key=True)
+    count: Mapped[int]
 
 
 class ConnectionStateRow(Base):

@@ -46,7 +46,7 @@ def _ledger(store: Database, number: str) -> None:
         )  # fmt: skip
         unit.session.add(
             SyncRunRow(
-                id=unit.ids.new(), connection="dynamics", started_at=unit.now, finished_at=None,
+                id=unit.ids.new(), connection="dynamics", kind="poll", started_at=unit.now, finished_at=None,
                 state="running", records=3, notices=1, message="",
             )
         )  # fmt: skip

@@ -12,6 +12,7 @@ from config.settings import SHIPPED_CONFIG_DIR, Environment
 from config.signing_in import Kind
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import ConfigurationError
+from registration_core.limits import Limits
 
 GOOD = """\
 connections:
@@ -56,6 +57,7 @@ def test_a_connection_is_read_with_safe_defaults(tmp_path: Path) -> None:
                 read_timeout_seconds=30.0,
                 modes={"registrations": Mode.OBSERVE},
                 api_budget_reserve_percent=20,
+                limits=Limits(),
             )
         },
         unusable={},

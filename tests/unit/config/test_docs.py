@@ -26,6 +26,7 @@ def _keys(model: type[BaseModel]) -> set[str]:
     "model",
     [
         connections._Entry,
+        connections._Limits,
         program_file.ProgramFile,
         program_file.RolesEntry,
         program_file.ChecksEntry,

@@ -1,0 +1,185 @@
+"""Undo what a run wrote: put back what stood in the CRM before, where nobody has touched it since.
+
+A before-image goes back through the same push as every other write, with its precondition or its
+audit. The change that is taken back is declined, so that it is not planned again; the store keeps
+its own value until somebody changes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from connectors.port import Gone, RemoteRecord
+from mapping.translate import to_store
+from reconciler.merge import same
+from registration_core.contracts import ConnectionName, Fields
+from registration_core.crm_changes import canonical
+from registration_core.errors import DomainRefusal, NotFound
+from registration_core.model import Actor
+from registration_core.store import audit, repository, work
+from registration_core.store.database import UnitOfWork
+from sync.ids import by_id
+from sync.jobs import Job, jobs_of
+from sync.ledger.tables import HeldChangeRow, HeldRow, IntentRow, LinkRow, SyncRunRow
+from sync.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Undone:
+    """One write of the run: whether it goes back, and why not where it does not."""
+
+    registration_id: str
+    object: str
+    record_id: str
+    #: In the CRM's own names: what the run wrote, and what stood there before.
+    wrote: Fields
+    before: Fields
+    #: Empty where the before-image goes back.
+    kept_because: str
+
+
+@dataclass(frozen=True)
+class _Write:
+    intent: IntentRow
+    job: Job | None
+    record: RemoteRecord | Gone | None
+
+
+def undo(runtime: Runtime, run_id: str, actor: Actor, *, dry_run: bool) -> list[Undone]:
+    """Plan the undo of a run's writes and, unless it is a dry run, make them due.
+
+    Reads the records, and writes nothing itself: the next push does. Undoing twice changes
+    nothing more, because the first undo has touched the values.
+
+    Raises:
+        NotFound: There is no such run.
+        DomainRefusal: The run wrote nothing.
+    """
+    run, intents = _writes_of(runtime, run_id)
+    connection = ConnectionName(run.connection)
+    found = [(write, _why_not(write)) for write in _read(runtime, connection, intents)]
+    if not dry_run:
+        going = [write for write, why in found if not why]
+        with runtime.database.begin(actor) as unit:
+            found = _put_back(unit, connection, run.id, found, going)
+    return [
+        Undone(
+            write.intent.registration_id, write.intent.object, write.intent.record_id or "",
+            write.intent.payload, write.intent.before, why,
+        )
+        for write, why in found
+    ]  # fmt: skip
+
+
+def _writes_of(runtime: Runtime, run_id: str) -> tuple[SyncRunRow, Sequence[IntentRow]]:
+    with runtime.database.read() as session:
+        run = by_id(session, SyncRunRow, run_id)
+        if run is None:
+            raise NotFound(f"There is no run {run_id}.", hint="Type: dealreg sync runs")
+        intents = session.scalars(
+            select(IntentRow)
+            .where(IntentRow.run_id == run.id, IntentRow.state == "done")
+            .order_by(IntentRow.registration_id)
+        ).all()
+    if not intents:
+        raise DomainRefusal(f"Run {run.id} has written nothing.", hint="Type: dealreg sync runs")
+    return run, intents
+
+
+def _read(
+    runtime: Runtime, connection: ConnectionName, intents: Sequence[IntentRow]
+) -> list[_Write]:
+    crm = runtime.connector(connection)
+    with runtime.database.read() as session:
+        wanted = {intent.registration_id: 0 for intent in intents}
+        jobs = {j.registration.id: j for j in jobs_of(runtime, session, connection, wanted)}
+    records: dict[str, RemoteRecord | Gone] = {}
+    for object_name in sorted({job.mapping.object for job in jobs.values()}):
+        few = [j for j in jobs.values() if j.mapping.object == object_name and j.link]
+        fields = sorted({name for job in few for name in job.mapping.reads()})
+        ids = [job.link.record_id for job in few if job.link]
+        size = crm.capabilities.read_batch
+        for start in range(0, len(ids), size):
+            records |= crm.read(object_name, ids[start : start + size], fields)
+    return [
+        _Write(intent, jobs.get(intent.registration_id), records.get(intent.record_id or ""))
+        for intent in intents
+    ]
+
+
+def _why_not(write: _Write) -> str:
+    intent, job, record = write.intent, write.job, write.record
+    if intent.operation == "create":
+        return "the run created the record; records are never deleted from here"
+    if job is None or job.link is None or job.link.state != "active":
+        return "it is not linked any more"
+    if not isinstance(record, RemoteRecord):
+        return f"the record is {record.absence.value if record else 'not there'}"
+    theirs = to_store(job.mapping, record.fields).fields
+    wrote = to_store(job.mapping, intent.payload).fields
+    ours = canonical(job.registration, job.connection, job.partner_name)
+    moved = [n for n, v in wrote.items() if not same(theirs.get(n), v)]
+    if moved:
+        return f"{', '.join(moved)} changed in the CRM since"
+    moved = [n for n, v in intent.base.items() if n in ours and not same(ours[n], v)]
+    return f"{', '.join(moved)} changed here since" if moved else ""
+
+
+def _put_back(
+    unit: UnitOfWork,
+    connection: ConnectionName,
+    run_id: str,
+    found: Sequence[tuple[_Write, str]],
+    going: Sequence[_Write],
+) -> list[tuple[_Write, str]]:
+    """Make the before-images due, decline the change, and allow the way back past every cap."""
+    declined, allowed = (_item(unit, connection, run_id, state) for state in _STATES)
+    late: dict[str, str] = {}
+    links = {w.job.link.id: w for w in going if w.job and w.job.link}
+    unit.lock_all(LinkRow, links)
+    for link_id, write in links.items():
+        link, job = unit.lock(LinkRow, link_id), write.job
+        assert job is not None
+        assert job.link is not None
+        if link is None or link.version != job.link.version:
+            late[write.intent.id] = "it moved while the undo was planned"
+            continue
+        back = to_store(job.mapping, write.intent.before).fields
+        link.restore, link.base = {**(link.restore or {}), **back}, {**link.base, **back}
+        link.version, link.changed_at = link.version + 1, unit.now
+        wrote = to_store(job.mapping, write.intent.payload).fields
+        for item, values in ((declined, wrote), (allowed, back)):
+            unit.session.merge(_change(item, write.intent, values))
+        registration = repository.registration(unit.session, write.intent.registration_id)
+        work.request_push(unit, registration, only=connection)
+        audit.record(
+            unit, f"registration:{registration.id}", "undo write",
+            {"connection": connection, "run": run_id, "fields": sorted(write.intent.payload)},
+        )  # fmt: skip
+    return [(write, why or late.get(write.intent.id, "")) for write, why in found]
+
+
+#: The item that declines what the run wrote, and the one that lets the before-images pass.
+_STATES = ("discarded", "released")
+
+
+def _item(unit: UnitOfWork, connection: ConnectionName, run_id: str, state: str) -> HeldRow:
+    row = HeldRow(
+        id=unit.ids.new(), connection=connection, direction="push", cap="undo", about=run_id,
+        state=state, reason=f"undo of run {run_id}", opened_at=unit.now, first_by="",
+        decided_at=unit.now, decided_by=str(unit.actor),
+    )  # fmt: skip
+    unit.session.add(row)
+    unit.session.flush()
+    return row
+
+
+def _change(item: HeldRow, intent: IntentRow, values: Fields) -> HeldChangeRow:
+    return HeldChangeRow(
+        held_id=item.id, registration_id=intent.registration_id, connection=intent.connection,
+        object=intent.object, record_id=intent.record_id, payload=intent.payload,
+        before=intent.before, values=values,
+    )  # fmt: skip
