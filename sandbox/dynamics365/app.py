@@ -1,11 +1,8 @@
-"""The HTTP door of the Dynamics 365 stand-in: sign-in, Web API, service protection limits."""
+"""The HTTP door of the Dynamics 365 stand-in: sign-in and Web API behind the protection limits."""
 
 from __future__ import annotations
 
-import math
-from collections import deque
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from urllib.parse import parse_qsl
 from uuid import NAMESPACE_URL, uuid5
 
@@ -17,44 +14,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox.dynamics365 import entra
-from sandbox.dynamics365.calls import API, Answer, Call
+from sandbox.dynamics365.calls import API, Answer, Call, refusal
 from sandbox.dynamics365.engine import DynamicsOrg
 from sandbox.dynamics365.errors import WebApiError
-from sandbox.dynamics365.service import WebApi, refusal
-from sandbox.records import Clock
+from sandbox.dynamics365.protection import Protection, ThrottledError
+from sandbox.dynamics365.service import WebApi
 
 _BODY_MAX = 8 * 1024 * 1024
-#: Dataverse developer guide, "Service protection API limits": requests a user in five minutes.
-REQUESTS_MAX = 6000
-_WINDOW_SECONDS = 300
-
-
-class Protection:
-    """Counts the requests of the last five minutes."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._seen: deque[datetime] = deque()
-
-    def take(self) -> int:
-        """Count one request and return how many are left; 429 when there was none left."""
-        now = self._clock()
-        while self._seen and (now - self._seen[0]).total_seconds() >= _WINDOW_SECONDS:
-            self._seen.popleft()
-        if len(self._seen) >= REQUESTS_MAX:
-            raise WebApiError(
-                429,
-                "0x80072322",
-                f"Number of requests exceeded the limit of {REQUESTS_MAX} over time window of "
-                f"{_WINDOW_SECONDS} seconds.",
-            )
-        self._seen.append(now)
-        return REQUESTS_MAX - len(self._seen)
-
-    def retry_after_seconds(self) -> int:
-        """How long until a request fits again."""
-        age = (self._clock() - self._seen[0]).total_seconds() if self._seen else _WINDOW_SECONDS
-        return max(1, math.ceil(_WINDOW_SECONDS - age))
 
 
 async def _body(request: Request) -> bytes:
@@ -77,7 +43,7 @@ def _response(answer: Answer) -> Response:
 
 def build_app(org: DynamicsOrg) -> Starlette:
     """Build the app: identity provider and Web API on one address. Bodies up to 8 MB."""
-    api, protection = WebApi(org), Protection(org.clock)
+    api, protection = WebApi(org), Protection(org.clock, org.limits)
 
     def base(request: Request) -> str:
         return f"{request.url.scheme}://{request.url.netloc}"
@@ -90,14 +56,31 @@ def build_app(org: DynamicsOrg) -> Starlette:
         status, answered = org.entra.answer(request.path_params["tenant"], form, str(request.url))
         return JSONResponse(answered, status)
 
+    def signed_in(headers: dict[str, str]) -> str:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise WebApiError(401, "", "Authentication is required.")
+        return org.caller(given)
+
     def answer(request: Request, body: bytes) -> Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
-            scheme, _, given = headers.get("authorization", "").partition(" ")
-            if scheme.lower() != "bearer":
-                raise WebApiError(401, "", "Authentication is required.")
-            user_id = org.caller(given)
-            left = protection.take()
+            user_id = signed_in(headers)
+            with protection.admitted() as (requests_left, seconds_left):
+                call = Call(
+                    method=request.method,
+                    path=request.path_params["path"],
+                    query=dict(request.query_params),
+                    headers=headers,
+                    body=body,
+                    user_id=user_id,
+                    root=f"{base(request)}{API}",
+                )
+                response = _response(api.handle(call))
+        except ThrottledError as throttled:
+            refused = _response(refusal(throttled))
+            refused.headers["Retry-After"] = str(throttled.retry_after_seconds)
+            return refused
         except WebApiError as error:
             refused = _response(refusal(error))
             if error.status == 401:
@@ -105,22 +88,11 @@ def build_app(org: DynamicsOrg) -> Starlette:
                 refused.headers["WWW-Authenticate"] = (
                     f"Bearer authorization_uri={authority}, resource_id={base(request)}/"
                 )
-            if error.status == 429:
-                refused.headers["Retry-After"] = str(protection.retry_after_seconds())
             return refused
-        call = Call(
-            method=request.method,
-            path=request.path_params["path"],
-            query=dict(request.query_params),
-            headers=headers,
-            body=body,
-            user_id=user_id,
-            root=f"{base(request)}{API}",
-        )
-        response = _response(api.handle(call))
-        response.headers["x-ms-ratelimit-burst-remaining-xrm-requests"] = str(left)
+        response.headers["x-ms-ratelimit-burst-remaining-xrm-requests"] = str(requests_left)
+        response.headers["x-ms-ratelimit-time-remaining-xrm-requests"] = f"{seconds_left:,.2f}"
         response.headers["x-ms-service-request-id"] = str(
-            uuid5(NAMESPACE_URL, f"{org.org_id}:{left}:{org.clock().isoformat()}")
+            uuid5(NAMESPACE_URL, f"{org.org_id}:{requests_left}:{org.clock().isoformat()}")
         )
         return response
 

@@ -63,6 +63,8 @@ class Answer:
     status: int
     body: Mapping[str, Any] | str | bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    #: Address, by id, of the record that was created; empty when none was.
+    created: str = ""
 
     def encoded(self) -> bytes:
         """The body in bytes."""
@@ -71,6 +73,11 @@ class Answer:
         if isinstance(self.body, bytes):
             return self.body
         return (self.body if isinstance(self.body, str) else json.dumps(self.body)).encode()
+
+
+def refusal(error: WebApiError) -> Answer:
+    """Word a refusal as the Web API does."""
+    return Answer(error.status, {"error": {"code": error.code, "message": error.message}})
 
 
 def inner_call(outer: Call, operation: Operation) -> Call:

@@ -21,6 +21,7 @@ from sandbox.dynamics365.errors import (
     missing,
     not_permitted,
 )
+from sandbox.dynamics365.protection import Limits
 from sandbox.dynamics365.schema import CURRENCIES, LOOKUPS, TABLES, Kind, Table
 from sandbox.dynamics365.values import GUID, checked, key_values, table_named
 from sandbox.org import Delivery
@@ -68,6 +69,7 @@ class DynamicsOrg:
         self.business_unit_id = str(uuid5(self._names, "businessunit"))
         self.integration_user_id = str(uuid5(self._names, "systemuser:integration"))
         self.store = RecordStore(clock, self._new_id, path)
+        self.limits = Limits()
         self.entra = Entra(clock, credentials, self.org_id)
         #: Version a write made -> the `tag` it was sent with.
         self._tags: dict[int, str] = {}

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Any
-from uuid import UUID, uuid5
 
-from sandbox.dynamics365 import metadata, multipart, reading
-from sandbox.dynamics365.calls import API, Answer, Call, inner_call
+from sandbox.dynamics365 import batches, bulk, csdl, metadata, reading
+from sandbox.dynamics365.calls import API, Answer, Call, refusal
 from sandbox.dynamics365.engine import DynamicsOrg
-from sandbox.dynamics365.errors import WebApiError, exists, missing, payload_error, stale
+from sandbox.dynamics365.errors import (
+    WebApiError,
+    exists,
+    missing,
+    payload_error,
+    stale,
+)
 from sandbox.dynamics365.query import parse_filter, parse_select
 from sandbox.dynamics365.schema import BY_SET, TABLES, Table
 from sandbox.dynamics365.values import etag, from_payload, key_values, represent
@@ -23,15 +27,6 @@ from sandbox.records import Row
 
 _CAST = "Microsoft.Dynamics.CRM."
 _CLOSING = {"WinOpportunity": 1, "LoseOpportunity": 2}
-
-
-class _UndoneError(Exception):
-    """Takes a failed change set out of its transaction."""
-
-
-def refusal(error: WebApiError) -> Answer:
-    """Word a refusal as the Web API does."""
-    return Answer(error.status, {"error": {"code": error.code, "message": error.message}})
 
 
 def not_built(call: Call) -> Answer:
@@ -72,20 +67,22 @@ class WebApi:
         try:
             if call.method == "POST" and call.path == "$batch":
                 with self.org.store.exclusive():
-                    return self._batch(call)
+                    return batches.answer(call, self.org.store, self.org.org_id, self.handle)
             with self.org.store.transaction(), self.org.tagging(call.query.get("tag", "")):
                 return self._routed(call)
         except WebApiError as error:
             return refusal(error)
 
     def _routed(self, call: Call) -> Answer:
-        if call.method == "GET" and call.path == "WhoAmI":
+        if call.method == "GET" and call.path in ("WhoAmI", "WhoAmI()"):
             body = {
                 "BusinessUnitId": self.org.business_unit_id,
                 "UserId": call.user_id,
                 "OrganizationId": self.org.org_id,
             }
             return Answer(200, body, {"x-ms-dop-hint": "4"})
+        if call.method == "GET" and call.path == "$metadata":
+            return Answer(200, csdl.document(), {"Content-Type": "application/xml"})
         if call.method == "POST" and call.path in _CLOSING:
             return self._close(call, _CLOSING[call.path])
         if call.path.split("(")[0].split("/")[0] == "EntityDefinitions":
@@ -119,6 +116,8 @@ class WebApi:
             return self._written(
                 call, table, self.org.create(table, values, call.user_id), created=True
             )
+        if call.method == "POST":
+            return bulk.answer(self.org, call, table, rest) or not_built(call)
         if call.method != "GET" or rest not in ("", "$count"):
             return not_built(call)
         self.org.require("Read", table, call.user_id)
@@ -179,16 +178,17 @@ class WebApi:
         self, call: Call, table: Table, row: Row, *, created: bool, key: str | None = None
     ) -> Answer:
         headers = {"ETag": etag(row)}
+        address = f"{call.root}{table.set_name}({row.id})"
         if call.prefers("return=representation"):
             select = parse_select(call.query.get("$select", ""))
             body = represent(table, row, select, annotate=call.annotates)
             headers["Preference-Applied"] = "return=representation"
-            return Answer(201 if created else 200, body, headers)
+            return Answer(201 if created else 200, body, headers, address if created else "")
         # An upsert by alternate key repeats the key, not the id.
         headers["OData-EntityId"] = f"{call.root}{table.set_name}({key or row.id})"
         if created:
             headers["Location"] = headers["OData-EntityId"]
-        return Answer(204, None, headers)
+        return Answer(204, None, headers, address if created else "")
 
     def _delete(self, call: Call, table: Table, key: str) -> Answer:
         self.org.require("Delete", table, call.user_id)
@@ -262,48 +262,3 @@ class WebApi:
         }
         listing = listings.get(part)
         return not_built(call) if listing is None else _listed(call, listing)
-
-    # Batches -----------------------------------------------------------------------------------
-
-    def _batch(self, call: Call) -> Answer:
-        parts = multipart.parse(call.body, call.headers.get("content-type", ""))
-        carry_on = call.prefers("odata.continue-on-error")
-        answers: list[multipart.Part | list[multipart.Part]] = []
-        failed = False
-        for part in parts:
-            if isinstance(part, multipart.ChangeSet):
-                done, answer = self._change_set(call, part)
-            else:
-                one = self._inner(call, part)
-                done, answer = one.status < 400, one
-            answers.append(answer)
-            failed = failed or not done
-            if failed and not carry_on:
-                break
-        name = str(uuid5(UUID(self.org.org_id), f"batch:{self.org.store.version}"))
-        boundary, body = multipart.compose(answers, name)
-        headers = {"Content-Type": f"multipart/mixed; boundary={boundary}"}
-        return Answer(400 if failed and not carry_on else 200, body, headers)
-
-    def _change_set(
-        self, call: Call, change_set: multipart.ChangeSet
-    ) -> tuple[bool, multipart.Part | list[multipart.Part]]:
-        answers: list[multipart.Part] = []
-        try:
-            with self.org.store.transaction():
-                for operation in change_set.operations:
-                    answers.append(self._inner(call, operation))
-                    if answers[-1].status >= 400:
-                        raise _UndoneError
-        except _UndoneError:
-            return False, answers[-1]  # one part answers for the whole set
-        return True, answers
-
-    def _inner(self, call: Call, operation: multipart.Operation) -> multipart.Part:
-        answer = self.handle(inner_call(call, operation))
-        body = answer.encoded()
-        headers = {"OData-Version": "4.0", **answer.headers}
-        if body:
-            headers = {"Content-Type": "application/json; odata.metadata=minimal", **headers}
-        reason = HTTPStatus(answer.status).phrase
-        return multipart.Part(answer.status, reason, headers, body, operation.content_id)

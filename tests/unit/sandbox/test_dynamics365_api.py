@@ -271,7 +271,7 @@ def test_a_missing_privilege_is_named(env: Environment) -> None:
     [
         ("PUT", "accounts(0f8fad5b-d9cb-469f-a165-70867728950e)"),
         ("GET", "accounts(0f8fad5b-d9cb-469f-a165-70867728950e)/name"),
-        ("POST", "accounts/Microsoft.Dynamics.CRM.CreateMultiple"),
+        ("POST", "accounts/Microsoft.Dynamics.CRM.DeleteMultiple"),
         ("GET", "EntityDefinitions(LogicalName='account')/OneToManyRelationships"),
     ],
 )
