@@ -20,9 +20,9 @@ def audit() -> None:
 @pass_frame
 def show(frame: Frame, number: str, *, as_partner: bool) -> None:
     """Show what happened to a registration, oldest first."""
+    from registration_core.recording import subject_of
     from registration_core.store import audit as trail
     from registration_core.store import repository
-    from registration_core.use_cases import subject_of
 
     with frame.database() as database, database.read() as session:
         found = repository.registration(session, number)

@@ -25,6 +25,7 @@ NOUNS = {
     "registration": "Deal registrations: submit, import, look, change.",
     "approval": "Decisions on registrations.",
     "protection": "Standing protections.",
+    "match": "Whether two records are one customer: a person's word.",
     "link": "Which CRM record is which registration.",
     "conflict": "Sync conflicts: two sides changed one thing.",
     "held": "Changes that were too many at once.",

@@ -57,10 +57,10 @@ def list_(frame: Frame) -> None:
 @pass_frame
 def extend(frame: Frame, number: str, days: int, reason: str, version: int | None) -> None:
     """Extend a standing protection."""
-    from registration_core import use_cases
+    from registration_core import protecting
 
     with frame.database() as database, database.begin(frame.actor) as unit:
-        after = use_cases.extend(unit, number, days, text(reason), version)
+        after = protecting.extend(unit, number, days, text(reason), version)
     frame.out.done(
         f"{after.number} is protected until {after.protection_ends_on}.",
         {"number": after.number, "protected_until": after.protection_ends_on},
@@ -71,10 +71,10 @@ def extend(frame: Frame, number: str, days: int, reason: str, version: int | Non
 @pass_frame
 def expire(frame: Frame) -> None:
     """Expire what has ended and flag what ends soon; the clock does the same every hour."""
-    from registration_core import use_cases
+    from registration_core import protecting
 
     with frame.database() as database, database.begin(frame.actor) as unit:
-        changed = use_cases.expire_due(unit)
+        changed = protecting.expire_due(unit)
     frame.out.table(
         [
             {"number": r.number, "state": r.state, "protection": r.protection_state,

@@ -19,11 +19,11 @@ from registration_core.fields import FieldGroup, SalesStage
 from registration_core.lifecycle import Move, advance
 from registration_core.model import DisputeState, ProtectionState, Registration, RegistrationState
 from registration_core.program import Program, Role
+from registration_core.recording import subject_of
 from registration_core.store import attribution, audit, protection, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.types import is_exact
 from registration_core.submission import AMOUNT_BELOW
-from registration_core.use_cases import subject_of
 
 #: What a CRM may change, the type, and the longest text that is kept, in characters.
 _HELD: Mapping[str, tuple[type, int]] = {

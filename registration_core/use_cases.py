@@ -16,13 +16,14 @@ from typing import Any
 
 from registration_core.conflict_check import holding, require_decider, require_usable
 from registration_core.contracts import ConnectionName, Value
-from registration_core.errors import InvalidInput, NotAllowed, StaleVersion
+from registration_core.errors import InvalidInput, NotAllowed
 from registration_core.fields import FIELDS, SalesStage
 from registration_core.findings import ReasonCode
 from registration_core.lifecycle import Move, advance, possible_moves
 from registration_core.matching import account_keys, customer_keys
 from registration_core.model import (
     SYSTEM,
+    Account,
     ConflictCheck,
     DisputeState,
     Partner,
@@ -32,6 +33,7 @@ from registration_core.model import (
 )
 from registration_core.partner_view import reason_text
 from registration_core.program import Program
+from registration_core.recording import locked, saved, subject_of
 from registration_core.store import audit, customers, protection, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.submission import Submission, in_nfc, is_email, require_valid, wrong_deal
@@ -47,11 +49,6 @@ CHANGED_HERE = (
     "sales_stage",
     "description",
 )
-
-
-def subject_of(registration: Registration) -> str:
-    """Return the audit subject of a registration."""
-    return f"registration:{registration.id}"
 
 
 def add_partner(unit: UnitOfWork, *, code: str, name: str, tier: str, email: str) -> Partner:
@@ -153,7 +150,7 @@ def update(
 
     `NotAllowed` where the program gives the field group to the CRMs in this phase.
     """
-    before = _locked(unit, number, expected_version)
+    before = locked(unit, number, expected_version)
     if before.sales_stage.closed or not possible_moves(before.state):
         raise NotAllowed(f"{before.number} is {before.state.value}: it is not changed any more.")
     for name in changes:
@@ -169,7 +166,7 @@ def update(
     after = replace(before, **_valid(before, changes, program))
     if after == before:
         return before
-    return _saved(unit, after, "update", {"changes": {n: str(v) for n, v in changes.items()}})
+    return saved(unit, after, "update", {"changes": {n: str(v) for n, v in changes.items()}})
 
 
 def review(unit: UnitOfWork, registration: Registration, because: str) -> Registration:
@@ -177,7 +174,7 @@ def review(unit: UnitOfWork, registration: Registration, because: str) -> Regist
     after = replace(
         registration, state=advance(registration.state, Move.REVIEW, registration.number)
     )
-    return _saved(
+    return saved(
         unit, after, "begin review", {"because": because}, partner={"state": "Under review"}
     )
 
@@ -194,7 +191,7 @@ def approve(
     Refuses unless the check is usable (law 6), the actor may decide, and a slot is free (law 7).
     """
     protection.hold_lock(unit)
-    before = _locked(unit, number, expected_version)
+    before = locked(unit, number, expected_version)
     state = advance(before.state, Move.APPROVE, before.number)
     newest = repository.last_check(unit.session, before.id)
     require_usable(check, before, program, unit.now, newest)
@@ -210,21 +207,32 @@ def approve(
         if account is not None:
             customers.learn(unit, customer_id, account_keys(account))
     claimed = protection.claim(
-        unit, replace(before, customer_id=customer_id), program, starts_on=unit.now.date()
-    )
+        unit, replace(before, customer_id=customer_id, accounts=accounts), program,
+        unit.now.date(), _accounts_in(unit, check),
+    )  # fmt: skip
     after = replace(
         claimed, state=state, decided_at=unit.now, reason_code=None, partner_message=None,
         accounts=accounts,
     )  # fmt: skip
-    saved = _saved(
+    kept = saved(
         unit, after, "approve",
         {"check": check.id, "policy_version": check.policy_version, "matcher_version": check.matcher_version,
          "as_of": {r.connection: str(r.as_of) for r in check.readings},
          "findings": [f.summary for f in check.findings]},
         partner={"state": "Approved", "protected_until": str(after.protection_ends_on)},
     )  # fmt: skip
-    request_recheck(unit, saved)
-    return saved
+    request_recheck(unit, kept)
+    return kept
+
+
+def _accounts_in(unit: UnitOfWork, check: ConflictCheck) -> list[Account]:
+    """Return the accounts that a check took for the customer, or perhaps for it."""
+    named = dict.fromkeys(check.accounts.items())
+    named |= dict.fromkeys(
+        (f.connection, f.record_id) for f in check.findings if f.connection and f.record_id
+    )
+    accounts = (repository.account(unit.session, name, record) for name, record in named)
+    return [account for account in accounts if account is not None]
 
 
 def request_recheck(unit: UnitOfWork, approved: Registration) -> None:
@@ -247,7 +255,7 @@ def reject(
 
     Held registrations are rejected by those they are held for, by the findings of the last check.
     """
-    before = _locked(unit, number, expected_version)
+    before = locked(unit, number, expected_version)
     state = advance(before.state, Move.REJECT, before.number)
     require_decider(unit.actor, before, repository.last_check(unit.session, before.id))
     after = replace(
@@ -257,7 +265,7 @@ def reject(
         reason_code=reason.value,
         partner_message=reason_text(reason),
     )
-    return _saved(
+    return saved(
         unit, after, "reject", {"reason": reason.value, "note": note},
         partner={"state": "Not approved", "message": after.partner_message},
     )  # fmt: skip
@@ -266,44 +274,11 @@ def reject(
 def withdraw(unit: UnitOfWork, number: str, expected_version: int | None = None) -> Registration:
     """Take a registration back; its protection is freed."""
     protection.hold_lock(unit)
-    before = _locked(unit, number, expected_version)
+    before = locked(unit, number, expected_version)
     after = replace(before, state=advance(before.state, Move.WITHDRAW, before.number))
     if before.protection_state is not ProtectionState.NONE:
         after = protection.release(unit, after, ProtectionState.RELEASED)
-    return _saved(unit, after, "withdraw", {}, partner={"state": "Withdrawn"})
-
-
-def extend(
-    unit: UnitOfWork, number: str, days: int, reason: str, expected_version: int | None = None
-) -> Registration:
-    """Extend a standing protection by 1 to 366 days."""
-    if not 1 <= days <= 366:
-        raise InvalidInput("A protection is extended by 1 to 366 days.", field="days")
-    protection.hold_lock(unit)
-    after = protection.extend(unit, _locked(unit, number, expected_version), days)
-    return _saved(
-        unit, after, "extend protection", {"days": days, "reason": reason},
-        partner={"protected_until": str(after.protection_ends_on)},
-    )  # fmt: skip
-
-
-def expire_due(unit: UnitOfWork, warn_days: int = 14) -> list[Registration]:
-    """Expire protections that ended before today and flag those that end within `warn_days`."""
-    protection.hold_lock(unit)
-    today, changed = unit.now.date(), []
-    warn_until = today + timedelta(days=warn_days)
-    ending = repository.protections_ending(unit.session, today, warn_until)
-    for found in sorted(ending, key=lambda r: r.id):  # as a push locks them: no circle of waiting
-        before = _locked(unit, found.id, None)
-        if before.protection_ends_on is not None and before.protection_ends_on < today:
-            after = replace(before, state=advance(before.state, Move.EXPIRE, before.number))
-            after = protection.release(unit, after, ProtectionState.EXPIRED)
-            changed.append(_saved(unit, after, "expire", {}, partner={"state": "Expired"}))
-        else:
-            after = replace(before, protection_state=ProtectionState.EXPIRING)
-            ends = {"protected_until": str(before.protection_ends_on)}
-            changed.append(_saved(unit, after, "expiring soon", ends, partner=ends))
-    return changed
+    return saved(unit, after, "withdraw", {}, partner={"state": "Withdrawn"})
 
 
 def open_dispute(unit: UnitOfWork, registration: Registration, because: str) -> Registration:
@@ -311,21 +286,21 @@ def open_dispute(unit: UnitOfWork, registration: Registration, because: str) -> 
     if registration.dispute_state is DisputeState.OPEN:
         return registration
     after = replace(registration, dispute_state=DisputeState.OPEN)
-    return _saved(unit, after, "open dispute", {"because": because})
+    return saved(unit, after, "open dispute", {"because": because})
 
 
 def choose_account(
     unit: UnitOfWork, number: str, connection: ConnectionName, record_id: str
 ) -> Registration:
     """Say which account of a CRM the deal belongs to; a check from before counts no more."""
-    before = _locked(unit, number, None)
+    before = locked(unit, number, None)
     after = replace(
         before,
         accounts={**before.accounts, connection: record_id},
         match_keys_changed_at=unit.now,
     )
     work.request_check(unit, before.id, "another account was chosen")
-    return _saved(unit, after, "choose account", {"connection": connection, "account": record_id})
+    return saved(unit, after, "choose account", {"connection": connection, "account": record_id})
 
 
 def _new_number(unit: UnitOfWork) -> str:
@@ -365,26 +340,3 @@ def _open_stage(before: Registration, stage: object) -> SalesStage:
             hint=f"One of: {', '.join(known)}.",
         )
     return known[stage]
-
-
-def _locked(unit: UnitOfWork, number: str, expected_version: int | None) -> Registration:
-    found = repository.registration(unit.session, number, lock=True)
-    if expected_version is not None and found.version != expected_version:
-        raise StaleVersion(
-            f"{found.number} was changed by somebody else (version {found.version}, not {expected_version}).",
-            hint=f"Look at it again: dealreg registration show {found.number}",
-        )
-    return found
-
-
-def _saved(
-    unit: UnitOfWork,
-    registration: Registration,
-    action: str,
-    internal: Mapping[str, object],
-    partner: Mapping[str, object] | None = None,
-) -> Registration:
-    saved = repository.save(unit.session, registration, unit.now)
-    audit.record(unit, subject_of(saved), action, internal, partner=partner)
-    work.request_push(unit, saved)
-    return saved

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from sqlalchemy.orm import Session
@@ -19,12 +19,13 @@ from registration_core.matching import (
     Match,
     MatchKey,
     Organisation,
+    Relation,
     blocking,
     match_account,
     relation_by_parent,
 )
 from registration_core.model import Account, Band
-from registration_core.store import match_index
+from registration_core.store import match_decisions, match_index, repository
 from sync import directory
 from sync.runtime import Runtime
 
@@ -38,10 +39,19 @@ class Wanted:
 
     customer: Organisation
     keys: frozenset[MatchKey]
+    #: What people said: key of an account → whether it is the customer.
+    said: Mapping[str, bool] = field(default_factory=dict)
 
     def match(self, account: Account) -> Match | None:
-        """Compare with one account; None if it is another organisation."""
-        return match_account(self.customer, self.keys, account)
+        """Compare with one account; None if it is another organisation, or a person said so."""
+        same = self.said.get(match_decisions.account_key(account))
+        if same is False:
+            return None
+        judged = match_account(self.customer, self.keys, account)
+        if not same:
+            return judged
+        evidence = judged.evidence if judged else ()
+        return Match(Band.STRONG, ("confirmed",), evidence=evidence)
 
 
 def likely(session: Session, wanted: Wanted) -> list[Account]:
@@ -51,6 +61,11 @@ def likely(session: Session, wanted: Wanted) -> list[Account]:
         identifier = blocking.identifier_key(key.kind, key.value)
         if identifier:
             found += match_index.accounts_known_by(session, identifier)
+    for name, same in wanted.said.items():
+        if same and name.startswith("account:"):
+            _, connection, record_id = name.split(":", 2)
+            account = repository.account(session, connection, record_id)
+            found += [account] if account else []
     matches = {(a.connection, a.record_id): (a, m) for a in found if (m := wanted.match(a))}
     matched = {key: account for key, (account, _) in matches.items()}
     for account, match in matches.values():
@@ -58,6 +73,12 @@ def likely(session: Session, wanted: Wanted) -> list[Account]:
             for relative in match_index.relatives(session, account):
                 matched.setdefault((relative.connection, relative.record_id), relative)
     return list(matched.values())
+
+
+def may_be_customer(found: Iterable[Candidate]) -> list[Account]:
+    """Return the accounts that are the customer itself or may be, relatives left out."""
+    relations = (Relation.SAME, Relation.POSSIBLY)
+    return [c.account for c in found if c.match.relation in relations]
 
 
 def read(

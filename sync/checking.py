@@ -13,20 +13,16 @@ from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from connectors.errors import ConnectorError
-from registration_core import use_cases
+from registration_core import recording, use_cases
 from registration_core.conflict_check import is_low_risk, rejecting, require_usable
 from registration_core.contracts import ConnectionName
 from registration_core.errors import AlreadyProtected, CheckNotUsable, ConfigurationError, SyncError
-from registration_core.finding_claims import Candidate, Rival, find_claims
+from registration_core.finding_claims import Candidate, find_claims
 from registration_core.findings import NEVER_BACKWARDS, ReasonCode
 from registration_core.matching import (
     MATCHER_VERSION,
-    Match,
-    MatchKey,
-    compare,
     customer_keys,
     of_customer,
 )
@@ -40,9 +36,10 @@ from registration_core.model import (
     RegistrationState,
 )
 from registration_core.program import Program
-from registration_core.store import audit, protection, repository, work
+from registration_core.store import audit, match_decisions, protection, repository, work
 from registration_core.store.database import UnitOfWork
-from registration_core.store.tables import CheckRequestRow, RegistrationRow
+from registration_core.store.rivals import rivals_for
+from registration_core.store.tables import CheckRequestRow
 from sync import candidates, directory, guard, leases
 from sync.runtime import Runtime
 
@@ -190,10 +187,12 @@ def _check_one(
         keys = customer_keys(registration.customer) | repository.keys_of_customer(
             session, registration.customer_id
         )
-        wanted = candidates.Wanted(of_customer(registration.customer), keys)
+        said = match_decisions.of_customer(session, registration.customer_id)
+        wanted = candidates.Wanted(of_customer(registration.customer), keys, said)
         accounts = candidates.likely(session, wanted)
-        rivals = _rivals(session, registration, keys)
     found, failed = candidates.read(runtime, accounts, wanted)
+    with runtime.database.read() as session:
+        rivals = rivals_for(session, registration, keys, candidates.may_be_customer(found))
     readings = tuple(
         replace(r, complete=False, reason=failed[r.connection]) if r.connection in failed else r
         for r in readings
@@ -210,22 +209,6 @@ def _check_one(
         accounts=_chosen(found),
     )
     _record(runtime, check, registration.number, version, program)
-
-
-def _rivals(session: Session, registration: Registration, keys: frozenset[MatchKey]) -> list[Rival]:
-    """Return other registrations that may be about the same customer."""
-    owners = set(repository.customers_with(session, keys)) | {registration.customer_id}
-    others = repository.registrations(
-        session, RegistrationRow.customer_id.in_(owners), RegistrationRow.id != registration.id
-    )
-    rivals = []
-    for other in others:
-        match = compare(keys, customer_keys(other.customer))
-        if other.customer_id == registration.customer_id:
-            match = Match(Band.STRONG, match.matched_on if match else ("customer",))
-        if match is not None:
-            rivals.append(Rival(other, match))
-    return rivals
 
 
 def _chosen(found: Sequence[Candidate]) -> dict[ConnectionName, str]:
@@ -254,7 +237,7 @@ def _record(
             return
         audit.record(
             unit,
-            use_cases.subject_of(registration),
+            recording.subject_of(registration),
             "check",
             {
                 "check": check.id,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import structlog
 from sqlalchemy import select
 
-from registration_core import use_cases
+from registration_core import protecting
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.store import audit, match_index
 from registration_core.store.tables import CheckRequestRow, OutboxRow
@@ -32,7 +32,7 @@ def tick(runtime: Runtime, nudge: Callable[[set[str]], None]) -> set[str]:
             kinds.add(f"poll:{name}")
     if schedule.claim(runtime, "expire", 3600):
         with runtime.database.begin() as unit:
-            expired = use_cases.expire_due(unit)
+            expired = protecting.expire_due(unit)
         if expired:
             log.info("protections moved", registrations=[r.number for r in expired])
     if schedule.claim(runtime, "checkpoint", 3600):

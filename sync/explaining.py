@@ -20,8 +20,8 @@ from registration_core.errors import NotFound
 from registration_core.fields import FIELDS, FieldGroup
 from registration_core.model import Registration
 from registration_core.program import Program
+from registration_core.recording import subject_of
 from registration_core.store import audit, repository
-from registration_core.use_cases import subject_of
 from sync.ledger.tables import IntentRow, LinkRow
 
 #: Names by which a submission's event calls a field.

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from sqlalchemy import delete, select, tuple_, update
 
-from registration_core.matching import MatchKey
-from registration_core.model import ClaimState, DisputeState, ProtectionState
-from registration_core.store import audit, repository, work
+from registration_core.matching import MatchKey, customer_keys
+from registration_core.model import ClaimState, DisputeState, ProtectionState, Registration
+from registration_core.store import audit, match_decisions, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import ClaimRow, CustomerKeyRow, CustomerRow, RegistrationRow
 
@@ -28,7 +28,7 @@ def resolve(unit: UnitOfWork, name: str, keys: Iterable[MatchKey], known: str | 
     """
     keys = frozenset(keys)
     owners = repository.customers_with(unit.session, keys)
-    found = _identified(owners) or known
+    found = _identified(_not_denied(unit, owners, known)) or known
     if found is None:
         found = unit.ids.new()
         unit.session.add(CustomerRow(id=found, name=name, created_at=unit.now))
@@ -45,11 +45,47 @@ def learn(unit: UnitOfWork, customer_id: str, keys: Iterable[MatchKey]) -> str:
     """
     keys = frozenset(k for k in keys if k.kind in _IDENTIFYING)
     owners = repository.customers_with(unit.session, keys)
-    for other in owners:
+    for other in _not_denied(unit, owners, customer_id):
         if other != customer_id:
-            _join(unit, loser=other, winner=customer_id)
+            join(unit, loser=other, winner=customer_id)
     _add_keys(unit, customer_id, keys, repository.customers_with(unit.session, keys))
     return customer_id
+
+
+def split(unit: UnitOfWork, registration: Registration) -> str:
+    """Give a registration a customer of its own, with the keys it was typed with.
+
+    Its claims go with it. Identifiers stay with the customer that has them. Returns the new
+    customer's id; the caller saves the registration.
+    """
+    session = unit.session
+    alone = unit.ids.new()
+    session.add(CustomerRow(id=alone, name=registration.customer.name, created_at=unit.now))
+    session.flush()
+    keys = customer_keys(registration.customer)
+    _add_keys(unit, alone, keys, repository.customers_with(session, keys))
+    session.execute(
+        update(ClaimRow)
+        .where(ClaimRow.registration_id == registration.id)
+        .values(customer_id=alone)
+    )
+    audit.record(
+        unit, f"customer:{registration.customer_id}", "split customer",
+        {"registration": registration.number, "to": alone},
+    )  # fmt: skip
+    return alone
+
+
+def _not_denied(
+    unit: UnitOfWork, owners: Mapping[str, frozenset[MatchKey]], known: str | None
+) -> dict[str, frozenset[MatchKey]]:
+    """Leave out customers that a person said are others than the known one."""
+    said = match_decisions.of_customer(unit.session, known) if known and owners else {}
+    return {
+        owner: keys
+        for owner, keys in owners.items()
+        if said.get(match_decisions.customer_key(owner), True)
+    }
 
 
 def _identified(owners: Mapping[str, frozenset[MatchKey]]) -> str | None:
@@ -77,7 +113,8 @@ def _add_keys(
     unit.session.flush()
 
 
-def _join(unit: UnitOfWork, *, loser: str, winner: str) -> None:
+def join(unit: UnitOfWork, *, loser: str, winner: str) -> None:
+    """Make two customers one; claims that now overlap are contested, with no automatic loser."""
     session = unit.session
     kept = ClaimRow.state != ClaimState.RELEASED.value
     mine = session.scalars(select(ClaimRow).where(ClaimRow.customer_id == winner, kept)).all()
@@ -100,6 +137,7 @@ def _join(unit: UnitOfWork, *, loser: str, winner: str) -> None:
     )
     for table in (CustomerKeyRow, RegistrationRow, ClaimRow):
         session.execute(update(table).where(table.customer_id == loser).values(customer_id=winner))
+    match_decisions.join(unit, loser=loser, winner=winner)
     audit.record(unit, f"customer:{winner}", "join customers", {"joined": loser})
 
 

@@ -8,17 +8,20 @@ before it locks a registration; the other order would deadlock.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, timedelta
 
 from sqlalchemy import select
 
 from registration_core.errors import AlreadyProtected, DomainRefusal, NotAllowed
-from registration_core.matching import customer_keys
-from registration_core.model import ClaimState, ProtectionState, Registration
+from registration_core.finding_claims import Rival
+from registration_core.matching import Relation, customer_keys
+from registration_core.model import Account, ClaimState, ProtectionState, Registration
 from registration_core.program import Exclusivity, Program
 from registration_core.store import customers, repository
 from registration_core.store.database import UnitOfWork
+from registration_core.store.rivals import rivals_for
 from registration_core.store.tables import ClaimRow, StoreLockRow
 
 _LOCK = "protection"
@@ -42,12 +45,18 @@ def next_receipt(unit: UnitOfWork) -> int:
 
 
 def claim(
-    unit: UnitOfWork, registration: Registration, program: Program, starts_on: date
+    unit: UnitOfWork,
+    registration: Registration,
+    program: Program,
+    starts_on: date,
+    seen: Iterable[Account] = (),
 ) -> Registration:
     """Give a registration its claim, under the lock; `AlreadyProtected` if no slot is free.
 
     The customer and the clash are resolved again here, because both may have moved since the
-    check. Returns the registration with its protection; the caller saves it.
+    check. `seen` are the accounts that may be the customer: whoever is protected through one of
+    them takes a slot until a person says that it is another customer. Returns the registration
+    with its protection; the caller saves it.
     """
     hold_lock(unit)
     line = program.product_lines.get(registration.product_line)
@@ -65,7 +74,8 @@ def claim(
     )
     ends_on = starts_on + timedelta(days=program.protection_days)
     if line.exclusivity is not Exclusivity.OPEN:
-        slot = _free_slot(unit, registration, customer_id, line.slots)
+        meant = replace(registration, customer_id=customer_id)
+        slot = _free_slot(unit, meant, line.slots, seen)
         unit.session.add(
             ClaimRow(
                 id=unit.ids.new(),
@@ -125,7 +135,10 @@ def _claims_of(unit: UnitOfWork, registration_id: str) -> list[ClaimRow]:
     )
 
 
-def _free_slot(unit: UnitOfWork, registration: Registration, customer_id: str, slots: int) -> int:
+def _free_slot(
+    unit: UnitOfWork, registration: Registration, slots: int, seen: Iterable[Account]
+) -> int:
+    customer_id = registration.customer_id
     taken = repository.standing_claims(unit.session, customer_id, registration.product_line)
     others = [claim for claim in taken if claim.registration_id != registration.id]
     if len(others) >= slots:  # contested claims may stand on the same slot
@@ -134,4 +147,29 @@ def _free_slot(unit: UnitOfWork, registration: Registration, customer_id: str, s
             f"and {registration.product_line} is taken.",
             hint=f"Type: dealreg approval reject {registration.number} --reason DUP_ACTIVE",
         )
+    perhaps = _perhaps_the_same(unit, registration, seen)
+    if perhaps and len(others) + len(perhaps) >= slots:
+        other = perhaps[0].registration
+        raise AlreadyProtected(
+            f"{registration.number} may be about the customer of {other.number}, which is protected.",
+            hint=f"Say whether it is: dealreg match deny {registration.number} {other.number} "
+            f"--reason …, or: dealreg match confirm …",
+        )
     return min(set(range(1, slots + 1)) - {claim.slot for claim in others})
+
+
+def _perhaps_the_same(
+    unit: UnitOfWork, registration: Registration, seen: Iterable[Account]
+) -> list[Rival]:
+    """Return who is protected for a customer that may be this one, and nobody has said if it is."""
+    known = customer_keys(registration.customer) | repository.keys_of_customer(
+        unit.session, registration.customer_id
+    )
+    return [
+        rival
+        for rival in rivals_for(unit.session, registration, known, seen)
+        if rival.registration.customer_id != registration.customer_id
+        and rival.registration.product_line == registration.product_line
+        and rival.registration.protection_state.standing
+        and rival.match.relation in (Relation.SAME, Relation.POSSIBLY)
+    ]

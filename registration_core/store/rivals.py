@@ -2,15 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from sqlalchemy.orm import Session
 
 from registration_core.finding_claims import Rival
-from registration_core.matching import MatchKey, Organisation, match_customer
-from registration_core.model import Band
-from registration_core.store import match_index, repository
+from registration_core.matching import (
+    Match,
+    MatchKey,
+    Organisation,
+    Relation,
+    match_customer,
+    of_account,
+    of_customer,
+)
+from registration_core.model import Account, Band, Registration
+from registration_core.store import match_decisions, match_index, repository
 from registration_core.store.tables import RegistrationRow
+
+#: Most accounts of a customer through which other registrations are looked for.
+_ACCOUNTS_MAX = 10
+
+
+def rivals_for(
+    session: Session,
+    registration: Registration,
+    known: frozenset[MatchKey],
+    accounts: Iterable[Account],
+) -> list[Rival]:
+    """Return every other registration that a check of this one has to know of, closed ones included.
+
+    Those of the resolved customer, those that the evidence finds, and those that the customer's
+    accounts lead to: who typed only the name and who typed only the website meet in an account
+    that has both. What people said about a match counts before any evidence.
+    """
+    said = match_decisions.of_customer(session, registration.customer_id)
+    confirmed = [
+        key.removeprefix("customer:")
+        for key, same in said.items()
+        if same and key.startswith("customer:")
+    ]
+    one = {registration.customer_id, *confirmed, *repository.customers_with(session, known)}
+    found: dict[str, Rival] = {}
+    without = (registration.id,)
+    for rival in rivals_of(session, of_customer(registration.customer), known, without):
+        found.setdefault(rival.registration.id, rival)
+    for other in repository.registrations(
+        session, RegistrationRow.customer_id.in_(one), RegistrationRow.id != registration.id
+    ):
+        if other.id not in found:
+            match = match_customer(of_customer(registration.customer), known, other.customer)
+            if match is None and other.customer_id == registration.customer_id:
+                match = Match(Band.STRONG, ("customer",))
+            if match is not None:
+                found[other.id] = Rival(other, match)
+    for account in list(accounts)[:_ACCOUNTS_MAX]:
+        for rival in rivals_of(session, of_account(account), frozenset(), without):
+            if rival.match.relation in (Relation.SAME, Relation.POSSIBLY):
+                through = replace(
+                    rival.match,
+                    band=Band.REVIEW,
+                    held_by=f"only through {account.name} in {account.connection}",
+                )
+                found.setdefault(rival.registration.id, Rival(rival.registration, through))
+    judged = (_judged(rival, registration, said) for rival in found.values())
+    return sorted(
+        (rival for rival in judged if rival is not None),
+        key=lambda rival: rival.match.band is not Band.STRONG,
+    )
+
+
+def _judged(rival: Rival, registration: Registration, said: dict[str, bool]) -> Rival | None:
+    """Put what is known of both customers before the evidence."""
+    other = rival.registration.customer_id
+    same = said.get(match_decisions.customer_key(other))
+    if other == registration.customer_id or same:
+        match = replace(rival.match, band=Band.STRONG, relation=Relation.SAME, held_by="")
+        return Rival(rival.registration, match)
+    return None if same is False else rival
 
 
 def rivals_of(

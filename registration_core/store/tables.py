@@ -81,6 +81,19 @@ class CustomerKeyRow(Base):
     )
 
 
+class MatchDecisionRow(Base):
+    """What a person said about a match of a customer; `store/match_decisions.py`."""
+
+    __tablename__ = "match_decision"
+    customer_id: Mapped[str] = mapped_column(ForeignKey("customer.id"), primary_key=True)
+    #: `account:CONNECTION:RECORD` or `customer:ID`.
+    other: Mapped[str] = mapped_column(String(160), primary_key=True, index=True)
+    same: Mapped[bool]
+    reason: Mapped[str] = mapped_column(Text)
+    decided_by: Mapped[str] = mapped_column(String(255))
+    decided_at: Mapped[datetime]
+
+
 class RegistrationRow(Base):
     """A registration; `model.Registration` tells what each field means."""
 

@@ -7,7 +7,7 @@ from datetime import timedelta, timezone
 import pytest
 from sqlalchemy import text
 
-from registration_core import use_cases
+from registration_core import recording, use_cases
 from registration_core.model import Actor, Registration
 from registration_core.store import audit
 from registration_core.store.audit import Break
@@ -61,7 +61,7 @@ def test_an_untouched_trail_verifies_and_counts_its_events(
 ) -> None:
     with database.read() as session:
         assert audit.verify(session) == (4, [])
-        events = audit.events(session, use_cases.subject_of(made))
+        events = audit.events(session, recording.subject_of(made))
     assert [e["action"] for e in events] == ["submit", "approve", "withdraw"]
     assert [e["seq"] for e in events] == [1, 2, 3]
     assert [e["actor"] for e in events] == ["sam", "anna", "sam"]
@@ -71,7 +71,7 @@ def test_an_untouched_trail_verifies_and_counts_its_events(
 def test_any_altered_byte_of_an_event_is_found(
     database: Database, made: Registration, seq: int
 ) -> None:
-    subject = use_cases.subject_of(made)
+    subject = recording.subject_of(made)
     with database.read() as session:
         body = session.execute(
             text("SELECT body FROM audit_event WHERE subject = :s AND seq = :q"),
@@ -117,7 +117,7 @@ def test_whatever_is_altered_or_removed_is_found(
     numbered = {
         n: f"subject = :s AND seq = {k}" for k, n in enumerate(("first", "second", "third"), 1)
     }
-    values = {"s": use_cases.subject_of(made), "later": NOW + timedelta(hours=1)}
+    values = {"s": recording.subject_of(made), "later": NOW + timedelta(hours=1)}
     wanted = statement.format(**numbered)
     used = {name: value for name, value in values.items() if f":{name}" in wanted}
     _tamper(database, wanted, **used)
@@ -128,7 +128,7 @@ def test_events_that_changed_places_are_found(database: Database, made: Registra
     for old, new in ((2, 90), (3, 2), (90, 3)):
         _tamper(
             database, "UPDATE audit_event SET seq = :new WHERE seq = :old AND subject = :s",
-            new=new, old=old, s=use_cases.subject_of(made),
+            new=new, old=old, s=recording.subject_of(made),
         )  # fmt: skip
     assert _verify(database)
 
@@ -136,7 +136,7 @@ def test_events_that_changed_places_are_found(database: Database, made: Registra
 def test_an_event_that_was_rewritten_with_a_fitting_hash_is_found_by_the_next_one(
     database: Database, made: Registration
 ) -> None:
-    subject = use_cases.subject_of(made)
+    subject = recording.subject_of(made)
     for seq, told in ((2, "does not follow"), (3, "is missing or changed")):
         with database.read() as session:
             body = session.execute(
@@ -182,13 +182,13 @@ def test_an_erasure_takes_values_and_keys_away_and_leaves_the_trail_whole(
 ) -> None:
     other = submit(database, token="t2", **CONTACT)
     with database.begin(Actor("privacy-desk")) as unit:
-        assert audit.erase(unit, use_cases.subject_of(made)) == 2
-        assert audit.erase(unit, use_cases.subject_of(made)) == 0
+        assert audit.erase(unit, recording.subject_of(made)) == 2
+        assert audit.erase(unit, recording.subject_of(made)) == 0
     with database.read() as session:
         kept = session.execute(text("SELECT subject FROM audit_personal")).scalars().all()
         assert audit.verify(session) == (7, [])
-        last = audit.events(session, use_cases.subject_of(made))[-1]
-    assert set(kept) == {use_cases.subject_of(other)}
+        last = audit.events(session, recording.subject_of(made))[-1]
+    assert set(kept) == {recording.subject_of(other)}
     assert (last["action"], last["actor"]) == ("erase personal data", "privacy-desk")
 
 
@@ -198,7 +198,7 @@ def test_equal_personal_values_leave_different_digests(
     other = submit(database, token="t2", **CONTACT)
     with database.read() as session:
         first, second = (
-            audit.events(session, use_cases.subject_of(about))[0] for about in (made, other)
+            audit.events(session, recording.subject_of(about))[0] for about in (made, other)
         )
     assert first["personal"].keys() == second["personal"].keys() == CONTACT.keys()
     assert not set(first["personal"].values()) & set(second["personal"].values())

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import select
 
-from registration_core import crm_changes, use_cases
+from registration_core import crm_changes, recording, use_cases
 from registration_core.contracts import ConnectionName, Fields
 from registration_core.crm_changes import Applied
 from registration_core.fields import FieldGroup, SalesStage
@@ -90,7 +90,7 @@ def _claim_states(database: Database, about: Registration) -> list[ClaimState]:
 
 def _actions(database: Database, about: Registration) -> list[str]:
     with database.read() as session:
-        return [e["action"] for e in audit.events(session, use_cases.subject_of(about))]
+        return [e["action"] for e in audit.events(session, recording.subject_of(about))]
 
 
 # --- stage ------------------------------------------------------------------------------------
@@ -308,7 +308,7 @@ def test_a_change_is_pushed_on_and_told_in_the_audit_trail_once(
     with database.read() as session:
         rows = session.scalars(select(OutboxRow).where(OutboxRow.registration_id == made.id))
         assert {row.wanted for row in rows} == {2}
-        event = audit.events(session, use_cases.subject_of(made))[-1]
+        event = audit.events(session, recording.subject_of(made))[-1]
     assert event["internal"] == {"connection": "salesforce", "changes": {"deal_name": "Renamed"}}
     assert event["partner"] == {}
     assert _actions(database, made).count("change in CRM") == 1

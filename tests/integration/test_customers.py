@@ -14,10 +14,10 @@ from registration_core.model import (
     ProtectionState,
     Registration,
 )
-from registration_core.store import audit, customers, protection, repository
+from registration_core.recording import subject_of
+from registration_core.store import audit, customers, match_decisions, protection, repository
 from registration_core.store.database import Database
 from registration_core.store.tables import CustomerKeyRow, CustomerRow, OutboxRow
-from registration_core.use_cases import subject_of
 from tests.factories import (
     APPROVER,
     CONNECTIONS,
@@ -220,7 +220,11 @@ def test_a_domain_or_a_name_that_is_learned_joins_nobody(
     database: Database, partners: None
 ) -> None:
     first = approved(database, "P1", customer=customer(name="Avocet"))
-    second = approved(database, "P2", customer=customer(name="Avocet Bio"))
+    second = submit(database, "P2", customer=customer(name="Avocet Bio"))
+    with database.begin(APPROVER) as unit:
+        other = match_decisions.customer_key(second.customer_id)
+        match_decisions.keep(unit, first.customer_id, other, same=False, reason="two sites")
+        approve(unit, second)
     assert first.customer_id != second.customer_id
     _learn(database, first.customer_id, DOMAIN, NAME, OTHER_NAME)
     assert {stored(database, r).protection_state for r in (first, second)} == {

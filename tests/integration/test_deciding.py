@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from registration_core import use_cases
+from registration_core import protecting, recording, use_cases
 from registration_core.contracts import ConnectionName
 from registration_core.errors import (
     AlreadyProtected,
@@ -79,7 +79,7 @@ def _wanted(database: Database, about: Registration) -> dict[str, int]:
 
 def _actions(database: Database, about: Registration) -> list[str]:
     with database.read() as session:
-        return [e["action"] for e in audit.events(session, use_cases.subject_of(about))]
+        return [e["action"] for e in audit.events(session, recording.subject_of(about))]
 
 
 # --- review, approve, reject ------------------------------------------------------------------
@@ -105,7 +105,7 @@ def test_an_approval_starts_the_protection_and_tells_every_crm(
     assert nudged == [{f"push:{name}" for name in CONNECTIONS}]
     assert _actions(database, made) == ["submit", "begin review", "approve"]
     with database.read() as session:
-        event = audit.events(session, use_cases.subject_of(made))[-1]
+        event = audit.events(session, recording.subject_of(made))[-1]
     assert event["actor"] == "anna"
     assert event["internal"]["policy_version"] == "v1"
     assert event["internal"]["as_of"]["hubspot"] == str(NOW)
@@ -229,7 +229,7 @@ def test_a_rejection_tells_the_partner_the_codes_own_text_and_keeps_the_note_ins
         assert (after.state, after.reason_code) == (RegistrationState.REJECTED, reason.value)
         assert after.partner_message == REASONS[reason]
         with database.read() as session:
-            event = audit.events(session, use_cases.subject_of(about))[-1]
+            event = audit.events(session, recording.subject_of(about))[-1]
         assert event["internal"] == {"reason": reason.value, "note": "Rival Partners were first"}
         assert event["partner"] == {"state": "Not approved", "message": REASONS[reason]}
         with pytest.raises(InvalidTransition), database.begin(APPROVER) as unit:
@@ -275,11 +275,11 @@ def test_an_extension_moves_the_end_of_registration_and_claim(database: Database
     add_partners(database, "P1")
     made = approved(database)
     with database.begin(APPROVER) as unit:
-        after = use_cases.extend(unit, made.number, 30, "proof of concept dated 2031-05-20")
+        after = protecting.extend(unit, made.number, 30, "proof of concept dated 2031-05-20")
     assert after.protection_ends_on == date(2031, 7, 2)
     with database.read() as session:
         assert [c.ends_on for c in repository.claims(session)] == [date(2031, 7, 2)]
-        event = audit.events(session, use_cases.subject_of(made))[-1]
+        event = audit.events(session, recording.subject_of(made))[-1]
     assert event["internal"] == {"days": 30, "reason": "proof of concept dated 2031-05-20"}
     assert event["partner"] == {"protected_until": "2031-07-02"}
 
@@ -289,14 +289,14 @@ def test_an_extension_needs_a_running_protection_and_a_sensible_length(
 ) -> None:
     for days in (0, -1, 367):
         with pytest.raises(InvalidInput), database.begin(APPROVER) as unit:
-            use_cases.extend(unit, made.number, days, "")
+            protecting.extend(unit, made.number, days, "")
     with pytest.raises(DomainRefusal, match="is none"), database.begin(APPROVER) as unit:
-        use_cases.extend(unit, made.number, 30, "")
+        protecting.extend(unit, made.number, 30, "")
     with database.begin(APPROVER) as unit:
         approve(unit, made)
         use_cases.withdraw(unit, made.number)
     with pytest.raises(DomainRefusal, match="is released"), database.begin(APPROVER) as unit:
-        use_cases.extend(unit, made.number, 30, "")
+        protecting.extend(unit, made.number, 30, "")
 
 
 def test_a_protection_is_flagged_before_it_ends_and_expires_the_day_after(
@@ -308,7 +308,7 @@ def test_a_protection_is_flagged_before_it_ends_and_expires_the_day_after(
     for day in ("2031-05-18", "2031-05-19", "2031-05-20", "2031-06-02", "2031-06-03", "2031-06-04"):
         clock.now = datetime.fromisoformat(f"{day}T12:00:00+00:00").astimezone(UTC)
         with database.begin() as unit:
-            changed = use_cases.expire_due(unit)
+            changed = protecting.expire_due(unit)
         seen.append((day, [r.protection_state.value for r in changed]))
     assert seen == [
         ("2031-05-18", []),
@@ -334,13 +334,13 @@ def test_an_extension_takes_the_flag_away_and_a_later_end_is_flagged_again(
     made = approved(database)
     clock.advance(days=80)
     with database.begin() as unit:
-        use_cases.expire_due(unit)
+        protecting.expire_due(unit)
     with database.begin(APPROVER) as unit:
-        after = use_cases.extend(unit, made.number, 30, "evidence")
+        after = protecting.extend(unit, made.number, 30, "evidence")
     assert after.protection_state is ProtectionState.ACTIVE
     clock.advance(days=30)
     with database.begin() as unit:
-        assert [r.id for r in use_cases.expire_due(unit)] == [made.id]
+        assert [r.id for r in protecting.expire_due(unit)] == [made.id]
 
 
 def test_many_flagged_protections_do_not_keep_an_old_one_from_expiring(
@@ -358,10 +358,10 @@ def test_many_flagged_protections_do_not_keep_an_old_one_from_expiring(
     clock.advance(days=80)
     for _ in range(2):
         with database.begin() as unit:
-            use_cases.expire_due(unit)
+            protecting.expire_due(unit)
     clock.advance(days=9)
     with database.begin() as unit:
-        assert [r.id for r in use_cases.expire_due(unit)] == [old.id]
+        assert [r.id for r in protecting.expire_due(unit)] == [old.id]
 
 
 def test_a_dispute_is_opened_once_and_the_protection_stays(database: Database) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from registration_core import crm_changes, use_cases
+from registration_core import crm_changes, protecting, recording, use_cases
 from registration_core.contracts import ConnectionName
 from registration_core.errors import DomainRefusal
 from registration_core.fields import FieldGroup
@@ -125,7 +125,7 @@ def _partner_side(database: Database, about: Registration) -> str:
     """Everything that the partner of a registration could be shown of it."""
     with database.read() as session:
         held = repository.registration(session, about.id)
-        events = audit.events(session, use_cases.subject_of(about))
+        events = audit.events(session, recording.subject_of(about))
     shown = [asdict(partner_view(held)), *(event["partner"] for event in events)]
     return json.dumps(shown, default=str)
 
@@ -164,8 +164,8 @@ def test_no_verb_shows_a_partner_anything_of_the_others(
         use_cases.choose_account(unit, made.id, HUBSPOT, _secret("company"))
     with database.begin(spy) as unit:
         use_cases.approve(unit, made.id, _loaded_check(made, rival), program())
-        use_cases.extend(unit, made.id, 5, _secret("reason"))
-        use_cases.expire_due(unit, warn_days=300)
+        protecting.extend(unit, made.id, 5, _secret("reason"))
+        protecting.expire_due(unit, warn_days=300)
     with database.begin() as unit:
         protection.hold_lock(unit)
         held = repository.registration(unit.session, made.id, lock=True)
@@ -232,7 +232,7 @@ def test_a_submit_answers_the_same_whether_the_customer_is_taken_or_not(
     internal = []
     for about in (taken, free):
         with database.read() as session:
-            (event,) = audit.events(session, use_cases.subject_of(about))
+            (event,) = audit.events(session, recording.subject_of(about))
         internal.append(set(event["partner"]))
     assert internal[0] == internal[1] == {"number", "customer"}
 

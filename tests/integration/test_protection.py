@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from registration_core import use_cases
+from registration_core import protecting, use_cases
 from registration_core.errors import AlreadyProtected, DomainRefusal, InvalidTransition
 from registration_core.matching import MatchKey
 from registration_core.model import (
@@ -115,9 +115,9 @@ def test_verbs_that_take_the_lock_from_different_ends_do_not_block_each_other(
         for _ in range(5):
             with contextlib.suppress(DomainRefusal), database.begin(APPROVER) as unit:
                 if worker == 0:
-                    use_cases.extend(unit, made[0].id, 1, "evidence")
+                    protecting.extend(unit, made[0].id, 1, "evidence")
                 elif worker == 1:
-                    use_cases.expire_due(unit, warn_days=200)
+                    protecting.expire_due(unit, warn_days=200)
                 elif worker == 2:
                     approve(unit, made[1])
                     customers.learn(unit, made[0].customer_id, {MatchKey("tax_id", "77")})
@@ -199,7 +199,9 @@ def test_a_process_that_is_killed_at_any_moment_leaves_at_most_one_protected(
     database: Database,
 ) -> None:
     add_partners(database, *PARTNERS)
-    names = [f"pipit{n}" for n in range(12)]
+    names = (
+        "bittern curlew dunlin eider fulmar garganey heron ibis jackdaw kestrel lapwing merlin"
+    ).split()
     mine = [submit(database, "P1", customer=_customer(name)) for name in names]
     theirs = [submit(database, "P2", customer=_customer(name)) for name in names]
     with _contender(database.url, "run", *(r.id for r in mine)) as contender:

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from registration_core import crm_changes, use_cases
+from registration_core import crm_changes, protecting, use_cases
 from registration_core.errors import DomainRefusal
 from registration_core.fields import FieldGroup
 from registration_core.matching import MatchKey
@@ -92,7 +92,7 @@ class Deals(RuleBasedStateMachine):
             elif verb == "withdraw":
                 use_cases.withdraw(unit, about.id)
             else:
-                use_cases.extend(unit, about.id, 30, "evidence")
+                protecting.extend(unit, about.id, 30, "evidence")
 
     @precondition(lambda self: self.made)
     @rule(data=st.data(), stage=st.sampled_from(["won", "lost", "developing"]))
@@ -118,7 +118,7 @@ class Deals(RuleBasedStateMachine):
     def wait(self, days: int) -> None:
         self.clock.advance(days=days)
         with self.store.begin() as unit:
-            use_cases.expire_due(unit)
+            protecting.expire_due(unit)
 
     @invariant()
     def consistent(self) -> None:

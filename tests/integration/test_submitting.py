@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from registration_core import use_cases
+from registration_core import protecting, recording, use_cases
 from registration_core.contracts import Value
 from registration_core.errors import (
     InvalidInput,
@@ -66,7 +66,7 @@ def _wanted(database: Database, about: Registration) -> dict[str, int]:
 
 def _actions(database: Database, about: Registration) -> list[str]:
     with database.read() as session:
-        return [e["action"] for e in audit.events(session, use_cases.subject_of(about))]
+        return [e["action"] for e in audit.events(session, recording.subject_of(about))]
 
 
 # --- partners ---------------------------------------------------------------------------------
@@ -251,7 +251,7 @@ def test_a_command_on_an_old_version_is_refused(database: Database, made: Regist
         lambda unit: use_cases.approve(unit, made.id, check(made), program(), 1),
         lambda unit: use_cases.reject(unit, made.id, ReasonCode.TERRITORY, expected_version=1),
         lambda unit: use_cases.withdraw(unit, made.id, 1),
-        lambda unit: use_cases.extend(unit, made.id, 30, "more time", 1),
+        lambda unit: protecting.extend(unit, made.id, 30, "more time", 1),
     ]
     for verb in verbs:
         with pytest.raises(StaleVersion, match=r"version 2, not 1"), database.begin() as unit:

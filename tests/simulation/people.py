@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from connectors.memory_org import Stored
-from registration_core import use_cases
+from registration_core import protecting, use_cases
 from registration_core.contracts import ConnectionName, Value
 from registration_core.errors import DealregError
 from registration_core.model import Customer, Registration
@@ -150,7 +150,7 @@ class People:
                 if act.verb == "withdraw":
                     use_cases.withdraw(unit, key)
                 else:
-                    use_cases.extend(unit, key, 10, "asked for")
+                    protecting.extend(unit, key, 10, "asked for")
         self._play.stage.scheduler.note(f"desk {act.verb} {act.args}")
 
     def _choose_account(self, act: Act, key: str) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import select, text, update
 
 from connectors.errors import CrmUnavailable
 from connectors.memory import MemoryFault
-from registration_core import use_cases
+from registration_core import protecting
 from registration_core.store import audit, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import CheckRequestRow
@@ -90,7 +90,7 @@ def test_protections_expire_while_a_push_of_the_same_registrations_is_settled(
     def expire() -> None:
         inside.wait()
         with world.database.begin() as unit:
-            use_cases.expire_due(unit)
+            protecting.expire_due(unit)
 
     assert at_once(settle_in_order, expire) == []
 

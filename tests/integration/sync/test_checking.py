@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from connectors.memory import MemoryFault
+from registration_core import matches
 from registration_core.contracts import Value
 from registration_core.errors import CheckNotUsable, NotAllowed
 from registration_core.findings import Decision, FindingKind, FindingRule
@@ -263,6 +264,25 @@ def test_one_customer_named_two_ways_is_one_through_its_account(world: World) ->
     assert second.state is RegistrationState.UNDER_REVIEW
     kinds = {f.kind for f in last_check(world, second.id).findings}
     assert FindingKind.ACTIVE_REGISTRATION in kinds
+
+
+def test_a_later_check_goes_by_a_persons_word_on_an_account(world: World) -> None:
+    org = world.orgs[HOME]
+    namesake = org.add(
+        "Account", {"Name": "Lindqvist Kranar AB", "Country": "SE", "Website": "lk.example"}
+    )
+    typed = Customer("LK Group", "SE", website="lk.example")
+    made = world.approved(customer=typed)
+    assert [f.kind for f in last_check(world, made.id).findings] == [FindingKind.AMBIGUOUS_MATCH]
+
+    with world.database.begin(BEN) as unit:
+        matches.deny(unit, made.number, f"{HOME}:{namesake}", "another one")
+    assert checking.check_now(world.runtime, made.number).findings == ()
+
+    with world.database.begin(BEN) as unit:
+        matches.confirm(unit, made.number, f"{HOME}:{namesake}", "it is, after all")
+    check = checking.check_now(world.runtime, made.number)
+    assert (check.findings, check.accounts) == ((), {HOME: namesake})
 
 
 def test_a_check_keeps_policy_and_matcher_versions(world: World) -> None:

@@ -1,0 +1,40 @@
+"""How every verb reads and keeps a registration: locked, saved, audited, and pushed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from registration_core.errors import StaleVersion
+from registration_core.model import Registration
+from registration_core.store import audit, repository, work
+from registration_core.store.database import UnitOfWork
+
+
+def subject_of(registration: Registration) -> str:
+    """Return the audit subject of a registration."""
+    return f"registration:{registration.id}"
+
+
+def locked(unit: UnitOfWork, number: str, expected_version: int | None) -> Registration:
+    """Return a registration, held until the commit; `StaleVersion` if somebody was faster."""
+    found = repository.registration(unit.session, number, lock=True)
+    if expected_version is not None and found.version != expected_version:
+        raise StaleVersion(
+            f"{found.number} was changed by somebody else (version {found.version}, not {expected_version}).",
+            hint=f"Look at it again: dealreg registration show {found.number}",
+        )
+    return found
+
+
+def saved(
+    unit: UnitOfWork,
+    registration: Registration,
+    action: str,
+    internal: Mapping[str, object],
+    partner: Mapping[str, object] | None = None,
+) -> Registration:
+    """Keep a changed registration with its audit event, and ask for it to be pushed."""
+    kept = repository.save(unit.session, registration, unit.now)
+    audit.record(unit, subject_of(kept), action, internal, partner=partner)
+    work.request_push(unit, kept)
+    return kept
