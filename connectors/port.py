@@ -63,6 +63,8 @@ class Capabilities:
     feed: FeedKind
     #: Feeds also tell of deletions; where False, deletions are found by reading by id.
     feed_tells_deletes: bool
+    #: Fields that cost a call of their own wherever they are read.
+    costly: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from connectors.port import RemoteRecord
+from connectors.port import CrmConnector, RemoteRecord
 from mapping.schema import ObjectMapping
 from mapping.translate import to_store
 from reconciler.merge import same
@@ -53,6 +53,8 @@ class Planned:
     job: Job
     record: RemoteRecord | None
     plan: Plan
+    #: The record was not read for this plan: it is what was last seen (`sync/seen.py`).
+    remembered: bool = False
 
 
 def job_of(runtime: Runtime, session: Session, key: str, connection: ConnectionName) -> Job | None:
@@ -96,6 +98,28 @@ def jobs_of(
                 Job(registration, partner, connection, mapping, role, link, number, late, no)
             )
     return jobs
+
+
+def reads_of(crm: CrmConnector, jobs: Sequence[Job]) -> list[str]:
+    """Return the CRM fields to read before these jobs may write.
+
+    What costs a call of its own is read only where a write may touch its group.
+    """
+    names = {name for job in jobs for name in job.mapping.reads()}
+    costly = names & crm.capabilities.costly
+    needed = {name for name in costly if any(_may_write(job, name) for job in jobs)}
+    return sorted(names - costly | needed)
+
+
+def _may_write(job: Job, name: str) -> bool:
+    """Whether our side of the group that a CRM field is in has changed since both agreed."""
+    link = job.link
+    if link is None or not link.base or link.restore:
+        return True
+    ours = canonical(job.registration, job.connection, job.partner_name)
+    groups = [g for g in job.mapping.groups.values() if any(name in row.theirs for row in g.rows)]
+    fields = [row.ours.name for group in groups for row in group.rows if row.merges]
+    return any(n not in link.base or not same(ours.get(n), link.base[n]) for n in fields)
 
 
 def _delayed(

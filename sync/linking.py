@@ -284,6 +284,7 @@ def _link(
         state="active",
         base=base,
         mapping_version="",
+        remote=None,
         remote_version=None,
         restore=None,
         repeats={},

@@ -89,9 +89,14 @@ class Plan:
         return {g.group: g.merge.conflict for g in self.groups if g.merge.conflict}
 
     @property
+    def only_writes(self) -> bool:
+        """Whether all it does is to write to the CRM, or nothing."""
+        return not (self.takes or self.conflicts or self.problems)
+
+    @property
     def is_empty(self) -> bool:
         """Nothing to write, nothing to take, nothing to tell: both sides agree."""
-        return not (self.write or self.takes or self.conflicts or self.problems)
+        return self.only_writes and not self.write
 
 
 def plan(situation: Situation) -> Plan:
@@ -108,7 +113,7 @@ def plan(situation: Situation) -> Plan:
     groups = tuple(
         GroupPlan(group, _merge(situation, group, phase, base, ours.fields, theirs.fields))
         for group in map(FieldGroup, situation.mapping.groups)
-        if group.value not in unreadable
+        if group.value not in unreadable and _was_read(situation.mapping, group, theirs.fields)
     )
     wanted = {n: v for g in groups for n, v in g.merge.remote_changes.items()}
     written = to_crm(situation.mapping, wanted, creating=False)
@@ -121,6 +126,11 @@ def plan(situation: Situation) -> Plan:
         converts=converts,
         problems=(*problems, *written.problems),
     )
+
+
+def _was_read(mapping: ObjectMapping, group: FieldGroup, theirs: Fields) -> bool:
+    """Whether any field of a group was fetched; of one that was not, nothing can be said."""
+    return any(row.ours.name in theirs for row in mapping.groups[group.value].rows)
 
 
 def _create(situation: Situation) -> Plan:

@@ -19,11 +19,11 @@ from connectors.port import CrmConnector, Gone, RemoteRecord
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import NotFound, SyncError
 from registration_core.store import repository, work
-from sync import dead_letters, directory, emptiness, leases, settling
+from sync import dead_letters, directory, echoes, emptiness, leases, seen, settling
 from sync.carrying import Outdated, carry_out, dead_letter
 from sync.holding import Gate
-from sync.jobs import Job, Planned, job_of, jobs_of, plan_job
-from sync.ledger.tables import InboxRow, IntentRow, LinkRow, SyncConflictRow
+from sync.jobs import Job, Planned, job_of, plan_job
+from sync.ledger.tables import InboxRow, IntentRow, LinkRow
 from sync.runtime import Runtime
 
 log = structlog.get_logger()
@@ -124,13 +124,13 @@ def _pull_object(
         return
     # Ours first, then theirs: a push that ends in between moves the link's version, and the plan
     # is thrown away. The other way round its write would look like a change back to the old value.
-    jobs = _jobs(runtime, crm.name, object_name, rows)
+    jobs = echoes.jobs_by_record(runtime, crm.name, object_name, [row.record_id for row in rows])
     records = crm.read(object_name, [row.record_id for row in rows], sorted(fields))
     if object_name == mapping.accounts.object:
         _take_accounts(runtime, crm.name, records)
     vanished = [r for r in records.values() if isinstance(r, Gone) and r.merged_into is None]
     believed = not vanished or emptiness.plausible(runtime, crm.name, len(vanished))
-    quiet = _without_news(runtime, crm.name, rows, records, jobs)
+    quiet = echoes.without_news(runtime, crm, records, jobs)
     quiet |= _held_back(
         runtime, crm.name, records, {i: j for i, j in jobs.items() if i not in quiet}
     )
@@ -141,7 +141,7 @@ def _pull_object(
             _wait(runtime, row, HELD_SECONDS)
             continue
         try:
-            taken = _take_record(runtime, crm.name, record, row, jobs.get(row.record_id))
+            taken = _take_record(runtime, crm, record, row, jobs.get(row.record_id))
         except Outdated:
             continue  # still due: the next round reads and plans again
         except NotFound as missing:  # a program that is not configured any more
@@ -152,69 +152,6 @@ def _pull_object(
             _read(runtime, [row])
         else:
             _wait(runtime, row, UNSETTLED_SECONDS)
-
-
-def _jobs(
-    runtime: Runtime, connection: ConnectionName, object_name: str, rows: Sequence[InboxRow]
-) -> dict[str, Job]:
-    """Read the registrations that these records are linked to, by record id."""
-    with runtime.database.read() as session:
-        linked = session.scalars(
-            select(LinkRow.registration_id).where(
-                LinkRow.connection == connection,
-                LinkRow.object == object_name,
-                LinkRow.record_id.in_([row.record_id for row in rows]),
-            )
-        )
-        jobs = jobs_of(runtime, session, connection, dict.fromkeys(linked, 0))
-    return {job.link.record_id: job for job in jobs if job.link is not None}
-
-
-def _without_news(
-    runtime: Runtime,
-    connection: ConnectionName,
-    rows: Sequence[InboxRow],
-    records: Mapping[str, RemoteRecord | Gone],
-    jobs: Mapping[str, Job],
-) -> set[str]:
-    """Return the records that hold what both sides agreed on, most of them echoes of our writes.
-
-    There is nothing to take and nothing to tell of them: no conflict is open that agreeing
-    closes, and no write is in flight whose answer will move the base.
-    """
-    agreed: dict[str, Job] = {}
-    for row in rows:
-        job, record = jobs.get(row.record_id), records[row.record_id]
-        if job is None or job.link is None or isinstance(record, Gone):
-            continue
-        if job.link.state != "active" or record.record_id != job.link.record_id:
-            continue
-        if job.registration.program not in runtime.programs or job.link.restore:
-            continue
-        planned = plan_job(runtime, job, record)
-        if planned.is_empty and planned.base == job.link.base:
-            agreed[row.record_id] = job
-    with runtime.database.read() as session:
-        contested = set(
-            session.scalars(
-                select(SyncConflictRow.link_id).where(
-                    SyncConflictRow.link_id.in_([j.link.id for j in agreed.values() if j.link]),
-                    SyncConflictRow.state == "open",
-                )
-            )
-        )
-        in_flight = set(
-            session.scalars(
-                select(IntentRow.record_id).where(
-                    IntentRow.connection == connection, IntentRow.state == "pending"
-                )
-            )
-        )
-    return {
-        record_id
-        for record_id, job in agreed.items()
-        if job.link is not None and job.link.id not in contested and record_id not in in_flight
-    }
 
 
 def _held_back(
@@ -238,7 +175,7 @@ def _held_back(
 
 def _take_record(
     runtime: Runtime,
-    connection: ConnectionName,
+    crm: CrmConnector,
     record: RemoteRecord | Gone,
     row: InboxRow,
     job: Job | None,
@@ -247,6 +184,7 @@ def _take_record(
 
     `job` is our side as it was before the record was read; `Outdated` if it was linked since.
     """
+    connection = crm.name
     with runtime.database.read() as session:
         link = _link(session, connection, row.object, row.record_id)
         if link is None:
@@ -277,7 +215,7 @@ def _take_record(
             link_version=job.link.version,
             writing=False,
         )
-        carried.link.remote_version = record.version
+        seen.remember(carried.link, record, crm)
         again = dead_letters.was_refused(
             unit.session, job.registration.id, connection, planned.write
         )

@@ -23,6 +23,7 @@ from connectors.port import (
     Outcome,
     Refused,
     RemoteRecord,
+    Stale,
     UpdateItem,
 )
 from registration_core.contracts import ConnectionName, Fields, Mode
@@ -40,13 +41,14 @@ from sync import (
     lost_answers,
     observing,
     runs,
+    seen,
     settling,
     switch,
 )
 from sync.apart import together_or_apart
 from sync.carrying import Outdated, carry_out, open_conflicts
 from sync.holding import Gate
-from sync.jobs import Job, Planned, jobs_of, plan_job
+from sync.jobs import Job, Planned, jobs_of, plan_job, reads_of
 from sync.ledger.tables import IntentRow, LinkRow, SyncConflictRow
 from sync.runtime import Runtime
 
@@ -156,13 +158,16 @@ def _jobs(runtime: Runtime, connection: ConnectionName, due: dict[str, int]) -> 
 
 
 def _plan_all(runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]) -> list[Planned]:
-    """Read what the CRM holds, one call per object, and plan each job."""
+    """Plan each job on what the CRM held when it was last seen, or read it, one call per object."""
     planned: list[Planned] = []
     for object_name in sorted({job.mapping.object for job in jobs}):
         group = [job for job in jobs if job.mapping.object == object_name]
         active = [j for j in group if j.link is not None and j.link.state == "active"]
-        reads = sorted({name for job in group for name in job.mapping.reads()})
-        records = crm.read(object_name, [j.link.record_id for j in active if j.link], reads)
+        remembered = _plan_remembered(runtime, active)
+        planned += remembered.values()
+        active = [j for j in active if j.registration.id not in remembered]
+        wanted = [j.link.record_id for j in active if j.link]
+        records = crm.read(object_name, wanted, reads_of(crm, group))
         vanished = [r for r in records.values() if isinstance(r, Gone) and r.merged_into is None]
         believed = not vanished or emptiness.plausible(runtime, crm.name, len(vanished))
         for job in active:
@@ -178,6 +183,20 @@ def _plan_all(runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]) -> list[
         orphaned = [j for j in group if j.link and j.link.state != "active"]
         settling.close(runtime, orphaned, "the record is orphaned")
         planned += _plan_unlinked(runtime, crm, [j for j in group if j.link is None])
+    return planned
+
+
+def _plan_remembered(runtime: Runtime, jobs: Sequence[Job]) -> dict[str, Planned]:
+    """Plan without a read what does nothing but write: the precondition proves it right or refuses.
+
+    Taking a value or keeping a conflict has no such proof, so that is planned on a read.
+    """
+    planned = {}
+    for job in jobs:
+        record = seen.recall(job)
+        plan = None if record is None else plan_job(runtime, job, record)
+        if plan is not None and plan.only_writes:
+            planned[job.registration.id] = Planned(job, record, plan, remembered=True)
     return planned
 
 
@@ -243,7 +262,13 @@ def _update(runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned], run
     items = [UpdateItem(r.record_id, p.plan.write, r.version) for p, r in _records(intended)]
     object_name = planned[0].job.mapping.object
     leases.require(runtime.database, run.lease)
-    _settle(runtime, intents, _sent(lambda few: crm.update(object_name, few), items))
+    outcomes = _sent(lambda few: crm.update(object_name, few), items)
+    # That records vanish is believed of a read only, which tells a mass of them from a few.
+    outcomes = [
+        Stale(outcome.record_id) if p.remembered and isinstance(outcome, Gone) else outcome
+        for (p, _), outcome in zip(intended, outcomes, strict=True)
+    ]
+    _settle(runtime, intents, outcomes)
     auditing.audit_overwrites(runtime, crm)
 
 
@@ -319,8 +344,7 @@ def _commit_plan(
         writing=True,
         standing=standing[job.link.id],
     )
-    if planned.record is not None:
-        carried.link.remote_version = planned.record.version
+    seen.remember(carried.link, None if planned.plan.write else planned.record, crm)
     if not planned.plan.write:
         carried.link.restore = None
         settling.outbox_done(unit, job.registration.id, crm.name, job.wanted)

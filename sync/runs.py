@@ -18,7 +18,7 @@ from connectors.port import ChangePage, CrmConnector
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import SyncError
 from registration_core.store.database import UnitOfWork
-from sync import directory, leases, schedule, switch
+from sync import directory, echoes, leases, schedule, switch
 from sync.inbox import Notice, take_note
 from sync.ledger.tables import CursorRow, LinkRow, SyncRunRow
 from sync.runtime import Runtime
@@ -129,28 +129,45 @@ def _poll_object(
     runtime: Runtime, crm: CrmConnector, object_name: str, lease: leases.Lease
 ) -> tuple[int, int]:
     mapping = runtime.mappings[crm.name]
-    keys = {m.key for m in mapping.objects.values() if m.object == object_name}
+    mapped = [m for m in mapping.objects.values() if m.object == object_name]
+    keys = {m.key for m in mapped}
     account = (
         {mapping.opportunities.account} if object_name == mapping.opportunities.object else set()
     )
+    # Enough to know an echo of our own write by, which is then not read again.
+    merged = {name for m in mapped for name in m.reads()} - crm.capabilities.costly
+    fields = sorted(keys | account | merged)
     records = notices = 0
     for _ in range(PAGES_MAX):
         with runtime.database.read() as session:
             row = session.get(CursorRow, (crm.name, object_name))
         cursor, version = (row.cursor, row.version) if row else (None, 0)
         try:
-            page = crm.changes(object_name, sorted(keys | account), cursor)
+            page = crm.changes(object_name, fields, cursor)
         except FeedExpired:
             log.warning("change feed expired, reading everything", connection=crm.name)
-            page = crm.changes(object_name, sorted(keys | account), None)
+            page = crm.changes(object_name, fields, None)
+        quiet = _echoes(runtime, crm, object_name, page)
         with runtime.database.begin() as unit:
             noted = _noteworthy(unit, crm.name, object_name, page, keys, account)
-            notices += take_note(unit, crm.name, noted, "poll")
+            news = [notice for notice in noted if notice.record_id not in quiet]
+            notices += take_note(unit, crm.name, news, "poll")
             directory.move_cursor(unit, crm.name, object_name, page, version)
         records += len(page.records) + len(page.gone)
         if not page.more or not leases.renew(runtime.database, lease):
             break
     return records, notices
+
+
+def _echoes(runtime: Runtime, crm: CrmConnector, object_name: str, page: ChangePage) -> set[str]:
+    """Return the linked records of a page that hold what both sides agreed on.
+
+    Our side is read after theirs: where it moved in between, the page looks like news, and the
+    pull that this causes reads in the other order.
+    """
+    records = {record.record_id: record for record in page.records}
+    jobs = echoes.jobs_by_record(runtime, crm.name, object_name, list(records))
+    return echoes.without_news(runtime, crm, records, jobs)
 
 
 def _noteworthy(

@@ -172,12 +172,12 @@ def _settle(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome: 
 
 def _written(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome: Written) -> None:
     if intent.operation == "create":
-        add_link(unit, intent, outcome.record_id, outcome.version, intent.base)
+        add_link(unit, intent, outcome.record_id, intent.base)
     elif link is not None:
         # Only what was written is added: a pull may have moved the rest meanwhile.
         link.base = {**link.base, **intent.base}
         link.repeats = breaker.noted(link.repeats, intent.base)
-        link.remote_version, link.restore = outcome.version, None
+        link.restore = None
         link.version, link.changed_at = link.version + 1, unit.now
     audit.record(
         unit,
@@ -194,9 +194,7 @@ def _written(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome:
     outbox_done(unit, intent.registration_id, ConnectionName(intent.connection), intent.wanted)
 
 
-def add_link(
-    unit: UnitOfWork, intent: IntentRow, record_id: str, version: str | None, base: Fields
-) -> LinkRow:
+def add_link(unit: UnitOfWork, intent: IntentRow, record_id: str, base: Fields) -> LinkRow:
     """Link a registration to the record that a create made."""
     link = LinkRow(
         id=unit.ids.new(),
@@ -208,7 +206,8 @@ def add_link(
         state="active",
         base=base,
         mapping_version="",
-        remote_version=version,
+        remote=None,
+        remote_version=None,
         restore=None,
         repeats={},
         version=1,

@@ -53,6 +53,7 @@ _CAPABILITIES = Capabilities(
     history=True,
     feed=FeedKind.SEARCH,
     feed_tells_deletes=False,
+    costly=frozenset({wire.COMPANY_FIELD}),
 )
 
 

@@ -32,6 +32,9 @@ class LinkRow(Base):
     #: Values both sides last agreed on, in our own terms; empty right after linking by hand.
     base: Mapped[Fields]
     mapping_version: Mapped[str] = mapped_column(String(64))
+    #: What the CRM's record held at `remote_version`, in the CRM's own names: what the next write
+    #: is planned on without a read. Both None where it has to be read first.
+    remote: Mapped[Fields | None]
     remote_version: Mapped[str | None] = mapped_column(String(255))
     #: Values to write back once, because a resolution was undone.
     restore: Mapped[Fields | None]

@@ -94,8 +94,8 @@ def _base_ignored(situation: planning.Situation) -> planning.Plan:
     return planning.plan(replace(situation, base=None))
 
 
-def _link_without_base(unit: Any, intent: Any, record_id: str, version: Any, base: Any) -> Any:
-    return _add_link(unit, intent, record_id, version, {})
+def _link_without_base(unit: Any, intent: Any, record_id: str, _base: Any) -> Any:
+    return _add_link(unit, intent, record_id, {})
 
 
 _add_link, _intend, _carry_out = settling.add_link, settling.intend, carrying.carry_out
