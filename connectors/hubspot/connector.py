@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from connectors.errors import CallRejected, NotPermitted
 from connectors.hubspot import check as checking
-from connectors.hubspot import wire
+from connectors.hubspot import links, wire
 from connectors.hubspot.feed import Feed
 from connectors.hubspot.gateway import Gateway
 from connectors.hubspot.pacing import Pace
@@ -53,7 +53,7 @@ _CAPABILITIES = Capabilities(
     history=True,
     feed=FeedKind.SEARCH,
     feed_tells_deletes=False,
-    costly=frozenset({wire.COMPANY_FIELD}),
+    costly=frozenset({links.COMPANIES, links.CONTACTS}),
 )
 
 
