@@ -76,6 +76,8 @@ class Connection:
     api_budget_reserve_percent: int
     #: How much may move by itself.
     limits: Limits
+    #: From this many records on, writes go as one bulk job where the CRM has one; 0 = never.
+    bulk_from: int
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,7 @@ def _connection(
         read_timeout_seconds=entry.read_timeout_seconds,
         modes={REGISTRATIONS: entry.modes.registrations},
         api_budget_reserve_percent=entry.api_budget_reserve_percent,
+        bulk_from=entry.bulk_from,
         limits=Limits(**entry.limits.model_dump()),  # type: ignore[attr-defined]
     )
 
@@ -259,6 +262,7 @@ class _Entry(_Strict):
     modes: _Modes = _Modes()
     limits: _Limits = _Limits()  # type: ignore[valid-type]
     api_budget_reserve_percent: Annotated[int, Field(ge=0, le=90)] = 20
+    bulk_from: Annotated[int, Field(ge=0)] = 2000
     connect_timeout_seconds: Annotated[float, Field(gt=0, le=120)] = 5.0
     read_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
 

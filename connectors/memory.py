@@ -295,8 +295,8 @@ class MemoryConnector:
             raise CallRejected(f"{object_name}.{key_field} is not unique", connection=self.name)
 
     def _batch(self, size: int) -> None:
-        if size > self._capabilities.write_batch:
-            limit = self._capabilities.write_batch
+        limit = max(self._capabilities.write_batch, self._capabilities.load_batch)
+        if size > limit:
             raise CallRejected(f"{size} rows in one call, {limit} fit", connection=self.name)
 
     def _fitting(self, object_name: str, where: Sequence[Condition]) -> list[Stored]:

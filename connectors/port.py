@@ -38,6 +38,8 @@ class ConnectionSettings:
     webhook: Mapping[str, str] = field(default_factory=dict)
     connect_timeout_seconds: float = 5.0
     read_timeout_seconds: float = 30.0
+    #: From this many records on, writes go as one bulk job where the kind has one; 0 = never.
+    bulk_from: int = 0
 
 
 class FeedKind(StrEnum):
@@ -65,6 +67,10 @@ class Capabilities:
     feed_tells_deletes: bool
     #: Fields that cost a call of their own wherever they are read.
     costly: frozenset[str] = frozenset()
+    #: With at least `load_from` records to write, one write call may take `load_batch` of them,
+    #: and may then last minutes; 0 where there is no such way.
+    load_from: int = 0
+    load_batch: int = 0
 
 
 @dataclass(frozen=True)
@@ -149,6 +155,9 @@ class Refused:
     code: str
     message: str
     field: str | None = None
+    #: A create that was refused for being a duplicate: ids of the records of the same object
+    #: that the CRM takes for it. Nothing of ours gets around such a rule.
+    duplicates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -334,7 +343,7 @@ class CrmConnector(Protocol):
         """Create records, create-only by `key_field`; one outcome per item, in their order.
 
         An item whose key exists already is `AlreadyExists` and changes nothing. At most
-        `capabilities.write_batch` items. `CrmUnavailable(may_have_happened=True)` means: look
+        `capabilities.write_batch` items (see `load_from` for more). `CrmUnavailable(may_have_happened=True)` means: look
         every key up before anything else.
         """
 

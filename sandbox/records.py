@@ -141,6 +141,11 @@ class RecordStore:
         with self._lock:
             return [r for r in self._rows.get(object_name, {}).values() if deleted or not r.deleted]
 
+    def size(self, object_name: str) -> int:
+        """Count all records of an object, deleted ones too."""
+        with self._lock:
+            return len(self._rows.get(object_name, {}))
+
     def insert(
         self, object_name: str, fields: Mapping[str, Json], by: str, record_id: str | None = None
     ) -> Row:

@@ -24,6 +24,7 @@ from registration_core.program import Phase, Role
 from registration_core.store import audit, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import OutboxRow
+from sync import proposing
 from sync.ids import by_id
 from sync.ledger.tables import LinkProposalRow, LinkRow
 from sync.runtime import Runtime
@@ -89,7 +90,8 @@ def proposes(runtime: Runtime, crm: CrmConnector, registration: Registration, ro
         return False
     fields = runtime.mappings[crm.name].opportunities.fields
     with runtime.database.begin() as unit:
-        waiting = _propose(unit, registration, crm.name, fitting, fields)
+        found = [(r.object, r.record_id, _evidence(r, fields)) for r in fitting]
+        waiting = proposing.propose(unit, registration.id, crm.name, found)
         row = unit.session.get(OutboxRow, (registration.id, crm.name), with_for_update=True)
         if waiting and row is not None:
             row.state, row.reason = "waiting", "an existing opportunity may be this deal"
@@ -116,78 +118,21 @@ def fitting_records(
     return [r for r in found.records if not r.fields.get(mapping.opportunities.key)]
 
 
+def _evidence(record: RemoteRecord, fields: Mapping[str, str]) -> dict[str, str]:
+    evidence = {name: str(value) for name, value in read_fields(fields, record.fields).items()}
+    if record.created_at is not None:
+        evidence["created"] = f"{record.created_at:%Y-%m-%d}"
+    return evidence
+
+
 def asks_a_person(
     session: Session, registration: Registration, crm: CrmConnector, fitting: list[RemoteRecord]
 ) -> bool:
     """Whether `proposes` would wait for a person, given what fits. Writes nothing."""
-    known, linked = _seen(session, registration.id, crm.name, fitting)
+    ids = [record.record_id for record in fitting]
+    known, linked = proposing.seen(session, registration.id, crm.name, ids)
     fresh = any(r.record_id not in known and r.record_id not in linked for r in fitting)
     return fresh or "proposed" in known.values()
-
-
-def _propose(
-    unit: UnitOfWork,
-    registration: Registration,
-    connection: ConnectionName,
-    records: list[RemoteRecord],
-    fields: Mapping[str, str],
-) -> bool:
-    known, linked = _seen(unit.session, registration.id, connection, records)
-    for record in records:
-        if record.record_id in known or record.record_id in linked:
-            continue
-        evidence = {name: str(value) for name, value in read_fields(fields, record.fields).items()}
-        if record.created_at is not None:
-            evidence["created"] = f"{record.created_at:%Y-%m-%d}"
-        unit.session.add(
-            LinkProposalRow(
-                id=unit.ids.new(),
-                registration_id=registration.id,
-                connection=connection,
-                object=record.object,
-                record_id=record.record_id,
-                evidence=evidence,
-                state="proposed",
-                proposed_at=unit.now,
-                decided_at=None,
-                decided_by="",
-            )
-        )
-        known[record.record_id] = "proposed"
-        audit.record(
-            unit,
-            f"registration:{registration.id}",
-            "propose link",
-            {"connection": connection, "record": record.record_id, "evidence": evidence},
-        )
-    return "proposed" in known.values()
-
-
-def _seen(
-    session: Session,
-    registration_id: str,
-    connection: ConnectionName,
-    records: list[RemoteRecord],
-) -> tuple[dict[str, str], set[str]]:
-    """Return the records proposed for a registration, with their state, and those linked to any."""
-    known = {
-        row.record_id: row.state
-        for row in session.scalars(
-            select(LinkProposalRow).where(
-                LinkProposalRow.registration_id == registration_id,
-                LinkProposalRow.connection == connection,
-            )
-        )
-    }
-    linked = set(
-        session.scalars(
-            select(LinkRow.record_id).where(
-                LinkRow.connection == connection,
-                LinkRow.record_id.in_([record.record_id for record in records]),
-            )
-        )
-    )
-    return known, linked
 
 
 def accept(runtime: Runtime, proposal_id: str, actor: Actor) -> Link:

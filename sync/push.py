@@ -110,7 +110,7 @@ def _rounds(runtime: Runtime, connection: ConnectionName, lease: leases.Lease) -
         lost_answers.settle_pending(runtime, connection)
         auditing.audit_overwrites(runtime, crm)
         switch.require_going(runtime.database, connection, writing=True)
-        due = _due(runtime, connection, crm.capabilities.write_batch)
+        due = _batch(runtime, crm)
         if not due:
             break
         planned = _plan_all(runtime, crm, _jobs(runtime, connection, due))
@@ -122,6 +122,14 @@ def _rounds(runtime: Runtime, connection: ConnectionName, lease: leases.Lease) -
         if not leases.renew(runtime.database, lease):
             break
     return worked
+
+
+def _batch(runtime: Runtime, crm: CrmConnector) -> dict[str, int]:
+    """Return what one round writes: one call's worth, or a bulk job's where very many wait."""
+    able = crm.capabilities
+    if able.load_from and len(_due(runtime, crm.name, able.load_from)) == able.load_from:
+        return _due(runtime, crm.name, able.load_batch)
+    return _due(runtime, crm.name, able.write_batch)
 
 
 def _due(runtime: Runtime, connection: ConnectionName, limit: int) -> dict[str, int]:

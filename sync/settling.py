@@ -27,7 +27,7 @@ from registration_core.contracts import ConnectionName, Fields
 from registration_core.store import audit
 from registration_core.store.database import Database, UnitOfWork
 from registration_core.store.tables import OutboxRow, RegistrationRow
-from sync import breaker
+from sync import breaker, proposing
 from sync.apart import together_or_apart
 from sync.carrying import dead_letter
 from sync.guard import BudgetSpent, ConnectionPaused
@@ -223,6 +223,9 @@ def _refused(unit: UnitOfWork, intent: IntentRow, outcome: Refused) -> None:
     row = unit.lock(OutboxRow, (intent.registration_id, intent.connection))
     if row is not None and row.wanted > intent.wanted:
         return  # what changed meanwhile may be the very thing that was refused
+    if row is not None and proposing.proposes_duplicates(unit, intent, outcome):
+        row.state, row.reason = "waiting", f"{outcome.code}: an existing record may be this deal"
+        return
     if row is not None:
         row.state, row.reason = "dead", outcome.message
     field = f" (field {outcome.field})" if outcome.field else ""

@@ -228,6 +228,7 @@ def _connector(
         webhook=connection.webhook,
         connect_timeout_seconds=connection.connect_timeout_seconds,
         read_timeout_seconds=connection.read_timeout_seconds,
+        bulk_from=connection.bulk_from,
     )
     if connection.kind is Kind.SALESFORCE:
         from connectors.salesforce.connector import SalesforceConnector

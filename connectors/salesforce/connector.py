@@ -33,11 +33,18 @@ from connectors.port import (
     WebhookDelivery,
     WebhookRequest,
 )
+from connectors.salesforce.bulk import LOAD_MAX
 from connectors.salesforce.checking import run_check
 from connectors.salesforce.feed import read_changes
 from connectors.salesforce.history import HistoryReader
 from connectors.salesforce.records import RETRIEVE_MAX, RecordReader
-from connectors.salesforce.schema import SalesforceSchema, is_api_name, read_describe
+from connectors.salesforce.schema import (
+    RECORD_TYPE,
+    RECORD_TYPE_ID,
+    SalesforceSchema,
+    is_api_name,
+    read_describe,
+)
 from connectors.salesforce.soql import select, where_clauses
 from connectors.salesforce.transport import Transport
 from connectors.salesforce.webhook import read_delivery
@@ -83,7 +90,10 @@ class SalesforceConnector:
     @property
     def capabilities(self) -> Capabilities:
         """What Salesforce can do."""
-        return CAPABILITIES
+        bulk_from = self._settings.bulk_from
+        if not bulk_from:
+            return CAPABILITIES
+        return replace(CAPABILITIES, load_from=bulk_from, load_batch=LOAD_MAX)
 
     def identity(self) -> OrgIdentity:
         """Say which org this is and who we are; from the token, and one query for our name."""
@@ -256,13 +266,23 @@ class SalesforceConnector:
     def _clauses(
         self, schema: SalesforceSchema, where: Sequence[Condition], operation: str
     ) -> list[str]:
-        fields: list[FieldSchema] = [schema.schema.fields[c.field] for c in where]
         try:
+            where = [self._by_column(schema, condition) for condition in where]
+            fields: list[FieldSchema] = [schema.schema.fields[c.field] for c in where]
             return list(where_clauses(fields, where))
         except WireError as wrong:
             raise self._transport.rejected(operation, f"a condition on {wrong}") from wrong
 
+    def _by_column(self, schema: SalesforceSchema, condition: Condition) -> Condition:
+        """Word a condition on the record type as one on its id."""
+        if condition.field != RECORD_TYPE:
+            return condition
+        names = condition.values
+        ids = [schema.record_type_id(name) if isinstance(name, str) else None for name in names]
+        return Condition(RECORD_TYPE_ID, tuple(ids))
+
     def _refuse_oversize(self, items: Sequence[object], operation: str) -> None:
-        if len(items) > WRITE_MAX:
-            what = f"{len(items)} records in one call; Salesforce takes {WRITE_MAX}"
+        most = self.capabilities.load_batch or WRITE_MAX
+        if len(items) > most:
+            what = f"{len(items)} records in one call; Salesforce takes {most}"
             raise self._transport.rejected(operation, what)

@@ -53,6 +53,8 @@ _ABSENT = frozenset({"ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", "NOT_FO
 #: The edge in front of the API answers these before a request reaches it.
 _EDGE_STATUSES = frozenset({406, 420})
 _TOO_LONG_STATUSES = frozenset({413, 414, 431})
+#: A duplicate rule refused the record: a policy of the org, and a hint at what it knows.
+DUPLICATES_DETECTED = "DUPLICATES_DETECTED"
 _DUPLICATE = re.compile(r"duplicate value found: (\S+) duplicates value on record with id: (\w+)")
 _MESSAGE_MAX = 500
 
@@ -87,9 +89,14 @@ class Failure:
         """A new token helps; not so when a policy keeps the session out of the REST API."""
         return self.code == "INVALID_SESSION_ID" and "not valid for use" not in self.message
 
+    @property
+    def entries(self) -> list[Mapping[str, Any]]:
+        """Every error of the answer; a single record can have several."""
+        listed = self.content if isinstance(self.content, list) else [self.content]
+        return [entry for entry in listed if isinstance(entry, Mapping)]
+
     def _entry(self) -> Mapping[str, Any]:
-        first = self.content[0] if isinstance(self.content, list) and self.content else self.content
-        return first if isinstance(first, Mapping) else {}
+        return next(iter(self.entries), {})
 
 
 def call_error(failure: Failure, *, connection: str, operation: str, write: bool) -> ConnectorError:
@@ -125,7 +132,9 @@ def call_error(failure: Failure, *, connection: str, operation: str, write: bool
     return CallRejected(said, **where)
 
 
-def row_outcome(errors: Sequence[Mapping[str, Any]], *, record_id: str, key_field: str) -> Outcome:
+def row_outcome(
+    errors: Sequence[Mapping[str, Any]], *, record_id: str, key_field: str, object_name: str = ""
+) -> Outcome:
     """Name what the errors of one row mean. `record_id` is empty for a create.
 
     `Gone` for an update is a guess until the record has been looked for: a lookup to a deleted
@@ -149,4 +158,21 @@ def row_outcome(errors: Sequence[Mapping[str, Any]], *, record_id: str, key_fiel
     if record_id and code in _ABSENT:
         deleted = code == "ENTITY_IS_DELETED"
         return Gone(record_id, Absence.DELETED if deleted else Absence.NOT_FOUND)
-    return Refused(code, message, fields[0] if fields else None)
+    duplicates = _duplicates(first, object_name) if code == DUPLICATES_DETECTED else ()
+    return Refused(code, message, fields[0] if fields else None, duplicates)
+
+
+def _duplicates(error: Mapping[str, Any], object_name: str) -> tuple[str, ...]:
+    """Read which records of an object a duplicate rule found.
+
+    Older versions of the API spell the key `duplicateResut`. Records that our user may not see
+    are left out by Salesforce.
+    """
+    result = error.get("duplicateResult") or error.get("duplicateResut") or {}
+    records = [
+        found.get("record") or {}
+        for match in result.get("matchResults") or ()
+        if match.get("entityType", object_name) == object_name
+        for found in match.get("matchRecords") or ()
+    ]
+    return tuple(dict.fromkeys(to_18(str(record["Id"])) for record in records if record.get("Id")))

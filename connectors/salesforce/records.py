@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from connectors.port import Absence, Gone, RemoteRecord
-from connectors.salesforce.schema import SalesforceSchema
+from connectors.salesforce.schema import RECORD_TYPE, RECORD_TYPE_ID, SalesforceSchema
 from connectors.salesforce.soql import chunks, one_of, select
 from connectors.salesforce.transport import Transport
 from connectors.salesforce.wire import WireError, from_wire, is_id, read_time, to_18
@@ -37,13 +37,19 @@ class RecordReader:
     def columns(self, fields: Iterable[str], *extra: str) -> list[str]:
         """Name what to fetch: the fields asked for, stamps, and those of `extra` that exist."""
         wanted = (*_STAMPS, *extra)
-        return list(dict.fromkeys([*(n for n in wanted if self._schema.has(n)), *fields]))
+        own = [self._schema.column(name) for name in fields]
+        return list(dict.fromkeys([*(n for n in wanted if self._schema.has(n)), *own]))
 
     def record(self, row: Mapping[str, Any], fields: Iterable[str]) -> RemoteRecord:
         """Turn a row of the API into a record."""
         schemas = self._schema.schema.fields
         try:
-            values = {name: from_wire(schemas[name], row.get(name)) for name in fields}
+            values = {
+                name: self._schema.record_type_name(row.get(RECORD_TYPE_ID))
+                if name == RECORD_TYPE
+                else from_wire(schemas[name], row.get(name))
+                for name in fields
+            }
             created = row.get("CreatedDate")
             stamp = row.get("SystemModstamp") or created
             modified_at = read_time(str(stamp))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from connectors.salesforce.wire import WireError, to_18
 from registration_core.contracts import FieldSchema, FieldType, ObjectSchema
 
 #: Compound and binary types have no value of their own that could be mapped.
@@ -32,6 +33,10 @@ _TYPES: Mapping[str, FieldType] = {
     "encryptedstring": FieldType.TEXT,
     "time": FieldType.TEXT,
 }
+#: Our name for an object's record type: its developer name, which is the same in every org of a
+#: company, where its id is not. Read and written like a picklist; queries go by its id.
+RECORD_TYPE = "RecordType.DeveloperName"
+RECORD_TYPE_ID = "RecordTypeId"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 
 #: Salesforce keeps every value of these in OpportunityHistory, with no set-up.
@@ -45,15 +50,39 @@ class SalesforceSchema:
     schema: ObjectSchema
     #: Name under which a field appears in field history, by field: lookups use the relationship's.
     history_names: Mapping[str, str]
+    #: Ids of the record types our user may use, by developer name.
+    record_types: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """API name as Salesforce spells it."""
         return self.schema.name
 
-    def has(self, field: str) -> bool:
+    def has(self, name: str) -> bool:
         """Tell whether our user sees a field."""
-        return field in self.schema.fields
+        return name in self.schema.fields
+
+    def column(self, name: str) -> str:
+        """Name the field that a value is fetched from or sent to."""
+        return RECORD_TYPE_ID if name == RECORD_TYPE else name
+
+    def record_type_id(self, developer_name: str) -> str:
+        """Return the id of a record type; `WireError` if our user may not use it."""
+        found = self.record_types.get(developer_name)
+        if found is None:
+            raise WireError(RECORD_TYPE, f"our user has no record type {developer_name!r}")
+        return found
+
+    def record_type_name(self, record_type_id: Any) -> str | None:
+        """Return the developer name of a record type; None for the master or one we cannot see."""
+        return next(
+            (
+                n
+                for n, i in self.record_types.items()
+                if record_type_id and to_18(i) == to_18(record_type_id)
+            ),
+            None,
+        )
 
 
 def is_api_name(text: str) -> bool:
@@ -75,8 +104,22 @@ def read_describe(answer: Mapping[str, Any], tracked: Collection[str]) -> Salesf
         always = answer["name"] == "Opportunity" and name in STAGE_HISTORY_FIELDS
         kept = always or name in tracked or history_names[name] in tracked
         fields[name] = _field(raw, kept=kept)
+    types = {
+        str(each["developerName"]): str(each["recordTypeId"])
+        for each in answer.get("recordTypeInfos") or ()
+        if each.get("available") and not each.get("master")
+    }
+    if types and RECORD_TYPE_ID in fields:
+        fields[RECORD_TYPE] = replace(
+            fields[RECORD_TYPE_ID],
+            name=RECORD_TYPE,
+            type=FieldType.PICKLIST,
+            label="Record type",
+            options=tuple(sorted(types)),
+            references=(),
+        )
     schema = ObjectSchema(str(answer["name"]), str(answer.get("label", "")), fields)
-    return SalesforceSchema(schema, history_names)
+    return SalesforceSchema(schema, history_names, types)
 
 
 def _field(raw: Mapping[str, Any], *, kept: bool) -> FieldSchema:

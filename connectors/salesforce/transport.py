@@ -1,7 +1,7 @@
-"""Sends calls through simple-salesforce: time-outs, trust, sign-in, retries of reads, errors.
+"""Sends calls for simple-salesforce's client: time-outs, trust, sign-in, retries of reads, errors.
 
-simple-salesforce runs in its direct mode, where it never signs in by itself: its own renewal
-drops the caller's headers on the replay. Each thread has a session of its own. Reads are tried
+The client is in its direct mode, gives addresses and headers, reads answers and words errors; the
+request itself goes out here, because its own renewal drops the caller's headers on the replay. Each thread has a session of its own. Reads are tried
 again for a few seconds; writes are sent once, save after a 401, which Salesforce answers before
 it does anything.
 """
@@ -14,7 +14,7 @@ import re
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -25,6 +25,7 @@ import tenacity
 import urllib3
 from simple_salesforce import Salesforce
 from simple_salesforce.exceptions import SalesforceError
+from simple_salesforce.util import exception_handler
 
 from connectors.errors import AuthenticationFailed, CallRejected, CrmUnavailable
 from connectors.port import ApiBudget, ConnectionSettings
@@ -44,10 +45,11 @@ _CURSOR = re.compile(r"/services/data/v\d+\.0/(query/[\w-]+)")
 
 @dataclass(frozen=True)
 class Answer:
-    """A parsed answer, and the server's clock when it got the request."""
+    """A parsed answer (text where it is CSV), and the server's clock when it got the request."""
 
     data: Any
     as_of: datetime
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Session(requests.Session):
@@ -116,8 +118,20 @@ class Transport:
         return retrying(self._send, method, path, operation, params, payload, write=False)
 
     def write(self, method: str, path: str, *, operation: str, payload: Any) -> Answer:
-        """Write once. `CrmUnavailable.may_have_happened` tells whether it may have been done."""
+        """Write once. `CrmUnavailable.may_have_happened` tells whether it may have been done.
+
+        A payload of text is CSV.
+        """
         return self._send(method, path, operation, None, payload, write=True)
+
+    def attempt(self, method: str, path: str, *, operation: str, payload: Any) -> Answer | Failure:
+        """Write one record once; what Salesforce has against it (HTTP 400) is returned."""
+        result = self._answered(method, path, operation, None, payload, write=True)
+        if isinstance(result, Failure) and result.status != 400:
+            raise call_error(
+                result, connection=self._settings.name, operation=operation, write=True
+            )
+        return result
 
     def query(self, soql: str, *, operation: str, deleted: bool = False) -> Iterator[Answer]:
         """Run a query and follow its pages; `data` is each page's whole answer."""
@@ -148,17 +162,29 @@ class Transport:
         *,
         write: bool,
     ) -> Answer:
+        result = self._answered(method, path, operation, params, payload, write=write)
+        if isinstance(result, Answer):
+            return result
+        raise call_error(result, connection=self._settings.name, operation=operation, write=write)
+
+    def _answered(
+        self,
+        method: str,
+        path: str,
+        operation: str,
+        params: Mapping[str, str] | None,
+        payload: Any,
+        *,
+        write: bool,
+    ) -> Answer | Failure:
+        """Send a call, and once more with a new token where the old one was over."""
         token = self.tokens.current()
         call = (method, path, operation, params, payload)
         result = self._exchange(token, *call, write=write)
         if isinstance(result, Failure) and result.status == 401 and result.session_is_over:
             result = self._exchange(self.tokens.renew(token), *call, write=write)
-        if isinstance(result, Answer):
+        if isinstance(result, Answer) or result.status != 401:
             return result
-        if result.status != 401:
-            raise call_error(
-                result, connection=self._settings.name, operation=operation, write=write
-            )
         raise AuthenticationFailed(
             f"{self._settings.name}: Salesforce does not accept our session for {operation}: "
             f"{result.message or 'no reason given'}.",
@@ -179,21 +205,40 @@ class Transport:
         *,
         write: bool,
     ) -> Answer | Failure:
-        headers = {**_CALL_HEADERS, **(_WRITE_HEADERS if write else {})}
-        options: dict[str, Any] = {"headers": headers}
-        if payload is not None:
-            options["data"] = json.dumps(payload, ensure_ascii=False, allow_nan=False).encode()
+        client = self._client(token)
+        headers = {**client.headers, **_CALL_HEADERS, **(_WRITE_HEADERS if write else {})}
+        body = None
+        if isinstance(payload, str):
+            headers["Content-Type"] = "text/csv; charset=UTF-8"
+            body = payload.encode()
+        elif payload is not None:
+            body = json.dumps(payload, ensure_ascii=False, allow_nan=False).encode()
         try:
-            data = self._client(token).restful(path, dict(params or {}), method, **options)
+            response = self._session().request(
+                method,
+                client.base_url + path,
+                params=dict(params or {}),
+                headers=headers,
+                data=body,
+            )
+            if response.status_code >= 300:
+                exception_handler(response, name=path)
+            data = self._parsed(client, response)
         except SalesforceError as refusal:
             return self._failure(refusal)
         except (requests.RequestException, ValueError) as broken:
             raise self._broken(broken, operation, write=write) from broken
-        response = self._session().last
-        if response is None:
-            raise self.rejected(operation, "simple-salesforce answered without a request")
         self._note_usage(response)
-        return Answer(data, self._server_time(response))
+        return Answer(data, self._server_time(response), response.headers)
+
+    @staticmethod
+    def _parsed(client: Salesforce, response: requests.Response) -> Any:
+        """Read an answer's body: nothing, CSV as text, or JSON with exact numbers."""
+        if not response.content:
+            return None
+        if response.headers.get("Content-Type", "").startswith("text/csv"):
+            return response.content.decode()
+        return client.parse_result_to_json(response)
 
     def _client(self, token: Token) -> Salesforce:
         if getattr(self._local, "token", None) is not token:

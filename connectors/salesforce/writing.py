@@ -1,7 +1,10 @@
-"""Creates and updates records with sObject Collections, 200 in a call, each with its own outcome.
+"""Creates and updates records, each with its own outcome: 200 in a call, or thousands in a job.
 
 REST API Developer Guide, "sObject Collections": HTTP 200 says nothing about a row; only its
-`success` does. Collections take no precondition, so `expected_version` is not used.
+`success` does. More rows than that go as one job of the Bulk API (`bulk.py`), where it is on.
+Neither takes a precondition, so `expected_version` is not used. Duplicate rules are never
+bypassed: rows that one refuses are sent once more by themselves, because only then does
+Salesforce say which records it takes for the same ("Duplicate Rule Header", `duplicateResult`).
 """
 
 from __future__ import annotations
@@ -14,21 +17,25 @@ from connectors.port import (
     Absence,
     AlreadyExists,
     CreateItem,
+    Deferred,
     Gone,
     Outcome,
     Refused,
     UpdateItem,
     Written,
 )
-from connectors.salesforce.errors import row_outcome
+from connectors.salesforce.bulk import BulkWriter, require_cells
+from connectors.salesforce.errors import DUPLICATES_DETECTED, Failure, row_outcome
 from connectors.salesforce.records import RecordReader
-from connectors.salesforce.schema import SalesforceSchema
+from connectors.salesforce.schema import RECORD_TYPE, RECORD_TYPE_ID, SalesforceSchema
 from connectors.salesforce.transport import Transport
 from connectors.salesforce.wire import Json, WireError, is_id, to_18, to_wire
 from registration_core.contracts import Fields
 
 #: Most records that one sObject Collections call takes.
 WRITE_MAX = 200
+#: Most refused rows of one call that are asked about; the others are refused without a name.
+DUPLICATES_ASKED_MAX = 10
 _PATH = "composite/sobjects"
 
 
@@ -46,19 +53,21 @@ class RecordWriter:
         sent: dict[str, int] = {}
         repeats: dict[int, int] = {}
         rows: list[dict[str, Any]] = []
+        bulk = len(items) > WRITE_MAX
         for index, item in enumerate(items):
             first = sent.setdefault(item.key.casefold(), index)
             if first != index:
                 repeats[index] = first
                 continue
             try:
-                rows.append(self._row({**item.fields, key_field: item.key}))
+                rows.append(self._row({**item.fields, key_field: item.key}, bulk=bulk))
             except WireError as wrong:
                 outcomes[index] = _refused(wrong)
         places = [index for index in sent.values() if index not in outcomes]
-        results = self._send("POST", rows, "create")
+        results = self._send("POST", rows, "create", key_field)
         for index, result in zip(places, results, strict=True):
             outcomes[index] = _outcome(result, record_id="", key_field=key_field)
+        self._explain_duplicates(outcomes, dict(zip(places, rows, strict=True)), key_field)
         for index, first in repeats.items():
             known = outcomes[first]
             there = isinstance(known, Written | AlreadyExists)
@@ -75,13 +84,13 @@ class RecordWriter:
                 outcomes[record_id] = Gone(record_id, Absence.NOT_FOUND)
                 continue
             try:
-                row = self._row(item.fields)
+                row = self._row(item.fields, bulk=len(items) > WRITE_MAX)
             except WireError as wrong:
                 outcomes[record_id] = _refused(wrong)
                 continue
             patches.setdefault(record_id, {}).update(row | {"id": record_id})
         patches = {i: patch for i, patch in patches.items() if i not in outcomes}
-        results = self._send("PATCH", list(patches.values()), "update")
+        results = self._send("PATCH", list(patches.values()), "update", "id")
         for record_id, result in zip(patches, results, strict=True):
             outcomes[record_id] = _outcome(result, record_id=record_id, key_field="")
         self._explain_absences(reader, outcomes, dict(zip(patches, results, strict=True)))
@@ -112,21 +121,67 @@ class RecordWriter:
                 errors = results[record_id].get("errors") or ()
                 outcomes[record_id] = row_outcome(errors, record_id="", key_field="")
 
-    def _row(self, fields: Fields) -> dict[str, Any]:
-        schemas = self._schema.schema.fields
-        values: dict[str, Json] = {n: to_wire(schemas[n], v) for n, v in fields.items()}
+    def _explain_duplicates(
+        self, outcomes: dict[int, Outcome], rows: Mapping[int, Mapping[str, Any]], key_field: str
+    ) -> None:
+        """Send rows that a duplicate rule refused once more, singly: that answer names the others.
+
+        Should the rule let one pass now, it is created, which is what was asked for.
+        """
+        refused = [
+            index
+            for index, outcome in outcomes.items()
+            if isinstance(outcome, Refused) and outcome.code == DUPLICATES_DETECTED
+        ]
+        for index in refused[:DUPLICATES_ASKED_MAX]:
+            fields = {name: value for name, value in rows[index].items() if name != "attributes"}
+            try:
+                answer = self._transport.attempt(
+                    "POST",
+                    f"sobjects/{self._schema.name}",
+                    operation=f"create {self._schema.name}",
+                    payload=fields,
+                )
+            except ConnectorError as lost:
+                # It may be there now: whoever tries again looks its key up first.
+                outcomes[index] = Deferred(lost.message)
+                continue
+            if isinstance(answer, Failure):
+                outcomes[index] = row_outcome(
+                    answer.entries, record_id="", key_field=key_field, object_name=self._schema.name
+                )
+            else:
+                outcomes[index] = Written(to_18(str(answer.data["id"])))
+
+    def _row(self, fields: Fields, *, bulk: bool) -> dict[str, Any]:
+        values = self._values(fields)
+        if bulk:
+            require_cells(values)
         return {"attributes": {"type": self._schema.name}, **values}
 
+    def _values(self, fields: Fields) -> dict[str, Json]:
+        schemas = self._schema.schema.fields
+        values: dict[str, Json] = {}
+        for name, value in fields.items():
+            if name == RECORD_TYPE and isinstance(value, str):
+                values[RECORD_TYPE_ID] = self._schema.record_type_id(value)
+            else:
+                values[name] = to_wire(schemas[name], value)
+        return values
+
     def _send(
-        self, method: str, rows: list[dict[str, Any]], operation: str
-    ) -> list[Mapping[str, Any]]:
+        self, method: str, rows: list[dict[str, Any]], operation: str, identity: str
+    ) -> Sequence[Mapping[str, Any]]:
         if not rows:
             return []
+        if len(rows) > WRITE_MAX:
+            bulk = BulkWriter(self._transport, self._schema, self._connection)
+            return bulk.write("insert" if method == "POST" else "update", rows, identity)
         payload = {"allOrNone": False, "records": rows}
         what = f"{operation} {self._schema.name}"
         answer = self._transport.write(method, _PATH, operation=what, payload=payload)
-        results = answer.data
-        if not isinstance(results, list) or len(results) != len(rows):
+        results: list[Mapping[str, Any]] = answer.data
+        if not isinstance(answer.data, list) or len(results) != len(rows):
             raise CrmUnavailable(
                 f"{self._connection}: Salesforce did not answer {operation} row by row "
                 f"({len(rows)} sent).",

@@ -1,8 +1,9 @@
 """The Salesforce REST API of the stand-in, as a Starlette app over the record engine.
 
-Routes exist because the connector or simple-salesforce sends them: the token endpoint, the
-versions root, limits, describe, query and queryAll with their cursors, and sObject Collections
-(create, update, retrieve). Everything else answers 501. `Date` is the engine's clock, so serve
+Routes exist because the connector or a client that verifies the stand-in sends them
+(simple-salesforce, jsforce, aiosalesforce): the token endpoint, the versions root, limits,
+describe, query and queryAll with their cursors, single records, sObject Collections, Get Updated
+and Get Deleted, and Bulk API 2.0 jobs. Everything else answers 501. `Date` is the engine's clock, so serve
 it without the server's own Date header.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -23,15 +24,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.salesforce.collections import create_records, update_records
-from sandbox.salesforce.describe import describe_object
+from sandbox.salesforce import rows
+from sandbox.salesforce.bulk import UPLOAD_MAX, BulkJobs
+from sandbox.salesforce.collections import (
+    create_records,
+    delete_records,
+    update_records,
+    upsert_records,
+)
+from sandbox.salesforce.describe import describe_global, describe_object
 from sandbox.salesforce.engine import SalesforceOrg
 from sandbox.salesforce.errors import SalesforceError, Unsupported
+from sandbox.salesforce.objects import OBJECTS
 from sandbox.salesforce.reading import PAGE_SIZE_MAX, Page
 from sandbox.salesforce.schema import SalesforceObject
 from sandbox.salesforce.sessions import OAuthError
 
-BODY_MAX = 8 * 1024 * 1024
+BODY_MAX = UPLOAD_MAX
 VERSION_OLDEST, VERSION_NEWEST = 31, 68
 _BATCH_SIZE = re.compile(r"batchSize=(\d+)")
 Handler = Callable[[Request], Awaitable[Response]]
@@ -64,8 +73,22 @@ def build_app(org: SalesforceOrg) -> Starlette:
             *route(f"{data}/query", api.query, "GET"),
             *route(f"{data}/queryAll", api.query_all, "GET"),
             *route(f"{data}/query/{{cursor}}", api.query_more, "GET"),
-            *route(f"{data}/composite/sobjects", api.collections, "POST", "PATCH"),
+            *route(f"{data}/sobjects", api.describe_global, "GET"),
+            *route(f"{data}/sobjects/{{object}}", api.create, "POST"),
+            *route(f"{data}/sobjects/{{object}}/updated", api.updated, "GET"),
+            *route(f"{data}/sobjects/{{object}}/deleted", api.deleted, "GET"),
+            *route(f"{data}/sobjects/{{object}}/{{id}}", api.row, "GET", "PATCH", "DELETE"),
+            *route(f"{data}/sobjects/{{object}}/{{field}}/{{value}}", api.upsert, "PATCH"),
+            *route(f"{data}/composite/sobjects", api.collections, "POST", "PATCH", "DELETE"),
             *route(f"{data}/composite/sobjects/{{object}}", api.retrieve, "POST"),
+            *route(f"{data}/composite/sobjects/{{object}}/{{field}}", api.upsert_many, "PATCH"),
+            *route(f"{data}/jobs/ingest", api.open_job, "POST"),
+            *route(f"{data}/jobs/ingest/{{id}}", api.job, "GET", "PATCH"),
+            *route(f"{data}/jobs/ingest/{{id}}/batches", api.upload, "PUT"),
+            *route(f"{data}/jobs/ingest/{{id}}/{{kind}}", api.job_rows, "GET"),
+            *route(f"{data}/jobs/query", api.open_query, "POST"),
+            *route(f"{data}/jobs/query/{{id}}", api.job, "GET"),
+            *route(f"{data}/jobs/query/{{id}}/results", api.query_rows, "GET"),
             Route("/{rest:path}", api.not_played, methods=_METHODS),
         ]
     )
@@ -77,6 +100,7 @@ _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 class _Api:
     def __init__(self, org: SalesforceOrg) -> None:
         self._org = org
+        self._jobs = BulkJobs(org)
 
     def guard(self, handler: Callable[[Call], object]) -> Handler:
         """Check token, version and quota, run the handler off the event loop, word refusals."""
@@ -91,14 +115,14 @@ class _Api:
                 return self._refused(refusal)
             except Unsupported as missing:
                 return self._answer([_error("NOT_IMPLEMENTED", str(missing))], 501)
-            response = self._answer(result, 200)
+            response = result if isinstance(result, Response) else self._answer(result, 200)
             response.headers["Sforce-Limit-Info"] = f"api-usage={used}/{self._org.calls_max}"
             return response
 
         return answer
 
     async def token(self, request: Request) -> Response:
-        """OAuth 2.0 client credentials flow."""
+        """Sign in, by any of the flows of `sessions.py`."""
         try:
             form = dict(parse_qsl((await _body(request)).decode("utf-8", "replace")))
             grant = self._org.sessions.sign_in(form, self._org.store.clock())
@@ -107,8 +131,10 @@ class _Api:
         except OAuthError as no:
             return self._answer({"error": no.error, "error_description": no.description}, 400)
         origin = f"{request.url.scheme}://{request.headers.get('host', request.url.netloc)}"
+        rotated = {"refresh_token": grant.refresh_token} if grant.refresh_token else {}
         return self._answer(
             {
+                **rotated,
                 "access_token": grant.access_token,
                 "signature": grant.signature,
                 "scope": "api",
@@ -142,7 +168,45 @@ class _Api:
 
     def describe(self, call: Call) -> object:
         """Describe an object."""
-        return describe_object(self._object(call), call.request.path_params["version"])
+        thing = self._object(call)
+        types = self._org.rules.describe_record_types(thing)
+        return describe_object(thing, call.request.path_params["version"], types)
+
+    def describe_global(self, call: Call) -> object:
+        """List the objects."""
+        seen = [self._org.object_named(name) for name in OBJECTS]
+        return describe_global([o for o in seen if o], call.request.path_params["version"])
+
+    def create(self, call: Call) -> object:
+        """Create one record."""
+        by = self._org.integration_user_id
+        return self._single(rows.create(self._org, self._object(call), _json(call.body), by))
+
+    def row(self, call: Call) -> object:
+        """Read, change or delete one record."""
+        org, thing, by = self._org, self._object(call), self._org.integration_user_id
+        record_id, version = (call.request.path_params[n] for n in ("id", "version"))
+        match call.request.method:
+            case "PATCH":
+                return self._single(rows.change(org, thing, record_id, _json(call.body), by))
+            case "DELETE":
+                return self._single(rows.delete(org, thing, record_id, by))
+        names = call.request.query_params.get("fields", "")
+        return self._single(rows.read(org, thing, record_id, names, version))
+
+    def upsert(self, call: Call) -> object:
+        """Upsert one record by an external id."""
+        key = (call.request.path_params["field"], call.request.path_params["value"])
+        by = self._org.integration_user_id
+        return self._single(rows.upsert(self._org, self._object(call), key, _json(call.body), by))
+
+    def updated(self, call: Call) -> object:
+        """List ids that changed within a span (sObject Get Updated)."""
+        return self._org.reader.updated(self._object(call), *_span(call))
+
+    def deleted(self, call: Call) -> object:
+        """List ids that were deleted within a span (sObject Get Deleted)."""
+        return self._org.reader.deleted(self._object(call), *_span(call))
 
     def query(self, call: Call) -> object:
         """Run a query without deleted records."""
@@ -158,7 +222,10 @@ class _Api:
         return _page_json(page, call.request.path_params["version"])
 
     def collections(self, call: Call) -> object:
-        """Create (POST) or update (PATCH) up to 200 records."""
+        """Create (POST), update (PATCH) or delete (DELETE) up to 200 records."""
+        if call.request.method == "DELETE":
+            ids = call.request.query_params.get("ids", "")
+            return delete_records(self._org, ids, self._org.integration_user_id)
         write = create_records if call.request.method == "POST" else update_records
         return write(self._org, _json(call.body), self._org.integration_user_id)
 
@@ -171,6 +238,61 @@ class _Api:
         names = [str(name) for name in asked.get("fields", [])]
         version = call.request.path_params["version"]
         return self._org.reader.retrieve(self._object(call), ids, names, version)
+
+    def upsert_many(self, call: Call) -> object:
+        """Upsert up to 200 records by an external id."""
+        thing, field = self._object(call), call.request.path_params["field"]
+        by = self._org.integration_user_id
+        return upsert_records(self._org, thing.name, field, _json(call.body), by)
+
+    def open_job(self, call: Call) -> object:
+        """Open a bulk ingest job."""
+        return self._jobs.create_ingest(_mapping(call.body))
+
+    def open_query(self, call: Call) -> object:
+        """Start a bulk query job."""
+        version = call.request.path_params["version"]
+        return self._jobs.create_query(_mapping(call.body), version)
+
+    def job(self, call: Call) -> object:
+        """Tell how a job stands (GET), or close or abort it (PATCH)."""
+        job_id = call.request.path_params["id"]
+        if call.request.method == "PATCH":
+            return self._jobs.close(job_id, str(_mapping(call.body).get("state")))
+        return self._jobs.told(job_id)
+
+    def upload(self, call: Call) -> object:
+        """Take a job's rows: 201 without a body."""
+        self._jobs.upload(call.request.path_params["id"], call.body)
+        return self._single((201, None))
+
+    def job_rows(self, call: Call) -> object:
+        """Answer a job's rows as CSV."""
+        asked = call.request.path_params
+        return self._csv(self._jobs.results(asked["id"], asked["kind"]), {})
+
+    def query_rows(self, call: Call) -> object:
+        """Answer a page of a query job as CSV, its locator in a header."""
+        asked = call.request.query_params
+        text, locator, count = self._jobs.query_results(
+            call.request.path_params["id"],
+            asked.get("locator", ""),
+            int(asked.get("maxRecords", 50_000)),
+        )
+        headers = {"Sforce-Locator": locator, "Sforce-NumberOfRecords": str(count)}
+        return self._csv(text, headers)
+
+    def _csv(self, text: str, headers: Mapping[str, str]) -> Response:
+        date = {"Date": _http_date(self._org.store.clock().astimezone(UTC))}
+        return Response(text, 200, {**date, **headers}, media_type="text/csv;charset=UTF-8")
+
+    def _single(self, answer: tuple[int, Any]) -> Response:
+        status, body = answer
+        response = self._answer(body, status)
+        if body is None:
+            response.body = b""
+            response.headers["Content-Length"] = "0"
+        return response
 
     def _query(self, call: Call, *, deleted: bool) -> object:
         soql = call.request.query_params.get("q")
@@ -203,7 +325,10 @@ class _Api:
             )
 
     def _refused(self, refusal: SalesforceError) -> Response:
-        return self._answer([_error(refusal.code, refusal.text, *refusal.fields)], refusal.status)
+        error = _error(refusal.code, refusal.text, *refusal.fields)
+        if refusal.duplicates is not None:
+            error["duplicateResult"] = refusal.duplicates
+        return self._answer([error], refusal.status)
 
     def _answer(self, content: object, status: int) -> Response:
         now = self._org.store.clock().astimezone(UTC)
@@ -238,6 +363,24 @@ def _json(body: bytes) -> object:
         raise SalesforceError(
             "JSON_PARSER_ERROR", f"The request body is not JSON: {wrong}"
         ) from wrong
+
+
+def _mapping(body: bytes) -> dict[str, Any]:
+    found = _json(body)
+    if not isinstance(found, dict):
+        raise SalesforceError("JSON_PARSER_ERROR", "The request body is no object")
+    return found
+
+
+def _span(call: Call) -> tuple[datetime, datetime]:
+    try:
+        start, end = (
+            datetime.fromisoformat(call.request.query_params[name]).astimezone(UTC)
+            for name in ("start", "end")
+        )
+    except (KeyError, ValueError) as wrong:
+        raise SalesforceError("INVALID_REPLICATION_DATE", "start and end are needed") from wrong
+    return start, end
 
 
 async def _body(request: Request) -> bytes:

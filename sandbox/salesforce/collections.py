@@ -1,5 +1,7 @@
 """sObject Collections: up to 200 writes in one request, each with its own result.
 
+The connector creates and updates with it; jsforce also upserts and deletes.
+
 REST API Developer Guide, "sObject Collections": HTTP 200 with one result per record in order;
 a request that cannot be read at all, or names an unknown field, is refused whole.
 """
@@ -12,6 +14,8 @@ from typing import Any
 from sandbox.records import Json, Row
 from sandbox.salesforce.engine import SalesforceOrg
 from sandbox.salesforce.errors import SalesforceError, Unsupported
+from sandbox.salesforce.objects import OBJECTS
+from sandbox.salesforce.rows import find_by_external_id
 
 RECORDS_MAX = 200
 CHUNKS_MAX = 10
@@ -30,6 +34,48 @@ def update_records(org: SalesforceOrg, body: object, by: str) -> list[Result]:
     records = _records(org, body)
     with org.store.exclusive():
         return [_attempt(lambda r=record: _update(org, r, by)) for record in records]
+
+
+def upsert_records(
+    org: SalesforceOrg, object_name: str, key_field: str, body: object, by: str
+) -> list[Result]:
+    """Upsert records by an external id (PATCH /composite/sobjects/X/FIELD)."""
+    records = _records(org, body)
+    thing = org.object_named(object_name)
+    assert thing is not None
+
+    def write(fields: dict[str, Json]) -> tuple[Row, bool]:
+        found = find_by_external_id(org, thing, key_field, str(fields.get(key_field, "")))
+        if len(found) > 1:
+            raise SalesforceError("DUPLICATE_EXTERNAL_ID", "more than one record has this key")
+        if not found:
+            return org.insert(thing.name, fields, by), True
+        rest = {name: value for name, value in fields.items() if name != key_field}
+        return org.patch(thing.name, found[0].id, rest, by), False
+
+    results = []
+    with org.store.exclusive():
+        for _, fields, _ in records:
+            made: list[bool] = []
+
+            def attempt(fields: dict[str, Json] = fields, made: list[bool] = made) -> Row:
+                row, created = write(fields)
+                made.append(created)
+                return row
+
+            result = _attempt(attempt)
+            results.append(result | {"created": made[0]} if made else result)
+    return results
+
+
+def delete_records(org: SalesforceOrg, ids: str, by: str) -> list[Result]:
+    """Delete records by id (DELETE /composite/sobjects?ids=…)."""
+    results = []
+    for record_id in ids.split(","):
+        prefix = record_id[:3]
+        name = next((o.name for o in OBJECTS.values() if o.prefix == prefix), "")
+        results.append(_attempt(lambda n=name, i=record_id: org.discard(n, i, by)))
+    return results
 
 
 def _update(org: SalesforceOrg, record: tuple[str, dict[str, Json], str], by: str) -> Row:
@@ -55,7 +101,7 @@ def _attempt(write: Any) -> Result:
 def _records(org: SalesforceOrg, body: object) -> list[tuple[str, dict[str, Json], str]]:
     if not isinstance(body, Mapping) or not isinstance(body.get("records"), list):
         raise SalesforceError("JSON_PARSER_ERROR", "The request body has no list of records")
-    if body.get("allOrNone"):
+    if body.get("allOrNone") not in (None, False):
         raise Unsupported("allOrNone is not played by the Salesforce stand-in")
     listed = body["records"]
     if len(listed) > RECORDS_MAX:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sandbox.salesforce.schema import SalesforceField, SalesforceObject
 
+_FULL_ONLY = frozenset({"fields", "childRelationships", "recordTypeInfos"})
 _SOAP_TYPES = {
     "id": "tns:ID",
     "reference": "tns:ID",
@@ -20,7 +22,16 @@ _SOAP_TYPES = {
 }
 
 
-def describe_object(thing: SalesforceObject, version: str) -> dict[str, Any]:
+def describe_global(things: Iterable[SalesforceObject], version: str) -> dict[str, Any]:
+    """List the objects, without their fields (GET /sobjects)."""
+    described = [describe_object(thing, version, []) for thing in things]
+    kept = [{n: v for n, v in d.items() if n not in _FULL_ONLY} for d in described]
+    return {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": kept}
+
+
+def describe_object(
+    thing: SalesforceObject, version: str, record_types: list[dict[str, Any]]
+) -> dict[str, Any]:
     """Describe one object with all its visible fields."""
     base = f"/services/data/v{version}/sobjects/{thing.name}"
     return {
@@ -48,7 +59,7 @@ def describe_object(thing: SalesforceObject, version: str) -> dict[str, Any]:
         },
         "fields": [describe_field(field) for field in thing.fields.values()],
         "childRelationships": [],
-        "recordTypeInfos": [],
+        "recordTypeInfos": record_types,
     }
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sandbox.org import Delivery, SandboxError
@@ -21,8 +21,9 @@ from sandbox.salesforce.ids import is_id, make_id, pod, to_18
 from sandbox.salesforce.objects import DEFAULT_CURRENCY, OBJECTS, STAGES
 from sandbox.salesforce.outbound import outbound_messages
 from sandbox.salesforce.reading import Reader
+from sandbox.salesforce.rules import Rules
 from sandbox.salesforce.schema import SalesforceObject
-from sandbox.salesforce.seed import INTEGRATION_USER, seed_org
+from sandbox.salesforce.seed import INTEGRATION_USER, seed_org, user_address
 from sandbox.salesforce.sessions import Sessions
 from sandbox.salesforce.unique import UniqueIndex
 from sandbox.salesforce.values import to_store
@@ -35,6 +36,7 @@ _CHILD_LOOKUPS = (
     ("Opportunity", "AccountId"),
     ("Deal_Registration__c", "Account__c"),
     ("Account", "ParentId"),
+    ("Contact", "AccountId"),
 )
 
 
@@ -50,10 +52,11 @@ class SalesforceOrg:
         self._pod = pod(seed)
         self.org_id = make_id("00D", self._pod, 1)
         self.store = RecordStore(clock, self._new_id, path)
-        self.sessions = Sessions(self.org_id, self.credentials)
+        self.sessions = Sessions(self.org_id, self.credentials, user_address(INTEGRATION_USER))
         self._hidden: set[tuple[str, str]] = set()
         self._locks: Counter[str] = Counter()
         self._unique = UniqueIndex(self.store)
+        self.rules = Rules(self.store, self._pod)
         self.reader = Reader(self.store, self.object_named, self._pod)
         #: Calls allowed in a day, and calls counted, for `Sforce-Limit-Info`.
         self.calls_max = 100_000
@@ -123,6 +126,7 @@ class SalesforceOrg:
             self._check_lookups(thing, values)
             self._check_required(thing, values, creating=True)
             self._unique.check(thing, values, record_id=None)
+            self.rules.check(thing, values, record_id=None)
             row = self.store.insert(thing.name, values, by)
             self._unique.learn(thing, row)
             return row
@@ -139,7 +143,11 @@ class SalesforceOrg:
         """Change fields of a record; `SalesforceError` if refused."""
         thing = self._writable(object_name)
         with self.store.exclusive():
-            row = self._live(thing, record_id)
+            row = self.live(thing, record_id)
+            if row.fields.get("IsConverted"):
+                raise SalesforceError(
+                    "CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead"
+                )
             if self._locks[row.id] > 0:
                 self._locks[row.id] -= 1
                 raise SalesforceError(
@@ -152,6 +160,7 @@ class SalesforceOrg:
             self._check_lookups(thing, values)
             self._check_required(thing, values, creating=False)
             self._unique.check(thing, values, record_id=row.id)
+            self.rules.check(thing, values, record_id=row.id)
             self._unique.forget(thing, row)
             row = self.store.update(row, values, by)
             self._unique.learn(thing, row)
@@ -174,11 +183,16 @@ class SalesforceOrg:
 
     def remove(self, object_name: str, record_id: str, user: str) -> None:
         """Put a record in the recycle bin."""
+        self.discard(object_name, record_id, self.user_named(user))
+
+    def discard(self, object_name: str, record_id: str, by: str) -> Row:
+        """Put a record in the recycle bin, over the API."""
         thing = self._writable(object_name)
         with self.store.exclusive():
-            row = self._live(thing, record_id)
+            row = self.live(thing, record_id)
             self._unique.forget(thing, row)
-            self.store.delete(row, self.user_named(user))
+            self.store.delete(row, by)
+            return row
 
     def merge(self, object_name: str, loser_id: str, winner_id: str, user: str) -> None:
         """Merge two accounts: the loser goes to the bin, its children move to the winner."""
@@ -187,7 +201,7 @@ class SalesforceOrg:
             raise SalesforceError("INVALID_TYPE", f"entity type cannot be merged: {thing.name}")
         by = self.user_named(user)
         with self.store.exclusive():
-            loser, winner = self._live(thing, loser_id), self._live(thing, winner_id)
+            loser, winner = self.live(thing, loser_id), self.live(thing, winner_id)
             if loser.id == winner.id:
                 raise SalesforceError("INVALID_FIELD", "cannot merge a record with itself")
             for child_object, lookup in _CHILD_LOOKUPS:
@@ -198,6 +212,42 @@ class SalesforceOrg:
                 self.store.update(winner, {"ParentId": None}, by)
             self._unique.forget(thing, loser)
             self.store.delete(loser, by, merged_into=winner.id)
+
+    def convert(self, lead_id: str, account_id: str, user: str) -> Row:
+        """Convert a lead as a person would: a contact and an opportunity at an account.
+
+        Of our own fields those with a lead field mapping go over to the opportunity, which are
+        all of them here; the lead gives its key up and is read-only from now on.
+        """
+        lead_object, by = OBJECTS["Lead"], self.user_named(user)
+        with self.store.transaction():
+            lead = self.live(lead_object, lead_id)
+            account = self.live(OBJECTS["Account"], account_id)
+            named = {n: lead.fields.get(n) for n in ("LastName", "FirstName", "Email")}
+            contact = self.insert("Contact", {**named, "AccountId": account.id}, by)
+            carried = {n: v for n, v in lead.fields.items() if n.startswith("Dealreg_")}
+            self._unique.forget(lead_object, lead)
+            deal: dict[str, Json] = {
+                **carried,
+                "Name": lead.fields["Company"],
+                "AccountId": account.id,
+                "StageName": STAGES[0].name,
+                "CloseDate": (self.store.clock() + timedelta(days=90)).date().isoformat(),
+            }
+            opportunity = self.insert("Opportunity", deal, by)
+            self.store.update(
+                lead,
+                {
+                    "IsConverted": True,
+                    "Status": "Closed - Converted",
+                    "ConvertedDate": self.store.clock().date().isoformat(),
+                    "ConvertedAccountId": account.id,
+                    "ConvertedContactId": contact.id,
+                    "ConvertedOpportunityId": opportunity.id,
+                },
+                by,
+            )
+            return opportunity
 
     @contextmanager
     def committing_late(self, started_at: datetime) -> Iterator[None]:
@@ -233,7 +283,7 @@ class SalesforceOrg:
     # Rules
 
     def _new_id(self, object_name: str) -> str:
-        number = len(self.store.rows(object_name, deleted=True)) + 1
+        number = self.store.size(object_name) + 1
         return make_id(OBJECTS[object_name].prefix, self._pod, number)
 
     def _writable(self, object_name: str) -> SalesforceObject:
@@ -248,12 +298,17 @@ class SalesforceOrg:
             )
         return thing
 
-    def _live(self, thing: SalesforceObject, record_id: str) -> Row:
+    def live(
+        self, thing: SalesforceObject, record_id: str, missing: SalesforceError | None = None
+    ) -> Row:
+        """Return a record that is not deleted; `missing` says how to word that there is none."""
         if not is_id(record_id):
             raise SalesforceError("MALFORMED_ID", f"malformed id {record_id}", ("Id",))
         row = self.store.get(thing.name, to_18(record_id), deleted=True)
         if row is None:
-            raise SalesforceError("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
+            raise missing or SalesforceError(
+                "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id"
+            )
         if row.deleted:
             raise SalesforceError("ENTITY_IS_DELETED", "entity is deleted", status=404)
         return row
@@ -292,9 +347,10 @@ class SalesforceOrg:
         return values
 
     def _check_lookups(self, thing: SalesforceObject, values: Mapping[str, Json]) -> None:
+        self.rules.check_record_type(thing, values)
         for name, value in values.items():
             field = thing.fields[name]
-            if field.type != "reference" or value is None:
+            if field.type != "reference" or value is None or name == "RecordTypeId":
                 continue
             found = [self.store.get(to, str(value), deleted=True) for to in field.reference_to]
             row = next((r for r in found if r is not None), None)

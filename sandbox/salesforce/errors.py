@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from sandbox.org import SandboxError
 
 
@@ -16,6 +19,8 @@ class SalesforceError(SandboxError):
         self.text = message
         self.fields = fields
         self.status = status
+        #: What a duplicate rule found, for single-record requests (`rules.py`).
+        self.duplicates: Mapping[str, Any] | None = None
 
 
 class Unsupported(SandboxError):

@@ -1,7 +1,7 @@
 """The objects and fields of the Salesforce stand-in, as data.
 
-Only what a deal registration touches: Account, Opportunity, the custom mirror object
-`Deal_Registration__c`, their histories, and the read-only objects that describe users, stages,
+Only what a deal registration touches: Account, Contact, Lead, Opportunity, the custom mirror
+object `Deal_Registration__c`, their histories, and the read-only objects that describe users, stages,
 currencies and the organisation. Types and limits follow the Object Reference for the Salesforce
 Platform.
 """
@@ -135,9 +135,11 @@ OPPORTUNITY = sobject(
         picklist("LeadSource", ("Web", "Phone Inquiry", "Partner Referral", "Other")),
         text("NextStep", 255),
         field_of_type("Description", "textarea", length=32000, filterable=False),
+        reference("RecordTypeId", "RecordType", relationship="RecordType"),
         *_REGISTRATION_FIELDS,
     ),
     writable=True,
+    record_types=("Direct_Deal", "Partner_Deal"),
     history_object="OpportunityFieldHistory",
     history_parent="OpportunityId",
 )
@@ -162,6 +164,69 @@ DEAL_REGISTRATION = sobject(
     writable=True,
     history_object="Deal_Registration__History",
     history_parent="ParentId",
+)
+
+LEAD = sobject(
+    "Lead",
+    "Lead",
+    "00Q",
+    (
+        text("LastName", 80, "Last Name", nillable=False),
+        text("FirstName", 40, "First Name"),
+        text("Company", 255, nillable=False, tracked=True),
+        picklist(
+            "Status",
+            (
+                "Open - Not Contacted",
+                "Working - Contacted",
+                "Closed - Converted",
+                "Closed - Not Converted",
+            ),
+            nillable=False,
+            defaulted=True,
+            tracked=True,
+        ),
+        field_of_type("Email", "email", length=80),
+        field_of_type("Website", "url", length=255),
+        picklist("CountryCode", (), 10),
+        field_of_type("Description", "textarea", length=32000, filterable=False),
+        picklist("LeadSource", ("Web", "Phone Inquiry", "Partner Referral", "Other")),
+        reference("OwnerId", "User", nillable=False, defaulted=True, tracked=True),
+        checkbox("DoNotCall"),
+        checkbox("HasOptedOutOfEmail"),
+        checkbox("IsConverted", **READ_ONLY),
+        field_of_type("ConvertedDate", "date", **READ_ONLY),
+        reference("ConvertedAccountId", "Account", **READ_ONLY),
+        reference("ConvertedContactId", "Contact", **READ_ONLY),
+        reference("ConvertedOpportunityId", "Opportunity", **READ_ONLY),
+        reference("MasterRecordId", "Lead", **READ_ONLY),
+        reference("RecordTypeId", "RecordType", relationship="RecordType"),
+        _CURRENCY_CODE,
+        *_REGISTRATION_FIELDS,
+    ),
+    writable=True,
+    mergeable=True,
+    record_types=("Deal_Registration", "Inbound"),
+    history_object="LeadHistory",
+    history_parent="LeadId",
+)
+
+CONTACT = sobject(
+    "Contact",
+    "Contact",
+    "003",
+    (
+        text("LastName", 80, "Last Name", nillable=False),
+        text("FirstName", 40, "First Name"),
+        field_of_type("Email", "email", length=80),
+        reference("AccountId", "Account"),
+        reference("OwnerId", "User", nillable=False, defaulted=True),
+        checkbox("DoNotCall"),
+        checkbox("HasOptedOutOfEmail"),
+        reference("MasterRecordId", "Contact", **READ_ONLY),
+    ),
+    writable=True,
+    mergeable=True,
 )
 
 USER = sobject(
@@ -271,6 +336,8 @@ OBJECTS: Mapping[str, SalesforceObject] = {
         ACCOUNT,
         OPPORTUNITY,
         DEAL_REGISTRATION,
+        LEAD,
+        CONTACT,
         USER,
         ORGANIZATION,
         OPPORTUNITY_STAGE,
@@ -278,6 +345,7 @@ OBJECTS: Mapping[str, SalesforceObject] = {
         OPPORTUNITY_HISTORY,
         _field_history("OpportunityFieldHistory", "017", "OpportunityId"),
         _field_history("AccountHistory", "0Q6", "AccountId"),
+        _field_history("LeadHistory", "0Q7", "LeadId"),
         _field_history("Deal_Registration__History", "017", "ParentId"),
         FIELD_DEFINITION,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any as AnyValue
 
 from sandbox.records import RecordStore, Row
@@ -15,7 +16,7 @@ from sandbox.salesforce.ids import is_id, make_id, to_18
 from sandbox.salesforce.objects import DERIVED, FIELD_DEFINITION
 from sandbox.salesforce.schema import SalesforceField, SalesforceObject
 from sandbox.salesforce.soql import All, Comparison, Expression, parse
-from sandbox.salesforce.values import to_wire
+from sandbox.salesforce.values import to_wire, wire_datetime
 
 #: Finds an object as the API user sees it; raises the given vendor error if there is none.
 Lookup = Callable[[str], SalesforceObject | None]
@@ -45,6 +46,8 @@ class Reader:
         self._pod = pod
         self._cursors: OrderedDict[str, tuple[int, tuple[RecordJson, ...], int]] = OrderedDict()
         self._cursor_number = 0
+        #: Since when a transaction has been open whose writes nobody sees yet; None for none.
+        self.open_since: datetime | None = None
 
     def query(
         self,
@@ -106,6 +109,35 @@ class Reader:
             rows = [self._store.get(thing.name, to_18(record_id)) for record_id in ids]
             return [record_json(row, fields, version) if row else None for row in rows]
 
+    def updated(
+        self, thing: SalesforceObject, start: datetime, end: datetime
+    ) -> dict[str, AnyValue]:
+        """Answer ids that changed within a span, by the minute (sObject Get Updated).
+
+        `latestDateCovered` is the last instant of which every commit is known: what an open
+        transaction holds back (`open_since`) is not covered.
+        """
+        first, last = _whole_minutes(start, end)
+        covered = min(last, self.open_since or last)
+        ids = [row.id for row in self._store.rows(thing.name) if first <= row.modified_at < covered]
+        return {"ids": ids, "latestDateCovered": wire_datetime(covered)}
+
+    def deleted(
+        self, thing: SalesforceObject, start: datetime, end: datetime
+    ) -> dict[str, AnyValue]:
+        """Answer ids that were deleted within a span, by the minute (sObject Get Deleted)."""
+        first, last = _whole_minutes(start, end)
+        gone = [
+            {"id": row.id, "deletedDate": wire_datetime(row.deleted_at)}
+            for row in self._store.rows(thing.name, deleted=True)
+            if row.deleted_at is not None and first <= row.deleted_at < last
+        ]
+        return {
+            "deletedRecords": gone,
+            "earliestDateAvailable": wire_datetime(first - timedelta(days=15)),
+            "latestDateCovered": wire_datetime(last),
+        }
+
     def _candidates(
         self, thing: SalesforceObject, where: Expression | None, *, deleted: bool
     ) -> list[Row]:
@@ -131,6 +163,14 @@ class Reader:
             while len(self._cursors) > CURSORS_MAX:
                 self._cursors.popitem(last=False)
         return Page(total, now, cursor)
+
+
+def _whole_minutes(start: datetime, end: datetime) -> tuple[datetime, datetime]:
+    """Seconds are ignored, and the span must be one."""
+    first, last = (moment.replace(second=0, microsecond=0) for moment in (start, end))
+    if first >= last:
+        raise SalesforceError("INVALID_REPLICATION_DATE", "the start must be before the end")
+    return first, last
 
 
 def record_json(row: Row, fields: Iterable[SalesforceField], version: str) -> RecordJson:

@@ -46,6 +46,8 @@ class SalesforceObject:
     custom: bool = False
     writable: bool = False
     mergeable: bool = False
+    #: Developer names of its record types, without the master.
+    record_types: tuple[str, ...] = ()
     #: Object that keeps the field history, and its field that names the parent.
     history_object: str = ""
     history_parent: str = ""

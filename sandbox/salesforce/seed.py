@@ -101,8 +101,13 @@ def _seed_setup(store: RecordStore, org_id: str) -> None:
         _ensure(store, "CurrencyType", "IsoCode", currency, first.id)
 
 
+def user_address(name: str) -> str:
+    """Word the user name of a user of the stand-in."""
+    return f"{name.lower().replace(' ', '.')}@dealreg.example"
+
+
 def _user(name: str, alias: str) -> dict[str, Json]:
-    address = f"{name.lower().replace(' ', '.')}@dealreg.example"
+    address = user_address(name)
     return {
         "Name": name,
         "Username": address,

@@ -290,4 +290,4 @@ def test_simple_salesforce_by_itself_pages_through_the_stand_in(
         assert described["keyPrefix"] == "001"
         assert salesforce.limits()["DailyApiRequests"]["Remaining"] > 0
         with pytest.raises(SalesforceGeneralError, match="NOT_IMPLEMENTED"):
-            salesforce.restful("sobjects/Account", method="POST", json={"Name": "x"})
+            salesforce.restful("tooling/sobjects")

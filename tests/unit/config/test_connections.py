@@ -57,6 +57,7 @@ def test_a_connection_is_read_with_safe_defaults(tmp_path: Path) -> None:
                 read_timeout_seconds=30.0,
                 modes={"registrations": Mode.OBSERVE},
                 api_budget_reserve_percent=20,
+                bulk_from=2000,
                 limits=Limits(),
             )
         },
@@ -82,6 +83,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
     read_timeout_seconds: 12.5
     modes: {registrations: push}
     api_budget_reserve_percent: 5
+    bulk_from: 500
 """
     )
     acme = load(tmp_path, text).get("acme")
@@ -92,6 +94,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
     assert (acme.connect_timeout_seconds, acme.read_timeout_seconds) == (2.0, 12.5)
     assert acme.modes == {"registrations": Mode.PUSH}
     assert acme.api_budget_reserve_percent == 5
+    assert acme.bulk_from == 500
     assert acme.api_version == "2026-03"
 
 

@@ -284,7 +284,7 @@ def test_a_hidden_field_is_absent_from_describe_query_and_write(org: SalesforceO
 
     thing = org.object_named("Opportunity")
     assert thing is not None
-    described = {field["name"] for field in describe_object(thing, "67.0")["fields"]}
+    described = {field["name"] for field in describe_object(thing, "67.0", [])["fields"]}
     assert "Dealreg_Reason__c" not in described
     assert _code(lambda: org.reader.query("SELECT Dealreg_Reason__c FROM Opportunity")) == (
         "INVALID_FIELD"
