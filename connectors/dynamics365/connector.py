@@ -14,6 +14,7 @@ from connectors.dynamics365 import webhook
 from connectors.dynamics365.checking import Checker
 from connectors.dynamics365.currencies import Currencies
 from connectors.dynamics365.feed import Feed
+from connectors.dynamics365.pacing import Pace
 from connectors.dynamics365.reading import Reader
 from connectors.dynamics365.tables import CURRENCY, Table, Tables
 from connectors.dynamics365.transport import REQUESTS_ALLOWED, Transport
@@ -42,8 +43,6 @@ from connectors.port import (
 from connectors.tokens import MemoryTokenVault, TokenVault
 from registration_core.contracts import Condition, ConnectionName, Fields, ObjectSchema
 
-#: A batch runs its operations one after the other; fifty stay within a few seconds.
-WRITE_BATCH = 50
 READ_BATCH = 200
 
 
@@ -65,7 +64,8 @@ class DynamicsConnector:
             self._transport, self._currencies, settings.name, clock, lambda: self.identity().user_id
         )
         self._feed = Feed(self._transport, self._reader, settings.name, clock)
-        self._writer = Writer(self._transport, settings.name)
+        self._pace = Pace()
+        self._writer = Writer(self._transport, settings.name, self._pace)
         self._identity: OrgIdentity | None = None
         self._identity_lock = threading.Lock()
 
@@ -76,9 +76,9 @@ class DynamicsConnector:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What Dataverse can do."""
+        """What Dataverse can do; how much in one call is learned from its answers."""
         return Capabilities(
-            write_batch=WRITE_BATCH,
+            write_batch=self._pace.size,
             read_batch=READ_BATCH,
             precondition=True,
             history=False,

@@ -17,10 +17,11 @@ from urllib.parse import quote, unquote
 
 from connectors.dynamics365 import batch, wire
 from connectors.dynamics365.errors import create_outcome, stops_the_call, update_outcome
+from connectors.dynamics365.pacing import OPERATIONS_MAX, Pace
 from connectors.dynamics365.tables import Table
 from connectors.dynamics365.transport import Reply, Transport
 from connectors.errors import CrmUnavailable
-from connectors.port import CreateItem, Gone, Outcome, Refused, UpdateItem, Written
+from connectors.port import CreateItem, Deferred, Gone, Outcome, Refused, UpdateItem, Written
 from registration_core.contracts import Fields
 
 _OPEN, _WON, _LOST = "0", "1", "2"
@@ -38,13 +39,22 @@ class RowWrite:
     record_id: str | None
     primary_id: str
 
+    @property
+    def size(self) -> int:
+        """How many of a batch's requests it takes."""
+        return sum(len(o.parts) if isinstance(o, batch.ChangeSet) else 1 for o in self.operations)
+
+
+_Row = RowWrite | Refused | Gone | Deferred
+
 
 class Writer:
     """Words the writes of one environment."""
 
-    def __init__(self, transport: Transport, connection: str) -> None:
+    def __init__(self, transport: Transport, connection: str, pace: Pace) -> None:
         self._transport = transport
         self._connection = connection
+        self._pace = pace
 
     # Wording -----------------------------------------------------------------------------------
 
@@ -152,15 +162,23 @@ class Writer:
 
     # Sending -----------------------------------------------------------------------------------
 
-    def send(
-        self, rows: Sequence[RowWrite | Refused | Gone], operation: str
-    ) -> tuple[Outcome, ...]:
-        """Send all rows in one batch, once; rows that are settled already are not sent."""
-        operations = [o for row in rows if isinstance(row, RowWrite) for o in row.operations]
+    def send(self, rows: Sequence[_Row], operation: str) -> tuple[Outcome, ...]:
+        """Send rows in one batch, once; rows that are settled already are not sent.
+
+        What takes several operations a row may be more than fits; the rest is written later.
+        """
+        rows = _fitting(rows)
+        written = [row for row in rows if isinstance(row, RowWrite)]
+        operations = [each for row in written for each in row.operations]
         if not operations:
             return self._outcomes(rows, [], operation)
         headers = {"Content-Type": batch.content_type(), "Prefer": "odata.continue-on-error"}
-        reply = self._transport.write_batch(batch.compose(operations), operation, headers)
+        try:
+            reply = self._transport.write_batch(batch.compose(operations), operation, headers)
+        except CrmUnavailable:
+            self._pace.note_no_answer()
+            raise
+        self._pace.note(len(written), reply.took)
         try:
             return self._outcomes(rows, batch.parse(reply), operation)
         except (ValueError, KeyError, IndexError) as error:
@@ -172,12 +190,12 @@ class Writer:
             ) from error
 
     def _outcomes(
-        self, rows: Sequence[RowWrite | Refused | Gone], replies: list[Reply], operation: str
+        self, rows: Sequence[_Row], replies: list[Reply], operation: str
     ) -> tuple[Outcome, ...]:
         waiting = list(replies)
         outcomes: list[Outcome] = []
         for row in rows:
-            if isinstance(row, Refused | Gone):
+            if isinstance(row, Refused | Gone | Deferred):
                 outcomes.append(row)
                 continue
             answers = [waiting.pop(0)]
@@ -206,6 +224,16 @@ class Writer:
             return Written(record_id)
         body = last.json()
         return Written(record_id, body.get("@odata.etag"), wire.moment(body["modifiedon"]))
+
+
+def _fitting(rows: Sequence[_Row]) -> list[_Row]:
+    """Put off the rows behind those that fill a batch."""
+    fitting: list[_Row] = []
+    room = OPERATIONS_MAX
+    for row in rows:
+        room -= row.size if isinstance(row, RowWrite) else 0
+        fitting.append(row if room >= 0 else Deferred("the batch was full"))
+    return fitting
 
 
 def _closes(table: Table, fields: Fields) -> bool:
