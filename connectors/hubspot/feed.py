@@ -107,29 +107,29 @@ class Feed:
             schema.name,
             at.after,
             properties=names if inline else ["hs_object_id"],
-            associations=[links_of(schema.name)[f].far for f in fields if is_link(f)],
+            associations=[links_of(schema.name)[f].far for f in _listed(schema, fields)],
         )
         asked = at.asked or self._told(answer)
         rows: Sequence[Mapping[str, Any]] = answer.body["results"]
-        if not inline:
+        if inline:
+            along = _listed(schema, fields)
+            linked = {f: self._inline(schema, f, rows) for f in along}
+        else:
             rows = self._reader.batch(schema.name, [str(row["id"]) for row in rows], names)
-        records = [self._listed(schema, row, fields, by_list=inline) for row in rows]
+            linked = {}
+        records = self._reader.typed(schema, rows, fields, linked)
+        found = [records[str(row["id"])] for row in rows]
         after = _next(answer)
         as_of = asked - lag_millis(0)
         then = _Cursor("all", 0, after, asked) if after else _Cursor("since", as_of, binned=asked)
-        return self._page(records, _retired(rows), then, as_of, more=bool(after))
+        return self._page(found, _retired(rows), then, as_of, more=bool(after))
 
-    def _listed(
-        self, schema: ObjectSchema, row: Mapping[str, Any], fields: Sequence[str], *, by_list: bool
-    ) -> RemoteRecord:
-        if not by_list:
-            return self._reader.typed(schema, [row], fields)[str(row["id"])]
-        links = [field for field in fields if is_link(field)]
-        linked = {f: self._reader.associations.inline(schema.name, f, row) for f in links}
-        try:
-            return wire.record(schema, row, fields, linked)
-        except (KeyError, ValueError) as error:
-            raise self._gateway.strange(f"list {schema.name}") from error
+    def _inline(
+        self, schema: ObjectSchema, field: str, rows: Iterable[Mapping[str, Any]]
+    ) -> dict[str, str]:
+        read = self._reader.associations.inline
+        found = {str(row["id"]): read(schema.name, field, row) for row in rows}
+        return {record_id: far for record_id, far in found.items() if far}
 
     def _since(self, schema: ObjectSchema, fields: Sequence[str], at: _Cursor) -> ChangePage:
         """Search; what changed since the first page was asked for comes again with the next round."""
@@ -223,6 +223,11 @@ class Feed:
 def lag_millis(worst_seen: int) -> int:
     """Tell how far back the index may not know yet: a minute, or twice the worst seen."""
     return max(INDEX_LAG // timedelta(milliseconds=1), 2 * worst_seen)
+
+
+def _listed(schema: ObjectSchema, fields: Iterable[str]) -> list[str]:
+    """The associations among these fields that a listing brings along."""
+    return [f for f in fields if is_link(f) and links_of(schema.name)[f].listed]
 
 
 def _next(answer: Answer) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 PREFIX = "associations."
 COMPANIES = f"{PREFIX}companies"
 CONTACTS = f"{PREFIX}contacts"
+DEALS = f"{PREFIX}deals"
 
 
 @dataclass(frozen=True)
@@ -28,20 +29,24 @@ class Link:
     #: Type id that is set where there is no primary one; 0 = ask the account for it.
     plain: int = 0
     required: bool = False
+    #: A listing names the primary one as documented, so that it can be read along.
+    listed: bool = False
     #: It may be set anew; where False, only when its record is created.
     movable: bool = True
 
 
-_COMPANY, _CONTACT = f"{PREFIX}company", f"{PREFIX}contact"
+_COMPANY, _CONTACT, _DEAL = f"{PREFIX}company", f"{PREFIX}contact", f"{PREFIX}deal"
 #: By object; a deal's contacts are its own, so that one is added at create and never taken away.
 _LINKS: Mapping[str, Mapping[str, Link]] = {
     "deals": {
-        COMPANIES: Link("companies", "Primary company", _COMPANY, primary=5),
+        COMPANIES: Link("companies", "Primary company", _COMPANY, primary=5, listed=True),
         CONTACTS: Link("contacts", "Only contact", _CONTACT, plain=3, movable=False),
     },
     "leads": {
         COMPANIES: Link("companies", "Primary company", _COMPANY, primary=580),
         CONTACTS: Link("contacts", "Primary contact", _CONTACT, primary=578, required=True),
+        # What became of a qualified lead; HubSpot's users make it.
+        DEALS: Link("deals", "Primary deal", _DEAL, primary=582, movable=False),
     },
     "companies": {},
     "contacts": {},

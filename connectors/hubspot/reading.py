@@ -165,18 +165,22 @@ class Reader:
         return rows
 
     def typed(
-        self, schema: ObjectSchema, raws: Iterable[Mapping[str, Any]], fields: Sequence[str]
+        self,
+        schema: ObjectSchema,
+        raws: Iterable[Mapping[str, Any]],
+        fields: Sequence[str],
+        linked: Mapping[str, Mapping[str, str]] | None = None,
     ) -> dict[str, RemoteRecord]:
+        """Type raw records; associations that are not in `linked` are read, a call for each."""
         rows = list(raws)
         ids = [str(raw["id"]) for raw in rows]
-        linked = {
-            field: self.associations.read(schema.name, field, ids)
-            for field in fields
-            if is_link(field)
-        }
+        known = dict(linked or {})
+        for field in filter(is_link, fields):
+            if field not in known:
+                known[field] = self.associations.read(schema.name, field, ids)
         try:
             typed = [
-                wire.record(schema, raw, fields, {f: far.get(each) for f, far in linked.items()})
+                wire.record(schema, raw, fields, {f: far.get(each) for f, far in known.items()})
                 for each, raw in zip(ids, rows, strict=True)
             ]
         except (KeyError, ValueError) as error:

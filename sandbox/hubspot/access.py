@@ -18,9 +18,20 @@ SCOPES = (
     "crm.objects.deals.write",
     "crm.objects.companies.read",
     "crm.objects.companies.write",
+    "crm.objects.contacts.read",
+    "crm.objects.contacts.write",
+    "crm.objects.leads.read",
+    "crm.objects.leads.write",
+    "crm.objects.custom.read",
+    "crm.objects.custom.write",
     "crm.objects.owners.read",
     "crm.schemas.deals.read",
+    "crm.schemas.deals.write",
     "crm.schemas.companies.read",
+    "crm.schemas.companies.write",
+    "crm.schemas.contacts.read",
+    "crm.schemas.custom.read",
+    "crm.schemas.custom.write",
 )
 
 

@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Awaitable, Callable
 from email.utils import format_datetime
 from typing import Any
-from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -19,9 +18,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sandbox.hubspot import batch, shapes
-from sandbox.hubspot.engine import INTEGRATION_USER_ID, HubSpotOrg
-from sandbox.hubspot.schema import COMPANY_CURRENCY, CURRENCIES, ObjectType
+from sandbox.hubspot import batch, definitions, shapes
+from sandbox.hubspot.call import Call, Json
+from sandbox.hubspot.engine import HubSpotOrg
+from sandbox.hubspot.schema import ObjectType
 from sandbox.hubspot.search import BODY_LENGTH_MAX, search
 from sandbox.hubspot.values import HubSpotError
 from sandbox.records import Row
@@ -30,45 +30,7 @@ from sandbox.records import Row
 REQUEST_BODY_MAX = 16 * 1024 * 1024
 _PAGE_MAX = 100
 
-_Json = dict[str, Any]
-_Handler = Callable[["_Call"], tuple[int, _Json | None]]
-
-
-class _Call:
-    """One authenticated request with its body read."""
-
-    def __init__(self, org: HubSpotOrg, request: Request, raw: bytes) -> None:
-        self.org = org
-        self.params = request.path_params
-        self.query = request.query_params
-        self.dated = "/crm/v" not in request.url.path
-        self.raw = raw
-
-    def kind(self, name: str = "type") -> ObjectType:
-        return self.org.kind(self.params[name])
-
-    def body(self) -> _Json:
-        try:
-            body = json.loads(self.raw or b"{}")
-        except ValueError as error:
-            raise HubSpotError(
-                400, f"Invalid input JSON on line 1: {error}", "VALIDATION_ERROR"
-            ) from None
-        if not isinstance(body, dict):
-            raise HubSpotError(
-                400, "Invalid input JSON: an object was expected", "VALIDATION_ERROR"
-            )
-        return body
-
-    def names(self, parameter: str) -> list[str]:
-        """A list of names, repeated or joined by commas."""
-        return [n for text in self.query.getlist(parameter) for n in text.split(",") if n]
-
-    def flag(self, parameter: str) -> bool:
-        return self.query.get(parameter, "false").lower() == "true"
-
-    def scope(self, kind: ObjectType, verb: str) -> None:
-        self.org.access.require(f"crm.objects.{kind.name}.{verb}")
+_Handler = Callable[[Call], tuple[int, Json | None]]
 
 
 def build_app(org: HubSpotOrg) -> Starlette:
@@ -87,12 +49,12 @@ def build_app(org: HubSpotOrg) -> Starlette:
 def _endpoint(org: HubSpotOrg, handler: _Handler) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         correlation_id = str(uuid.uuid4())
-        searching, signing_in = handler is _search, handler is _token
+        searching, signing_in = handler is _search, handler is definitions.token
         try:
             if not signing_in:
                 org.access.authenticate(request.headers.get("authorization", ""))
             org.limits.take(search=searching)
-            status, body = handler(_Call(org, request, await _read_body(request)))
+            status, body = handler(Call(org, request, await _read_body(request)))
         except HubSpotError as error:
             status, body = error.status, error.body(correlation_id)
         except (KeyError, TypeError, ValueError) as error:
@@ -144,7 +106,7 @@ class _WithoutTrailingSlash:
 # --- records
 
 
-def _list(call: _Call) -> tuple[int, _Json]:
+def _list(call: Call) -> tuple[int, Json]:
     kind = call.kind()
     call.scope(kind, "read")
     limit, after = int(call.query.get("limit", "10")), int(call.query.get("after", "0"))
@@ -157,13 +119,13 @@ def _list(call: _Call) -> tuple[int, _Json]:
         if row.deleted is archived and not row.merged_into and int(row.id) > after
     ]
     rows.sort(key=lambda row: int(row.id))
-    body: _Json = {"results": [_record(call, kind, row) for row in rows[:limit]]}
+    body: Json = {"results": [_record(call, kind, row) for row in rows[:limit]]}
     if len(rows) > limit:
         body["paging"] = {"next": {"after": rows[limit - 1].id, "link": ""}}
     return 200, body
 
 
-def _get(call: _Call) -> tuple[int, _Json]:
+def _get(call: Call) -> tuple[int, Json]:
     kind, asked = call.kind(), call.params["id"]
     call.scope(kind, "read")
     row: Row | None
@@ -179,7 +141,7 @@ def _get(call: _Call) -> tuple[int, _Json]:
     return 200, _record(call, kind, row)
 
 
-def _create(call: _Call) -> tuple[int, _Json]:
+def _create(call: Call) -> tuple[int, Json]:
     kind, body = call.kind(), call.body()
     call.scope(kind, "write")
     targets = body.get("associations") or ()
@@ -187,7 +149,7 @@ def _create(call: _Call) -> tuple[int, _Json]:
     return 201, shapes.record(call.org, kind, row, [*kind.defaults, *body.get("properties", ())])
 
 
-def _patch(call: _Call) -> tuple[int, _Json]:
+def _patch(call: Call) -> tuple[int, Json]:
     kind, asked = call.kind(), call.params["id"]
     call.scope(kind, "write")
     properties = call.body().get("properties") or {}
@@ -202,7 +164,7 @@ def _patch(call: _Call) -> tuple[int, _Json]:
     return 200, shapes.record(call.org, kind, row, [*kind.defaults, *properties])
 
 
-def _delete(call: _Call) -> tuple[int, None]:
+def _delete(call: Call) -> tuple[int, None]:
     kind = call.kind()
     call.scope(kind, "write")
     if not call.org.archive(kind, call.params["id"], call.org.app_user):
@@ -212,7 +174,7 @@ def _delete(call: _Call) -> tuple[int, None]:
     return 204, None
 
 
-def _merge(call: _Call) -> tuple[int, _Json]:
+def _merge(call: Call) -> tuple[int, Json]:
     kind, body = call.kind(), call.body()
     call.scope(kind, "write")
     row = call.org.merge_records(
@@ -221,7 +183,7 @@ def _merge(call: _Call) -> tuple[int, _Json]:
     return 200, shapes.record(call.org, kind, row)
 
 
-def _search(call: _Call) -> tuple[int, _Json]:
+def _search(call: Call) -> tuple[int, Json]:
     kind = call.kind()
     call.scope(kind, "read")
     if len(call.raw.decode()) > BODY_LENGTH_MAX:
@@ -230,19 +192,19 @@ def _search(call: _Call) -> tuple[int, _Json]:
     return 200, search(call.org, kind, call.body())
 
 
-def _batch_read(call: _Call) -> tuple[int, _Json]:
+def _batch_read(call: Call) -> tuple[int, Json]:
     kind = call.kind()
     call.scope(kind, "read")
     return batch.read(call.org, kind, call.body(), archived=call.flag("archived"))
 
 
-def _batch_create(call: _Call) -> tuple[int, _Json]:
+def _batch_create(call: Call) -> tuple[int, Json]:
     kind = call.kind()
     call.scope(kind, "write")
     return batch.create(call.org, kind, call.body(), call.org.app_user)
 
 
-def _batch_update(call: _Call) -> tuple[int, _Json]:
+def _batch_update(call: Call) -> tuple[int, Json]:
     kind = call.kind()
     call.scope(kind, "write")
     return batch.update(call.org, kind, call.body(), call.org.app_user)
@@ -251,19 +213,19 @@ def _batch_update(call: _Call) -> tuple[int, _Json]:
 # --- associations
 
 
-def _pair(call: _Call, verb: str) -> tuple[ObjectType, ObjectType]:
+def _pair(call: Call, verb: str) -> tuple[ObjectType, ObjectType]:
     pair = call.kind("from"), call.kind("to")
     for kind in pair:
         call.scope(kind, verb)
     return pair
 
 
-def _associations_read(call: _Call) -> tuple[int, _Json]:
+def _associations_read(call: Call) -> tuple[int, Json]:
     pair = _pair(call, "read")
     return batch.associations_read(call.org, *pair, call.body(), dated=call.dated)
 
 
-def _associations_create(call: _Call) -> tuple[int, _Json]:
+def _associations_create(call: Call) -> tuple[int, Json]:
     success = 200 if call.dated else 201
     pair = _pair(call, "write")
     return batch.associations_create(
@@ -271,7 +233,7 @@ def _associations_create(call: _Call) -> tuple[int, _Json]:
     )
 
 
-def _associations_archive(call: _Call) -> tuple[int, _Json | None]:
+def _associations_archive(call: Call) -> tuple[int, Json | None]:
     pair, started = _pair(call, "write"), call.org.clock()
     batch.associations_archive(call.org, *pair, call.body(), call.org.app_user)
     if call.dated:
@@ -279,58 +241,7 @@ def _associations_archive(call: _Call) -> tuple[int, _Json | None]:
     return 204, None
 
 
-# --- definitions, owners, account
-
-
-def _properties(call: _Call) -> tuple[int, _Json]:
-    kind = call.kind()
-    call.org.access.require(f"crm.schemas.{kind.name}.read")
-    definitions = [shapes.definition(prop) for prop in kind.properties.values()]
-    return 200, {"results": definitions}
-
-
-def _pipelines(call: _Call) -> tuple[int, _Json]:
-    kind = call.kind()
-    call.org.access.require(f"crm.schemas.{kind.name}.read")
-    return 200, {"results": shapes.pipelines() if kind.name == "deals" else []}
-
-
-def _owners(call: _Call) -> tuple[int, _Json]:
-    call.org.access.require("crm.objects.owners.read")
-    archived, email = call.flag("archived"), call.query.get("email")
-    rows = [r for r in call.org.store.rows("owners", deleted=True) if r.deleted is archived]
-    return 200, {"results": [shapes.owner(r) for r in rows if email in (None, r.fields["email"])]}
-
-
-def _account(call: _Call) -> tuple[int, _Json]:
-    return 200, {
-        "portalId": int(call.org.org_id),
-        "accountType": "STANDARD",
-        "timeZone": "US/Eastern",
-        "companyCurrency": COMPANY_CURRENCY,
-        "additionalCurrencies": [c for c in CURRENCIES if c != COMPANY_CURRENCY],
-        "utcOffset": "-05:00",
-        "utcOffsetMilliseconds": -18_000_000,
-        "uiDomain": "app.hubspot.com",
-        "dataHostingLocation": "na1",
-    }
-
-
-def _token_info(call: _Call) -> tuple[int, _Json]:
-    return 200, {
-        "userId": INTEGRATION_USER_ID,
-        "hubId": int(call.org.org_id),
-        "appId": int(call.org.app_user.partition(":")[2]),
-        "scopes": sorted(call.org.access.scopes),
-    }
-
-
-def _token(call: _Call) -> tuple[int, _Json]:
-    form = {name: values[0] for name, values in parse_qs(call.raw.decode()).items()}
-    return 200, call.org.access.sign_in(form, call.org.org_id)
-
-
-def _record(call: _Call, kind: ObjectType, row: Row) -> _Json:
+def _record(call: Call, kind: ObjectType, row: Row) -> Json:
     return shapes.record(
         call.org,
         kind,
@@ -352,8 +263,8 @@ def _objects(rest: str) -> tuple[str, str]:
     return f"/crm/v3/objects/{{type}}{rest}", f"/crm/objects/{{version}}/{{type}}{rest}"
 
 
-def _associations(rest: str) -> tuple[str, str]:
-    tail = f"{{from}}/{{to}}/batch/{rest}"
+def _associations(rest: str, batch: str = "batch/") -> tuple[str, str]:
+    tail = f"{{from}}/{{to}}/{batch}{rest}"
     return f"/crm/v4/associations/{tail}", f"/crm/associations/{{version}}/{tail}"
 
 
@@ -376,10 +287,13 @@ _ROUTES: tuple[tuple[str, tuple[str, ...], _Handler], ...] = (
     ("POST", _associations("read"), _associations_read),
     ("POST", _associations("create"), _associations_create),
     ("POST", _associations("archive"), _associations_archive),
-    ("GET", _definitions("properties"), _properties),
-    ("GET", _definitions("pipelines"), _pipelines),
-    ("GET", _definitions("owners", ""), _owners),
-    ("POST", ("/oauth/{version}/token",), _token),
-    ("GET", ("/account-info/v3/details",), _account),
-    ("POST", ("/oauth/v2/private-apps/get/access-token-info",), _token_info),
+    ("GET", _definitions("properties"), definitions.properties),
+    ("POST", _definitions("properties"), definitions.property_create),
+    ("POST", _definitions("properties", "/{type}/groups"), definitions.group_create),
+    ("GET", _associations("labels", batch=""), definitions.labels),
+    ("GET", _definitions("pipelines"), definitions.pipelines),
+    ("GET", _definitions("owners", ""), definitions.owners),
+    ("POST", ("/oauth/{version}/token",), definitions.token),
+    ("GET", ("/account-info/v3/details",), definitions.account),
+    ("POST", ("/oauth/v2/private-apps/get/access-token-info",), definitions.token_info),
 )

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sandbox.hubspot import shapes
+from sandbox.hubspot.association_types import ASSOCIATION_TYPES, UNLABELED
 from sandbox.hubspot.engine import HubSpotOrg
-from sandbox.hubspot.schema import ASSOCIATION_TYPES, UNLABELED, ObjectType
+from sandbox.hubspot.schema import ObjectType
 from sandbox.hubspot.values import HubSpotError
 from sandbox.records import Row
 
@@ -142,7 +143,7 @@ def _far(other_id: str, types: list[int], *, dated: bool) -> dict[str, Any]:
         "toObjectId": other_id if dated else int(other_id),
         "associationTypes": [
             {
-                "category": "HUBSPOT_DEFINED",
+                "category": ASSOCIATION_TYPES[type_id].category,
                 "typeId": type_id,
                 "label": ASSOCIATION_TYPES[type_id].label,
             }

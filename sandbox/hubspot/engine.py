@@ -10,15 +10,17 @@ import json
 import random
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from sandbox.hubspot import webhooks
 from sandbox.hubspot.access import Access
+from sandbox.hubspot.association_types import ASSOCIATION_TYPES
 from sandbox.hubspot.limits import RateLimits
 from sandbox.hubspot.links import Links
-from sandbox.hubspot.schema import ASSOCIATION_TYPES, OBJECT_TYPES, ObjectType, object_type
+from sandbox.hubspot.schema import OBJECT_TYPES, ObjectType, Property, object_type
 from sandbox.hubspot.validation import UniqueValues, checked
 from sandbox.hubspot.values import HubSpotError, invalid_properties
 from sandbox.org import Delivery
@@ -70,7 +72,16 @@ class HubSpotOrg:
         self._next_ids: dict[str, int] = {}
         self.store = RecordStore(clock, self._new_id, path)
         self.links = Links(self.store)
-        self._unique = UniqueValues(self.store)
+        #: The portal's object types with the properties that it has now.
+        self.kinds = {
+            name: replace(kind, properties=dict(kind.properties))
+            for name, kind in OBJECT_TYPES.items()
+        }
+        for name, made in json.loads(self.store.fact("properties") or "{}").items():
+            for each in made:
+                each["options"] = tuple(map(tuple, each["options"]))
+                self._properties(self.kinds[name])[each["name"]] = Property(**each)
+        self._unique = UniqueValues(self.store, self.kinds.values())
         if self.store.fact("org_id") is None:
             self.store.set_fact("org_id", str(46_000_000 + self._random.randrange(900_000)))
         self.org_id = self.store.fact("org_id") or ""
@@ -83,10 +94,40 @@ class HubSpotOrg:
 
     def kind(self, name: str) -> ObjectType:
         """Find an object type by any of its names; 400 when there is none."""
-        found = object_type(name)
+        found = object_type(name.replace(f"p{self.org_id}_", "p_"))
         if found is None:
             raise HubSpotError(400, f"Unable to infer object type from: {name}", "VALIDATION_ERROR")
-        return found
+        return self.kinds[found.name]
+
+    def define(self, kind: ObjectType, prop: Property) -> None:
+        """Add a property definition to a type; 409 when the name is taken."""
+        if prop.name in kind.properties:
+            raise HubSpotError(
+                409,
+                f"A property named '{prop.name}' already exists.",
+                "OBJECT_ALREADY_EXISTS",
+                "Properties.PROPERTY_WITH_NAME_EXISTS",
+            )
+        made = json.loads(self.store.fact("properties") or "{}")
+        made.setdefault(kind.name, []).append(asdict(prop))
+        self.store.set_fact("properties", json.dumps(made))
+        self._properties(kind)[prop.name] = prop
+
+    def groups(self, kind: ObjectType) -> list[str]:
+        """The property groups of a type: HubSpot's own, and those that were made."""
+        made: dict[str, list[str]] = json.loads(self.store.fact("groups") or "{}")
+        return [f"{kind.singular}information", *made.get(kind.name, [])]
+
+    def add_group(self, kind: ObjectType, name: str) -> None:
+        """Make a property group."""
+        made: dict[str, list[str]] = json.loads(self.store.fact("groups") or "{}")
+        made.setdefault(kind.name, []).append(name)
+        self.store.set_fact("groups", json.dumps(made))
+
+    @staticmethod
+    def _properties(kind: ObjectType) -> dict[str, Property]:
+        assert isinstance(kind.properties, dict)
+        return kind.properties
 
     def resolve(self, kind: ObjectType, record_id: str) -> Row | None:
         """Return the live record of an id, or the survivor it was merged into; None if binned."""
@@ -114,6 +155,7 @@ class HubSpotOrg:
         """Create a record with its associations, all or nothing; 400 names every bad property."""
         with self.store.transaction():
             links = [self._link_target(kind, target) for target in targets]
+            self._require_link(kind, [type_id for _, types in links for type_id in types])
             fields = self._checked(kind, properties, None)
             row = self.store.insert(kind.name, fields, by)
             self._unique.hold(kind, row)
@@ -125,8 +167,8 @@ class HubSpotOrg:
         self, kind: ObjectType, properties: Mapping[str, Json], targets: Iterable[Any]
     ) -> None:
         """Refuse what `create` would refuse, and write nothing."""
-        for target in targets:
-            self._link_target(kind, target)
+        links = [self._link_target(kind, target) for target in targets]
+        self._require_link(kind, [type_id for _, types in links for type_id in types])
         self._checked(kind, properties, None)
 
     def update(self, kind: ObjectType, row: Row, properties: Mapping[str, Json], by: str) -> Row:
@@ -261,7 +303,7 @@ class HubSpotOrg:
     # --- within
 
     def _seed_companies(self, accounts: list[dict[str, Any]]) -> None:
-        kind, ids = OBJECT_TYPES["companies"], dict[str, str]()
+        kind, ids = self.kinds["companies"], dict[str, str]()
         for account in accounts:
             if self.crm not in account["crms"]:
                 continue
@@ -311,6 +353,13 @@ class HubSpotOrg:
                 context={"ids": [to_id]},
             )
         return (far.to_type, to_id), types
+
+    @staticmethod
+    def _require_link(kind: ObjectType, type_ids: list[int]) -> None:
+        """Refuse a lead without a primary contact ("Leads guide")."""
+        if kind.needs_link is not None and kind.needs_link not in type_ids:
+            words = f"{kind.name} need an association of type {kind.needs_link}"
+            raise HubSpotError(400, words, "VALIDATION_ERROR", "MISSING_REQUIRED_ASSOCIATION")
 
     def _check_company(self, kind: ObjectType, company: Json) -> None:
         if company is not None and kind.name != "deals":

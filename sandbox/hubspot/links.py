@@ -1,4 +1,4 @@
-"""Associations between records: both directions, labels, one primary company per deal.
+"""Associations between records: both directions, labels, one primary one for each record.
 
 Kept apart from the records on purpose: an association that changes does not move the modified
 date of either record (HubSpot, "Associations v4").
@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sandbox.hubspot.schema import ASSOCIATION_TYPES, UNLABELED
+from sandbox.hubspot.association_types import ASSOCIATION_TYPES, UNLABELED, turned
 from sandbox.records import RecordStore, Row
 
 #: Name under which the record store keeps associations.
 LINKS = "associations"
-
-_PRIMARY = 5
 
 
 class Links:
@@ -32,10 +30,10 @@ class Links:
         """Set the whole label set of a pair; a label implies the unlabeled association too."""
         types = {*type_ids, UNLABELED[from_[0], to[0]]}
         from_, to, types = _canonical(from_, to, types)
-        if _PRIMARY in types:
+        for primary in [t for t in types if ASSOCIATION_TYPES[t].primary]:
             for row in self._rows(from_, to[0]):
                 if row.fields["to_id"] != to[1]:
-                    self._set_types(row, _types(row) - {_PRIMARY}, by)
+                    self._set_types(row, _types(row) - {primary}, by)
         key = _key(from_, to)
         existing = self._store.get(LINKS, key, deleted=True)
         if existing is not None and existing.deleted:
@@ -104,8 +102,9 @@ class Links:
 def _canonical(
     from_: tuple[str, str], to: tuple[str, str], types: set[int]
 ) -> tuple[tuple[str, str], tuple[str, str], set[int]]:
-    turned = from_[0] == "companies" and (to[0] == "deals" or int(from_[1]) > int(to[1]))
-    if not turned:
+    alike = from_[0] == to[0]
+    other_way = int(from_[1]) > int(to[1]) if alike else turned(from_[0], to[0])
+    if not other_way:
         return from_, to, types
     return to, from_, {ASSOCIATION_TYPES[t].inverse_id for t in types}
 

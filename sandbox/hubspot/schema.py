@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 #: Property type and field type as HubSpot names them: definition "Properties guide".
-_FIELD_TYPES = {
+FIELD_TYPES = {
     "string": "text",
     "number": "number",
     "bool": "booleancheckbox",
@@ -18,6 +18,7 @@ _FIELD_TYPES = {
     "date": "date",
     "datetime": "date",
     "phone_number": "phonenumber",
+    "checkbox": "checkbox",
 }
 
 CURRENCIES = ("USD", "EUR", "GBP", "NOK", "CAD", "CHF", "SEK", "JPY")
@@ -43,22 +44,7 @@ class Property:
     @property
     def field_type(self) -> str:
         """The form control that goes with the type."""
-        return _FIELD_TYPES[self.type]
-
-
-@dataclass(frozen=True)
-class ObjectType:
-    """One CRM object type under all the names that its paths accept."""
-
-    name: str
-    singular: str
-    type_id: str
-    properties: Mapping[str, Property]
-    #: Properties that come back when none are asked for.
-    defaults: tuple[str, ...]
-    required: tuple[str, ...]
-    #: Ids are above 2^32, as in any portal of some age.
-    first_id: int
+        return FIELD_TYPES[self.type]
 
 
 @dataclass(frozen=True)
@@ -89,6 +75,38 @@ class Pipeline:
     stages: tuple[Stage, ...]
 
 
+@dataclass(frozen=True)
+class ObjectType:
+    """One CRM object type under all the names that its paths accept."""
+
+    name: str
+    singular: str
+    type_id: str
+    properties: Mapping[str, Property]
+    #: Properties that come back when none are asked for.
+    defaults: tuple[str, ...]
+    required: tuple[str, ...]
+    #: Ids are above 2^32, as in any portal of some age.
+    first_id: int
+    #: The property that the time of the last change stands in.
+    modified: str = "hs_lastmodifieddate"
+    pipelines: tuple[Pipeline, ...] = ()
+    #: The properties that hold the pipeline and the stage.
+    staged_by: tuple[str, str] = ("hs_pipeline", "hs_pipeline_stage")
+    #: A record is made only with an association of this type.
+    needs_link: int | None = None
+
+    @property
+    def scope(self) -> str:
+        """What scopes call the type; all custom objects have one name."""
+        return "custom" if self.type_id.startswith("2-") else self.name
+
+    @property
+    def stages(self) -> Mapping[str, tuple[Pipeline, Stage]]:
+        """Every stage by its id, with its pipeline."""
+        return {stage.id: (pipe, stage) for pipe in self.pipelines for stage in pipe.stages}
+
+
 PIPELINES = (
     Pipeline(
         "default",
@@ -117,9 +135,35 @@ PIPELINES = (
     ),
 )
 
-STAGES: Mapping[str, tuple[Pipeline, Stage]] = {
-    stage.id: (pipeline, stage) for pipeline in PIPELINES for stage in pipeline.stages
-}
+#: The pipeline that HubSpot gives to leads, under its own ids.
+LEAD_PIPELINES = (
+    Pipeline(
+        "lead-pipeline-id",
+        "Lead pipeline",
+        (
+            Stage("new-stage-id", "New", ""),
+            Stage("attempting-stage-id", "Attempting", ""),
+            Stage("connected-stage-id", "Connected", ""),
+            Stage("qualified-stage-id", "Qualified", "1.0"),
+            Stage("unqualified-stage-id", "Unqualified", "0.0"),
+        ),
+    ),
+)
+
+REGISTRATION_PIPELINES = (
+    Pipeline(
+        "71004511",
+        "Registrations",
+        (
+            Stage("140200301", "Qualifying", ""),
+            Stage("140200302", "Developing", ""),
+            Stage("140200303", "Proposing", ""),
+            Stage("140200304", "Negotiating", ""),
+            Stage("140200305", "Won", "1.0"),
+            Stage("140200306", "Lost", "0.0"),
+        ),
+    ),
+)
 
 
 def _by_name(*properties: Property) -> dict[str, Property]:
@@ -130,12 +174,34 @@ def _custom(name: str, label: str, type_: str = "string", *, unique: bool = Fals
     return Property(name, label, type_, unique=unique, standard=False)
 
 
+def _staged(pipelines: tuple[Pipeline, ...], names: tuple[str, str]) -> tuple[Property, ...]:
+    stages = tuple((s.id, s.label) for pipeline in pipelines for s in pipeline.stages)
+    return (
+        Property(names[0], "Pipeline", "enumeration", tuple((p.id, p.label) for p in pipelines)),
+        Property(names[1], "Stage", "enumeration", stages),
+    )
+
+
 _SYSTEM = (
     Property("hs_object_id", "Record ID", "number", read_only=True),
     Property("createdate", "Create Date", "datetime", read_only=True),
     Property("hs_lastmodifieddate", "Last Modified Date", "datetime", read_only=True),
     Property("hs_merged_object_ids", "Merged record IDs", "enumeration", read_only=True),
     Property("hubspot_owner_id", "Owner", "enumeration", owner=True),
+)
+
+#: What an admin, or `connection provision`, makes for registrations.
+_REGISTRATION = (
+    _custom("dealreg_id", "Registration ID", unique=True),
+    _custom("dealreg_number", "Registration number"),
+    _custom("dealreg_state", "Registration state"),
+    _custom("dealreg_protection", "Protection"),
+    _custom("dealreg_protected_from", "Protected from", "date"),
+    _custom("dealreg_protected_until", "Protected until", "date"),
+    _custom("dealreg_partner", "Partner"),
+    _custom("dealreg_reason", "Registration reason"),
+    _custom("dealreg_actual_close", "Actual close", "date"),
+    _custom("dealreg_won_amount", "Won amount", "number"),
 )
 
 COMPANIES = ObjectType(
@@ -195,18 +261,7 @@ DEALS = ObjectType(
             options=tuple((code, code) for code in CURRENCIES),
         ),
         Property("closedate", "Close Date", "datetime"),
-        Property(
-            "dealstage",
-            "Deal Stage",
-            "enumeration",
-            options=tuple((s.id, s.label) for _, s in STAGES.values()),
-        ),
-        Property(
-            "pipeline",
-            "Pipeline",
-            "enumeration",
-            options=tuple((p.id, p.label) for p in PIPELINES),
-        ),
+        *_staged(PIPELINES, ("pipeline", "dealstage")),
         Property("description", "Deal Description"),
         Property("hs_is_closed", "Is Deal Closed?", "bool", read_only=True, calculated=True),
         Property("hs_is_closed_won", "Is Closed Won", "bool", read_only=True, calculated=True),
@@ -217,59 +272,84 @@ DEALS = ObjectType(
             read_only=True,
             calculated=True,
         ),
-        _custom("dealreg_id", "Registration ID", unique=True),
-        _custom("dealreg_number", "Registration number"),
-        _custom("dealreg_state", "Registration state"),
-        _custom("dealreg_protection", "Protection"),
-        _custom("dealreg_protected_from", "Protected from", "date"),
-        _custom("dealreg_protected_until", "Protected until", "date"),
-        _custom("dealreg_partner", "Partner"),
-        _custom("dealreg_reason", "Registration reason"),
-        _custom("dealreg_actual_close", "Actual close", "date"),
-        _custom("dealreg_won_amount", "Won amount", "number"),
+        *_REGISTRATION,
+    ),
+    pipelines=PIPELINES,
+    staged_by=("pipeline", "dealstage"),
+)
+
+CONTACTS = ObjectType(
+    name="contacts",
+    singular="contact",
+    type_id="0-1",
+    first_id=5_120_000_000,
+    defaults=("firstname", "lastname", "email", "createdate", "lastmodifieddate", "hs_object_id"),
+    required=(),
+    modified="lastmodifieddate",
+    properties=_by_name(
+        *(prop for prop in _SYSTEM if prop.name != "hs_lastmodifieddate"),
+        Property("lastmodifieddate", "Last Modified Date", "datetime", read_only=True),
+        Property("email", "Email", unique=True),
+        Property("firstname", "First Name"),
+        Property("lastname", "Last Name"),
     ),
 )
 
-OBJECT_TYPES: Mapping[str, ObjectType] = {kind.name: kind for kind in (COMPANIES, DEALS)}
+LEADS = ObjectType(
+    name="leads",
+    singular="lead",
+    type_id="0-136",
+    first_id=6_330_000_000,
+    defaults=("hs_lead_name", "hs_createdate", "hs_lastmodifieddate", "hs_object_id"),
+    required=("hs_lead_name",),
+    pipelines=LEAD_PIPELINES,
+    needs_link=578,
+    properties=_by_name(
+        *_SYSTEM,
+        Property("hs_lead_name", "Lead name"),
+        Property("hs_lead_type", "Lead type"),
+        *_staged(LEAD_PIPELINES, ("hs_pipeline", "hs_pipeline_stage")),
+        *_REGISTRATION,
+    ),
+)
+
+#: A custom object, as a portal of the Enterprise tier has it ("Custom objects guide").
+REGISTRATIONS = ObjectType(
+    name="2-41750338",
+    singular="deal_registration",
+    type_id="2-41750338",
+    first_id=17_400_000_000,
+    defaults=("hs_createdate", "hs_lastmodifieddate", "hs_object_id"),
+    required=("registration_name",),
+    pipelines=REGISTRATION_PIPELINES,
+    properties=_by_name(
+        *_SYSTEM,
+        _custom("registration_name", "Registration name"),
+        _custom("registration_amount", "Amount", "number"),
+        _custom("registration_close", "Expected close", "date"),
+        Property(
+            "product_lines",
+            "Product lines",
+            "checkbox",
+            options=(("analytics", "Analytics"), ("security", "Security")),
+            standard=False,
+        ),
+        *_staged(REGISTRATION_PIPELINES, ("hs_pipeline", "hs_pipeline_stage")),
+        *_REGISTRATION,
+    ),
+)
+
+OBJECT_TYPES: Mapping[str, ObjectType] = {
+    kind.name: kind for kind in (COMPANIES, DEALS, CONTACTS, LEADS, REGISTRATIONS)
+}
 
 _ALIASES = {
     alias: kind
     for kind in OBJECT_TYPES.values()
-    for alias in (kind.name, kind.singular, kind.type_id)
+    for alias in (kind.name, kind.singular, kind.type_id, f"p_{kind.singular}")
 }
 
 
 def object_type(name: str) -> ObjectType | None:
     """Find a type by plural, singular or type id; None if the portal has no such type."""
     return _ALIASES.get(name)
-
-
-@dataclass(frozen=True)
-class AssociationType:
-    """One direction of a kind of association between two object types."""
-
-    from_type: str
-    to_type: str
-    type_id: int
-    inverse_id: int
-    label: str | None = None
-    #: Only one per record on the `from` side of the canonical direction.
-    primary: bool = False
-
-
-#: Type ids: HubSpot, "Associations v4", association type id values.
-ASSOCIATION_TYPES: Mapping[int, AssociationType] = {
-    kind.type_id: kind
-    for kind in (
-        AssociationType("deals", "companies", 341, 342),
-        AssociationType("deals", "companies", 5, 6, "Primary", primary=True),
-        AssociationType("companies", "deals", 342, 341),
-        AssociationType("companies", "deals", 6, 5, "Primary", primary=True),
-        AssociationType("companies", "companies", 450, 450),
-        AssociationType("companies", "companies", 13, 14, "Child Company"),
-        AssociationType("companies", "companies", 14, 13, "Parent Company"),
-    )
-}
-
-#: The type that stands for "associated, without a label", by pair of object types.
-UNLABELED = {("deals", "companies"): 341, ("companies", "deals"): 342, ("companies",) * 2: 450}

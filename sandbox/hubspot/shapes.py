@@ -9,21 +9,14 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from sandbox.hubspot.association_types import ASSOCIATION_TYPES
 from sandbox.hubspot.engine import HubSpotOrg
-from sandbox.hubspot.schema import PIPELINES, ObjectType, Property
+from sandbox.hubspot.schema import OBJECT_TYPES, ObjectType, Property
 from sandbox.hubspot.values import iso
 from sandbox.records import Json, Row
 
 _PARENT_COMPANY = 14
-_ASSOCIATION_NAMES = {
-    341: "deal_to_company_unlabeled",
-    5: "deal_to_company",
-    342: "company_to_deal_unlabeled",
-    6: "company_to_deal",
-    13: "parent_to_child_company",
-    14: "child_to_parent_company",
-    450: "company_to_company",
-}
+_FAMILY = {13: "parent_to_child_company", 14: "child_to_parent_company"}
 _BORN = "2024-03-04T09:30:00Z"
 
 
@@ -31,9 +24,9 @@ def value(org: HubSpotOrg, row: Row, name: str) -> Json:
     """The value of one property, computed ones included; None when there is none."""
     if name == "hs_object_id":
         return row.id
-    if name == "createdate":
+    if name in ("createdate", "hs_createdate"):
         return iso(row.created_at)
-    if name == "hs_lastmodifieddate":
+    if name in ("hs_lastmodifieddate", "lastmodifieddate"):
         return iso(row.modified_at)
     if name == "hs_parent_company_id":
         parents = org.links.of((row.object, row.id), row.object)
@@ -50,7 +43,7 @@ def record(
     associations: Iterable[str] = (),
 ) -> dict[str, Any]:
     """One record; names that the type does not define are left out without a word."""
-    wanted = list(dict.fromkeys([*names, "hs_object_id", "createdate", "hs_lastmodifieddate"]))
+    wanted = list(dict.fromkeys([*names, "hs_object_id", "createdate", kind.modified]))
     if not list(names):
         wanted = list(kind.defaults)
     body: dict[str, Any] = {
@@ -105,7 +98,7 @@ def definition(prop: Property) -> dict[str, Any]:
     body: dict[str, Any] = {
         "name": prop.name,
         "label": prop.label,
-        "type": prop.type,
+        "type": "enumeration" if prop.type == "checkbox" else prop.type,
         "fieldType": prop.field_type,
         "description": "",
         "groupName": "dealreg" if not prop.standard else "information",
@@ -139,8 +132,8 @@ def definition(prop: Property) -> dict[str, Any]:
     return body
 
 
-def pipelines() -> list[dict[str, Any]]:
-    """All deal pipelines; the metadata of a stage is text throughout."""
+def pipelines(kind: ObjectType) -> list[dict[str, Any]]:
+    """All pipelines of a type; the metadata of a stage is text throughout."""
     return [
         {
             "id": pipeline.id,
@@ -156,7 +149,7 @@ def pipelines() -> list[dict[str, Any]]:
                     "displayOrder": stage_order,
                     "metadata": {
                         "isClosed": "true" if stage.closed else "false",
-                        "probability": stage.probability,
+                        **({"probability": stage.probability} if stage.probability else {}),
                     },
                     "archived": False,
                     "createdAt": _BORN,
@@ -166,7 +159,7 @@ def pipelines() -> list[dict[str, Any]]:
                 for stage_order, stage in enumerate(pipeline.stages)
             ],
         }
-        for order, pipeline in enumerate(PIPELINES)
+        for order, pipeline in enumerate(kind.pipelines)
     ]
 
 
@@ -200,7 +193,21 @@ def batch(started: datetime, finished: datetime, results: list[Any]) -> dict[str
 
 def _associated(org: HubSpotOrg, row: Row, to_type: str) -> list[dict[str, str]]:
     return [
-        {"id": other_id, "type": _ASSOCIATION_NAMES[type_id]}
+        {"id": other_id, "type": _association_name(type_id)}
         for other_id, types in org.links.of((row.object, row.id), to_type)
         for type_id in types
     ]
+
+
+def _association_name(type_id: int) -> str:
+    """Name a type as listings do: `deal_to_company` is the primary one."""
+    if type_id in _FAMILY:
+        return _FAMILY[type_id]
+    kind = ASSOCIATION_TYPES[type_id]
+    pair = (kind.from_type, kind.to_type)
+    plain = "_to_".join(OBJECT_TYPES[name].singular for name in pair)
+    labelled = any(
+        other.label == "Primary" and (other.from_type, other.to_type) == pair
+        for other in ASSOCIATION_TYPES.values()
+    )
+    return f"{plain}_unlabeled" if labelled and not kind.label else plain

@@ -5,9 +5,9 @@ One bad property refuses the whole record (HubSpot, "Error handling"); all of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from sandbox.hubspot.schema import OBJECT_TYPES, STAGES, ObjectType
+from sandbox.hubspot.schema import ObjectType
 from sandbox.hubspot.values import BadValue, Fault, normalised
 from sandbox.records import Json, RecordStore, Row
 
@@ -15,9 +15,9 @@ from sandbox.records import Json, RecordStore, Row
 class UniqueValues:
     """Which live record holds which value of a `hasUniqueValue` property."""
 
-    def __init__(self, store: RecordStore) -> None:
+    def __init__(self, store: RecordStore, kinds: Iterable[ObjectType]) -> None:
         self._holders: dict[tuple[str, str, str], str] = {}
-        for kind in OBJECT_TYPES.values():
+        for kind in kinds:
             for row in store.rows(kind.name):
                 self.hold(kind, row)
 
@@ -81,21 +81,24 @@ def checked(
         for name in kind.required
         if not whole.get(name) and not any(fault.property == name for fault in faults)
     ]
-    if kind.name == "deals" and not faults:
-        faults += _stage(whole, fields)
+    if kind.pipelines and not faults:
+        faults += _stage(kind, whole, fields)
     return fields, faults
 
 
-def _stage(whole: Mapping[str, Json], fields: dict[str, Json]) -> list[Fault]:
+def _stage(kind: ObjectType, whole: Mapping[str, Json], fields: dict[str, Json]) -> list[Fault]:
     """Check the stage against the pipeline and work out what follows from it."""
-    pipeline = str(whole.get("pipeline") or "default")
-    stage_pipeline, stage = STAGES[str(whole["dealstage"])]
+    by_pipeline, by_stage = kind.staged_by
+    first = kind.pipelines[0]
+    pipeline = str(whole.get(by_pipeline) or first.id)
+    stage_pipeline, stage = kind.stages[str(whole.get(by_stage) or first.stages[0].id)]
     if stage_pipeline.id != pipeline:
         words = f"{stage.id} is not a stage of pipeline {pipeline}"
-        return [Fault("INVALID_OPTION", words, "dealstage")]
-    if fields.keys() & {"dealstage", "pipeline"}:
-        fields["pipeline"] = pipeline
-        fields["hs_is_closed"] = "true" if stage.closed else "false"
-        fields["hs_is_closed_won"] = "true" if stage.won else "false"
-        fields["hs_deal_stage_probability"] = stage.probability
+        return [Fault("INVALID_OPTION", words, by_stage)]
+    if not whole.get(by_stage) or fields.keys() & {by_stage, by_pipeline}:
+        fields[by_pipeline], fields[by_stage] = pipeline, stage.id
+        if kind.name == "deals":
+            fields["hs_is_closed"] = "true" if stage.closed else "false"
+            fields["hs_is_closed_won"] = "true" if stage.won else "false"
+            fields["hs_deal_stage_probability"] = stage.probability
     return []

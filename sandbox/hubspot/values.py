@@ -109,6 +109,9 @@ def normalised(prop: Property, raw: Json, owner_exists: Callable[[str], bool]) -
         if not owner_exists(text):
             raise BadValue("INVALID_OWNER_ID", f"Owner with id {text} does not exist")
         return text
+    if prop.type == "checkbox":
+        chosen = dict.fromkeys(part for part in text.split(";") if part)
+        return ";".join(_one_of([value for value, _ in prop.options], each) for each in chosen)
     if prop.type == "enumeration":
         return _one_of([value for value, _ in prop.options], text)
     value = _NORMALISERS[prop.type](text)

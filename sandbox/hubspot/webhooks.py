@@ -80,23 +80,34 @@ def _worded(org: HubSpotOrg, event: Event) -> Iterator[dict[str, Any]]:
     kind = OBJECT_TYPES.get(event.object)
     if kind is None:
         return
+    if event.kind == "merged":
+        yield from _merge(org, kind, event)
+        return
+    about = {"objectId": int(event.record_id), **_type_id(kind)}
     if event.kind == "created":
-        yield _event(org, event, f"{kind.singular}.creation", objectId=int(event.record_id))
+        yield _event(org, event, f"{_noun(kind)}.creation", **about)
     if event.kind in ("created", "updated"):
         for name, value in event.changed.items():
             yield _event(
                 org,
                 event,
-                f"{kind.singular}.propertyChange",
-                objectId=int(event.record_id),
+                f"{_noun(kind)}.propertyChange",
+                **about,
                 propertyName=name,
                 propertyValue="" if value is None else str(value),
             )
     elif event.kind in ("deleted", "restored"):
         type_ = "deletion" if event.kind == "deleted" else "restore"
-        yield _event(org, event, f"{kind.singular}.{type_}", objectId=int(event.record_id))
-    elif event.kind == "merged":
-        yield from _merge(org, kind, event)
+        yield _event(org, event, f"{_noun(kind)}.{type_}", **about)
+
+
+def _noun(kind: ObjectType) -> str:
+    """The first word of a subscription: only a few types have one of their own."""
+    return kind.singular if kind.name in ("contacts", "companies", "deals") else "object"
+
+
+def _type_id(kind: ObjectType) -> dict[str, str]:
+    return {"objectTypeId": kind.type_id} if _noun(kind) == "object" else {}
 
 
 def _merge(org: HubSpotOrg, kind: ObjectType, event: Event) -> Iterator[dict[str, Any]]:
@@ -110,7 +121,8 @@ def _merge(org: HubSpotOrg, kind: ObjectType, event: Event) -> Iterator[dict[str
         yield _event(
             org,
             event,
-            f"{kind.singular}.merge",
+            f"{_noun(kind)}.merge",
+            **_type_id(kind),
             primaryObjectId=int(primary),
             mergedObjectIds=[int(primary), int(loser)],
             newObjectId=int(survivor.id),
