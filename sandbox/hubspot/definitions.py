@@ -100,7 +100,7 @@ def property_create(call: Call) -> tuple[int, Json]:
     if FIELD_TYPES.get(type_) != field_type and (type_, field_type) not in _FORMS:
         words = f"fieldType {field_type} does not go with type {type_}"
         raise HubSpotError(400, words, "VALIDATION_ERROR")
-    if str(body.get("groupName")) not in call.org.groups(kind):
+    if str(body.get("groupName")) not in call.org.definitions.groups(kind):
         raise HubSpotError(400, "The property group does not exist", "VALIDATION_ERROR")
     unique = bool(body.get("hasUniqueValue"))
     if unique and sum(prop.unique for prop in kind.properties.values()) >= UNIQUE_MAX:
@@ -117,7 +117,7 @@ def property_create(call: Call) -> tuple[int, Json]:
         unique=unique,
         standard=False,
     )
-    call.org.define(kind, prop)
+    call.org.definitions.define(kind, prop)
     return 201, shapes.definition(prop)
 
 
@@ -126,9 +126,9 @@ def group_create(call: Call) -> tuple[int, Json]:
     kind, body = call.kind(), call.body()
     call.schema_scope(kind, "write")
     name, label = str(body["name"]), str(body["label"])
-    if name in call.org.groups(kind):
+    if name in call.org.definitions.groups(kind):
         raise HubSpotError(409, f"The group '{name}' already exists.", "OBJECT_ALREADY_EXISTS")
-    call.org.add_group(kind, name)
+    call.org.definitions.add_group(kind, name)
     return 201, {"name": name, "label": label, "displayOrder": -1, "archived": False}
 
 

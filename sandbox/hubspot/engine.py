@@ -10,7 +10,6 @@ import json
 import random
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,10 @@ from typing import Any
 from sandbox.hubspot import webhooks
 from sandbox.hubspot.access import Access
 from sandbox.hubspot.association_types import ASSOCIATION_TYPES
+from sandbox.hubspot.defined import Definitions
 from sandbox.hubspot.limits import RateLimits
 from sandbox.hubspot.links import Links
-from sandbox.hubspot.schema import OBJECT_TYPES, ObjectType, Property, object_type
+from sandbox.hubspot.schema import OBJECT_TYPES, ObjectType, object_type
 from sandbox.hubspot.validation import UniqueValues, checked
 from sandbox.hubspot.values import HubSpotError, invalid_properties
 from sandbox.org import Delivery
@@ -72,16 +72,8 @@ class HubSpotOrg:
         self._next_ids: dict[str, int] = {}
         self.store = RecordStore(clock, self._new_id, path)
         self.links = Links(self.store)
-        #: The portal's object types with the properties that it has now.
-        self.kinds = {
-            name: replace(kind, properties=dict(kind.properties))
-            for name, kind in OBJECT_TYPES.items()
-        }
-        for name, made in json.loads(self.store.fact("properties") or "{}").items():
-            for each in made:
-                each["options"] = tuple(map(tuple, each["options"]))
-                self._properties(self.kinds[name])[each["name"]] = Property(**each)
-        self._unique = UniqueValues(self.store, self.kinds.values())
+        self.definitions = Definitions(self.store)
+        self._unique = UniqueValues(self.store, self.definitions.kinds.values())
         if self.store.fact("org_id") is None:
             self.store.set_fact("org_id", str(46_000_000 + self._random.randrange(900_000)))
         self.org_id = self.store.fact("org_id") or ""
@@ -97,37 +89,7 @@ class HubSpotOrg:
         found = object_type(name.replace(f"p{self.org_id}_", "p_"))
         if found is None:
             raise HubSpotError(400, f"Unable to infer object type from: {name}", "VALIDATION_ERROR")
-        return self.kinds[found.name]
-
-    def define(self, kind: ObjectType, prop: Property) -> None:
-        """Add a property definition to a type; 409 when the name is taken."""
-        if prop.name in kind.properties:
-            raise HubSpotError(
-                409,
-                f"A property named '{prop.name}' already exists.",
-                "OBJECT_ALREADY_EXISTS",
-                "Properties.PROPERTY_WITH_NAME_EXISTS",
-            )
-        made = json.loads(self.store.fact("properties") or "{}")
-        made.setdefault(kind.name, []).append(asdict(prop))
-        self.store.set_fact("properties", json.dumps(made))
-        self._properties(kind)[prop.name] = prop
-
-    def groups(self, kind: ObjectType) -> list[str]:
-        """The property groups of a type: HubSpot's own, and those that were made."""
-        made: dict[str, list[str]] = json.loads(self.store.fact("groups") or "{}")
-        return [f"{kind.singular}information", *made.get(kind.name, [])]
-
-    def add_group(self, kind: ObjectType, name: str) -> None:
-        """Make a property group."""
-        made: dict[str, list[str]] = json.loads(self.store.fact("groups") or "{}")
-        made.setdefault(kind.name, []).append(name)
-        self.store.set_fact("groups", json.dumps(made))
-
-    @staticmethod
-    def _properties(kind: ObjectType) -> dict[str, Property]:
-        assert isinstance(kind.properties, dict)
-        return kind.properties
+        return self.definitions.kinds[found.name]
 
     def resolve(self, kind: ObjectType, record_id: str) -> Row | None:
         """Return the live record of an id, or the survivor it was merged into; None if binned."""
@@ -303,7 +265,7 @@ class HubSpotOrg:
     # --- within
 
     def _seed_companies(self, accounts: list[dict[str, Any]]) -> None:
-        kind, ids = self.kinds["companies"], dict[str, str]()
+        kind, ids = self.definitions.kinds["companies"], dict[str, str]()
         for account in accounts:
             if self.crm not in account["crms"]:
                 continue
