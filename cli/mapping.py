@@ -98,22 +98,30 @@ def init(
 @pass_frame
 def check(frame: Frame, name: str, *, offline: bool, strict: bool) -> None:
     """Hold the mapping of a connection, or of all, against the live schema of its CRM."""
-    reports = _read_files(frame, name) if offline else _ask_crms(frame, name)
-    rows = [
-        {
-            "connection": each, "kind": kind, "where": p.where, "file": p.where.partition(":")[0],
-            "line": int(p.where.partition(":")[2] or 0), "what": p.what, "remedy": p.remedy,
-        }
+    covered: list[dict[str, object]] = []
+    reports = _read_files(frame, name) if offline else _ask_crms(frame, name, covered)
+    rows: list[dict[str, object]] = [
+        _row(each, kind, p.where, p.what, p.remedy)
         for each, report in reports.items()
         for kind, found in (("problem", report.problems), ("warning", report.warnings))
         for p in found
-    ]  # fmt: skip
+    ]
+    rows += covered
     fits = "is well formed. Hold it against the CRM: dealreg mapping check"
     if not offline:
         fits = "fits. See what it would do: dealreg mapping preview CONNECTION"
     frame.out.table(rows, _COLUMNS, empty=f"Every field of {', '.join(reports)} {fits}")
-    if any(strict or row["kind"] == "problem" for row in rows):
+    wrong = ("problem", "warning") if strict else ("problem",)
+    if any(row["kind"] in wrong for row in rows):
         frame.exit(Exit.FAILED)
+
+
+def _row(connection: str, kind: str, where: str, what: str, remedy: str) -> dict[str, object]:
+    file, _, line = where.partition(":")
+    return {
+        "connection": connection, "kind": kind, "where": where, "file": file,
+        "line": int(line or 0), "what": what, "remedy": remedy,
+    }  # fmt: skip
 
 
 @mapping.command()
@@ -212,12 +220,23 @@ def _mappings(frame: Frame, name: str = "") -> Mapping[ConnectionName, Connectio
     return mappings
 
 
-def _ask_crms(frame: Frame, name: str) -> dict[ConnectionName, SchemaReport]:
+def _ask_crms(
+    frame: Frame, name: str, covered: list[dict[str, object]]
+) -> dict[ConnectionName, SchemaReport]:
+    """Check against the CRMs; `covered` gets a row for each table held against the store."""
     from mapping.check import SchemaReport
     from sync.connecting import check_against_all
+    from sync.coverage import coverage
 
     with frame.runtime() as runtime:
         names = [ConnectionName(name)] if name else sorted({*runtime.connectors, *runtime.problems})
+        with runtime.database.read() as session:
+            covered += [
+                _row(each, "coverage", one.where, str(one), one.remedy)
+                for each in names
+                if each in runtime.mappings
+                for one in coverage(session, runtime.mappings[each])
+            ]
         return {
             each: SchemaReport(runtime.problems[each], ())
             if each in runtime.problems

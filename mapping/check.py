@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from mapping.schema import ConnectionMapping, Direction, ObjectMapping, Row
+from mapping.schema import ConnectionMapping, ObjectMapping, Row
 from mapping.transforms import Number
 from registration_core.contracts import Condition, FieldSchema, FieldType, ObjectSchema, Value
 from registration_core.errors import Problem
@@ -146,7 +146,7 @@ class _Checker:
                 "choose another transform or field",
             )
             return
-        if row.direction is not Direction.PULL:
+        if row.writes:
             self._writable(row, field)
             self._fits(row, field)
         self._options(row, position, field)
@@ -166,7 +166,7 @@ class _Checker:
     def _writable(self, row: Row, field: FieldSchema) -> None:
         if field.calculated:
             self._problem(row.where, f"{field.name} is calculated by the CRM", "direction: pull")
-        elif not field.createable and row.on_create:
+        elif not field.createable and row.creates:
             self._problem(row.where, f"{field.name} cannot be written at create", _PERMIT)
         elif not field.updateable and row.pushes:
             self._problem(
@@ -193,7 +193,7 @@ class _Checker:
         if field.options is None:
             return
         values = row.transform.values(position)
-        if not values and row.direction is not Direction.PULL:
+        if not values and row.writes:
             values = row.ours.options or ()
         for value in dict.fromkeys(values):
             if value not in field.options:

@@ -146,7 +146,7 @@ def _words(made: _Draft, ours: FieldSchema, theirs: FieldSchema, transform: str)
     if direction != "both":
         words.append(f"direction: {direction}")
     if ours.name == "description":
-        words.append("on: create")
+        words.append("write: on_create")
     if transform:
         words.append(f"transform: {transform}")
     if ours.name in CLEARED and direction != "push":
@@ -229,7 +229,7 @@ def _constants(made: _Draft, identity: list[str]) -> Iterator[str]:
             continue
         if f.type is FieldType.TEXT:
             identity.append(
-                f"        - {{ours: registration_number, theirs: {f.name}, direction: push, on: create}}"
+                f"        - {{ours: registration_number, theirs: {f.name}, direction: push, write: on_create}}"
             )
             continue
         which = f": one of {', '.join(f.options)}" if f.options else ""

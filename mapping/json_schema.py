@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mapping.expressions import LENGTH_MAX
 from mapping.loader import ACCOUNT_FIELDS, OPPORTUNITY_FIELDS, ROLES
-from mapping.schema import KEY_FIELD, Direction
+from mapping.schema import KEY_FIELD, Direction, Emptied, FirstLink, Write
 from mapping.transform_options import PART_MAX, SCALE_MAX, SEPARATOR_MAX, TEXT_MAX
 from mapping.transforms.places import COUNTRY_FORMS, STATE_FORMS, countries_with_states
 from registration_core.contracts import ObjectSchema
@@ -20,6 +21,7 @@ _TEXT: _Schema = {"type": "string", "minLength": 1}
 _CONSTANT: _Schema = {"type": ["string", "number", "boolean"]}
 _SCALE: _Schema = {"type": "integer", "minimum": 0, "maximum": SCALE_MAX}
 _SEPARATOR: _Schema = {"type": "string", "minLength": 1, "maxLength": SEPARATOR_MAX}
+_SHARED: _Schema = {"type": "string", "pattern": r"^\$."}
 _WORDS: _Schema = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
 
 
@@ -30,8 +32,13 @@ def json_schema(ours: ObjectSchema, groups: Mapping[str, Sequence[str]]) -> _Sch
         for group, names in groups.items()
         if set(names) - {KEY_FIELD}
     }
+    asked = {"type": "array", "items": _CONSTANT, "minItems": 1}
+    links = {"enum": [each.value for each in FirstLink]}
     mapped = _object(
         {
+            "role": {"enum": list(ROLES)},
+            "when": {"type": "object", "additionalProperties": asked, "minProperties": 1},
+            "first_link": {"anyOf": [links, _object(dict.fromkeys(groups, links))]},
             "object": _TEXT,
             "key": _TEXT | {"description": "unique field that carries our registration id"},
             "on_create": {"type": "object", "additionalProperties": _CONSTANT},
@@ -54,17 +61,24 @@ def json_schema(ours: ObjectSchema, groups: Mapping[str, Sequence[str]]) -> _Sch
         },
         required=("object", "account", "key", "open", "fields"),
     )
-    roles = _object(dict.fromkeys(ROLES, mapped)) | {"minProperties": 1}
+    other = mapped | {"required": [*mapped["required"], "role"]}
+    objects = {
+        "type": "object",
+        "properties": dict.fromkeys(ROLES, mapped),
+        "additionalProperties": other,
+        "minProperties": 1,
+    }
     top: _Schema = {
         "connection": _TEXT | {"description": "its name in connections.yaml"},
-        "objects": roles,
+        "objects": objects,
         "accounts": accounts,
         "opportunities": opportunities,
     }
+    shared = {"type": "object", "additionalProperties": {"$ref": "#/$defs/transform"}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "dealreg field mapping",
-        **_object(top, required=tuple(top)),
+        **_object({**top, "shared": shared}, required=tuple(top)),
         "$defs": {"transform": _transform()},
     }
 
@@ -72,18 +86,24 @@ def json_schema(ours: ObjectSchema, groups: Mapping[str, Sequence[str]]) -> _Sch
 def _row(ours: ObjectSchema, group: str, names: Sequence[str]) -> _Schema:
     fields = [ours.fields[name] for name in names if name != KEY_FIELD]
     labels = "; ".join(f"{field.name}: {field.label}" for field in fields)
+    way = {"enum": [each.value for each in Direction]}
     several = {"type": "array", "items": _TEXT, "minItems": 1, "uniqueItems": True}
-    return _object(
-        {
-            "ours": {"enum": [field.name for field in fields], "description": labels},
-            "theirs": {"anyOf": [_TEXT, several], "description": "their field, in their own name"},
-            "direction": {"enum": [each.value for each in Direction], "default": "both"},
-            "transform": {"$ref": "#/$defs/transform"},
-            "on": {"const": "create"},
-            "emptied": {"enum": ["conflict", "clear"], "default": "conflict"},
-        },
-        required=("ours", "theirs"),
-    ) | {"title": f"a row of group {group}"}
+    both: dict[str, _Schema] = {
+        "theirs": {"anyOf": [_TEXT, several], "description": "their field, in their own name"},
+        "direction": {"anyOf": [way, _object({"create": way, "update": way})]},
+        "transform": {"anyOf": [{"$ref": "#/$defs/transform"}, _SHARED]},
+        "write": {"enum": [each.value for each in Write], "default": "overwrite"},
+        "emptied": {"enum": [each.value for each in Emptied], "default": "conflict"},
+    }
+    named = {"enum": [field.name for field in fields], "description": labels}
+    computed = _TEXT | {"maxLength": LENGTH_MAX, "description": "CEL; only flows to the CRM"}
+    return {
+        "title": f"a row of group {group}",
+        "anyOf": [
+            _object({"ours": named, **both}, required=("ours", "theirs")),
+            _object({"expression": computed, **both}, required=("expression", "theirs")),
+        ],
+    }
 
 
 def _transform() -> _Schema:

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from config.documents import Document, parse
+from config.documents import parse
+from mapping.nodes import Path, near
+from mapping.reach import covered_by
+from mapping.rows import Rows
 from mapping.schema import (
     KEY_FIELD,
     AccountMapping,
     ConnectionMapping,
-    Direction,
+    FirstLink,
     GroupMapping,
     ObjectMapping,
     OpportunityMapping,
     Row,
 )
-from mapping.transform_files import read_transform
-from mapping.transform_options import RowContext
-from mapping.transforms import Copy
-from registration_core.contracts import Condition, ConnectionName, FieldSchema, ObjectSchema, Value
-from registration_core.errors import ConfigurationError, Problem
+from registration_core.contracts import Condition, ConnectionName, ObjectSchema, Value
+from registration_core.errors import ConfigurationError
 
 #: What the account directory knows of an account, and what must be mapped of it.
 ACCOUNT_FIELDS = (
@@ -45,7 +43,10 @@ OPPORTUNITY_FIELDS = ("name", "stage", "amount", "currency", "close", "owner", "
 
 #: What a connection may be to a registration that stands there.
 ROLES = ("home", "mirror")
-_Path = tuple[str | int, ...]
+#: What an object of a mapping file may say.
+OBJECT_WORDS = ("role", "when", "object", "key", "on_create", "first_link", "groups")
+#: Groups that a `when` may not ask for: the partner's are not read with every registration.
+_NOT_ASKED = ("partner", "account", "owner")
 
 
 def load(
@@ -69,33 +70,21 @@ def load(
     return mapping
 
 
-class _Reader:
-    """Walks one document; problems are collected, and what has one is left out."""
-
-    def __init__(
-        self, document: Document, ours: ObjectSchema, groups: Mapping[str, tuple[str, ...]]
-    ) -> None:
-        self.document = document
-        self.ours = ours
-        self.groups = groups
-        self.group_of = {field: group for group, fields in groups.items() for field in fields}
-        self.problems: list[Problem] = []
+class _Reader(Rows):
+    """Walks one document."""
 
     def connection(self, version: str) -> ConnectionMapping | None:
-        top: _Path = ()
+        """Read the whole file, or None after telling what is wrong with it."""
+        top: Path = ()
         data = self.document.data
-        self._only(data, top, ("connection", "objects", "accounts", "opportunities"))
-        name = self._text(data, top, "connection")
-        objects = {
-            role: mapping
-            for role in self._only(self._map(data, top, "objects"), ("objects",), ROLES)
-            if (mapping := self._object(role))
-        }
-        accounts = self._accounts(self._map(data, top, "accounts"))
-        opportunities = self._opportunities(self._map(data, top, "opportunities"))
+        self.only(data, top, ("connection", "shared", "objects", "accounts", "opportunities"))
+        name = self.text(data, top, "connection")
+        objects = self._objects(self.map(data, top, "objects"))
+        accounts = self._accounts(self.map(data, top, "accounts"))
+        opportunities = self._opportunities(self.map(data, top, "opportunities"))
         if not (name and objects and accounts and opportunities):
             if not self.problems:
-                self._tell(("objects",), "no object is mapped", "map home, mirror or both")
+                self.tell(("objects",), "no object is mapped", "map home, mirror or both")
             return None
         return ConnectionMapping(
             ConnectionName(name), version, objects, accounts, opportunities, self.document
@@ -103,234 +92,129 @@ class _Reader:
 
     # Objects --------------------------------------------------------------------------------
 
-    def _object(self, role: str) -> ObjectMapping | None:
-        path: _Path = ("objects", role)
-        node = self._map(self.document.data["objects"], ("objects",), role)
-        self._only(node, path, ("object", "key", "on_create", "groups"))
-        name, key = self._text(node, path, "object"), self._text(node, path, "key")
+    def _objects(self, given: Mapping[str, Any]) -> dict[str, ObjectMapping]:
+        objects: dict[str, ObjectMapping] = {}
+        for key in given:
+            name = str(key)
+            mapping = self._object(given, name) if name in given else None
+            if mapping is None:
+                continue
+            before = [each for each in objects.values() if each.role == mapping.role]
+            if covered_by(mapping.when, [each.when for each in before], self.ours):
+                self.tell(
+                    ("objects", name, "when"),
+                    f"no registration ever reaches {name}: what stands above it for "
+                    f"{mapping.role} takes them all",
+                    "put it further up, or narrow the when: of those above",
+                )
+            objects[name] = mapping
+        return objects
+
+    def _object(self, given: Mapping[str, Any], name: str) -> ObjectMapping | None:
+        path: Path = ("objects", name)
+        node = self.map(given, ("objects",), name)
+        if name not in ROLES and node and "role" not in node:
+            remedy = f"{near(name, ROLES)} Else say its role: home or mirror"
+            self.tell(path, f"unknown field '{name}'", remedy)
+            return None
+        self.only(node, path, OBJECT_WORDS)
+        role = self.word(node, path, "role", ROLES, name if name in ROLES else ROLES[0])
+        object_name, key = self.text(node, path, "object"), self.text(node, path, "key")
         constants = self._constants(node, path)
         rows: dict[str, list[Row]] = {group: [] for group in self.groups}
         if key:
-            rows[self.group_of[KEY_FIELD]].append(self._key_row(key, path))
-        given = self._map(node, path, "groups")
-        for group in self._only(given, (*path, "groups"), tuple(self.groups)):
-            entries = given[group]
-            where: _Path = (*path, "groups", group)
+            rows[self.group_of[KEY_FIELD]].append(self.key_row(key, path))
+        groups = self.map(node, path, "groups")
+        for group in self.only(groups, (*path, "groups"), tuple(self.groups)):
+            entries = groups[group]
+            where: Path = (*path, "groups", group)
             if not isinstance(entries, list):
-                self._tell(where, f"group {group} must be a list of rows", "put a dash before each")
+                self.tell(where, f"group {group} must be a list of rows", "put a dash before each")
                 continue
-            read = (self._row(group, entry, (*where, i)) for i, entry in enumerate(entries))
+            read = (self.row(group, entry, (*where, i)) for i, entry in enumerate(entries))
             rows[group] += [row for row in read if row]
-        self._written_once([row for group in rows.values() for row in group], constants, path)
+        self.written_once([row for group in rows.values() for row in group], constants, path)
         for group, entries in rows.items():
-            self._one_way_or_both(group, entries)
-        if not name or not key:
+            self.one_way_or_both(group, entries)
+        when, first_link = self._when(node, path), self._first_link(node, path)
+        if not object_name or not key:
             return None
         mapped = {g: GroupMapping(g, tuple(entries)) for g, entries in rows.items() if entries}
-        return ObjectMapping(name, key, constants, mapped)
+        return ObjectMapping(role, when, first_link, object_name, key, constants, mapped)
 
-    def _key_row(self, key: str, path: _Path) -> Row:
-        field = self.ours.fields[KEY_FIELD]
-        where = self.document.where((*path, "key"))
-        copy = Copy(field.type)
-        return Row(field, (key,), Direction.PUSH, copy, on_create=False, clears=False, where=where)
-
-    def _row(self, group: str, node: Any, path: _Path) -> Row | None:
-        if not isinstance(node, Mapping):
-            self._tell(path, "a row is a mapping", "for example {ours: amount, theirs: Amount}")
-            return None
-        before = len(self.problems)
-        self._only(node, path, ("ours", "theirs", "direction", "transform", "on", "emptied"))
-        field = self._our_field(group, node, path)
-        theirs = self._their_fields(node, path)
-        direction = self._word(node, path, "direction", tuple(Direction), Direction.BOTH)
-        on_create = self._word(node, path, "on", ("create",), "") == "create"
-        clears = self._word(node, path, "emptied", ("conflict", "clear"), "conflict") == "clear"
-        if on_create and direction == Direction.PULL:
-            self._tell((*path, "on"), "on: create is for fields that we write", "direction: push")
-        if clears and direction == Direction.PUSH:
-            self._tell((*path, "emptied"), "emptied: is for fields that we read", "remove it")
-        if field is None or not theirs:
-            return None
-
-        def tell(below: Sequence[str | int], what: str, remedy: str) -> None:
-            self._tell((*path, "transform", *below), what, remedy)
-
-        context = RowContext(field, theirs, direction, tell)
-        transform = read_transform(node.get("transform"), context)
-        if transform is None or len(self.problems) > before:
-            return None
-        where = self.document.where(path)
-        return Row(field, theirs, Direction(direction), transform, on_create, clears, where)
-
-    def _our_field(self, group: str, node: Mapping[str, Any], path: _Path) -> FieldSchema | None:
-        name = self._text(node, path, "ours")
-        if not name:
-            return None
-        where = (*path, "ours")
-        if name == KEY_FIELD:
-            self._tell(where, f"{KEY_FIELD} is what key: carries already", "remove this row")
-        elif name not in self.ours.fields:
-            self._tell(where, f"we have no field '{name}'", _near(name, self.ours.fields))
-        elif self.group_of.get(name) != group:
-            right = self.group_of.get(name)
-            self._tell(where, f"{name} is not in group {group}", f"move the row to {right}")
-        else:
-            return self.ours.fields[name]
-        return None
-
-    def _their_fields(self, node: Mapping[str, Any], path: _Path) -> tuple[str, ...]:
-        value = node.get("theirs")
-        names = value if isinstance(value, list) else [value]
-        texts = [name for name in names if isinstance(name, str) and name]
-        if not texts or len(set(texts)) != len(names):
-            remedy = "a name, or for an enum or join a list of different names"
-            self._tell((*path, "theirs"), "theirs names the CRM's field", remedy)
+    def _when(self, node: Mapping[str, Any], path: Path) -> tuple[Condition, ...]:
+        if "when" not in node:
             return ()
-        return tuple(texts)
+        where: Path = (*path, "when")
+        conditions = self.conditions(self.map(node, path, "when"), where)
+        for each in conditions:
+            field = self.ours.fields.get(each.field)
+            place = (*where, each.field)
+            if field is None or self.group_of.get(each.field) in _NOT_ASKED:
+                known = [n for n in self.ours.fields if self.group_of.get(n) not in _NOT_ASKED]
+                self.tell(place, f"when cannot ask for '{each.field}'", near(each.field, known))
+                continue
+            for value in each.values if field.options is not None else ():
+                if value not in (field.options or ()):
+                    what = f"{each.field} is never '{value}'"
+                    self.tell(place, what, f"one of: {', '.join(field.options or ())}")
+        return conditions
 
-    def _constants(self, node: Mapping[str, Any], path: _Path) -> dict[str, Value]:
+    def _first_link(self, node: Mapping[str, Any], path: Path) -> dict[str, FirstLink]:
+        """One word for all groups, or a word for some; the others take what the CRM has."""
+        given = node.get("first_link", FirstLink.TAKE_HOME.value)
+        if not isinstance(given, Mapping):
+            word = self.word(node, path, "first_link", tuple(FirstLink), FirstLink.TAKE_HOME)
+            return dict.fromkeys(self.groups, FirstLink(word))
+        where: Path = (*path, "first_link")
+        named = {
+            group: FirstLink(self.word(given, where, group, tuple(FirstLink), FirstLink.TAKE_HOME))
+            for group in self.only(given, where, tuple(self.groups))
+        }
+        return dict.fromkeys(self.groups, FirstLink.TAKE_HOME) | named
+
+    def _constants(self, node: Mapping[str, Any], path: Path) -> dict[str, Value]:
         if "on_create" not in node:
             return {}
-        given = self._map(node, path, "on_create")
+        given = self.map(node, path, "on_create")
         where = (*path, "on_create")
-        return {str(k): self._value(v, (*where, k)) for k, v in given.items()}
-
-    def _written_once(
-        self, rows: Sequence[Row], constants: Mapping[str, Value], path: _Path
-    ) -> None:
-        writers = dict.fromkeys(constants, self.document.where((*path, "on_create")))
-        seen: dict[str, str] = {}
-        for row in rows:
-            if row.merges and row.ours.name in seen:
-                self._tell_at(
-                    row.where,
-                    f"{row.ours.name} is mapped twice, here and at {seen[row.ours.name]}",
-                    "keep one of the rows",
-                )
-            if row.merges:
-                seen[row.ours.name] = row.where
-            for name in row.theirs if row.direction is not Direction.PULL else ():
-                if name in writers:
-                    self._tell_at(
-                        row.where,
-                        f"{name} is written twice, here and at {writers[name]}",
-                        "keep one, or make one of them direction: pull",
-                    )
-                writers.setdefault(name, row.where)
-
-    def _one_way_or_both(self, group: str, rows: Sequence[Row]) -> None:
-        """A group that the CRM may change must come here whole."""
-        merged = [row for row in rows if row.merges]
-        pulled = [row for row in merged if row.pulls]
-        for row in merged if pulled else ():
-            if not row.pulls:
-                self._tell_at(
-                    row.where,
-                    f"{row.ours.name} only flows to the CRM while {pulled[0].ours.name} of the "
-                    f"same group {group} flows back",
-                    "a group is taken as one value: use both or pull for all, or push for all",
-                )
+        return {str(k): self.constant(v, (*where, k)) for k, v in given.items()}
 
     # Accounts and opportunities -------------------------------------------------------------
 
     def _accounts(self, node: Mapping[str, Any]) -> AccountMapping | None:
-        path: _Path = ("accounts",)
-        self._only(node, path, ("object", "fields"))
-        name = self._text(node, path, "object")
+        path: Path = ("accounts",)
+        self.only(node, path, ("object", "fields"))
+        name = self.text(node, path, "object")
         fields = self._names(node, path, ACCOUNT_FIELDS, ("name", "country"))
         return AccountMapping(name, fields) if name and fields else None
 
     def _opportunities(self, node: Mapping[str, Any]) -> OpportunityMapping | None:
-        path: _Path = ("opportunities",)
-        self._only(node, path, ("object", "account", "key", "open", "fields"))
-        name = self._text(node, path, "object")
-        account, key = self._text(node, path, "account"), self._text(node, path, "key")
+        path: Path = ("opportunities",)
+        self.only(node, path, ("object", "account", "key", "open", "fields"))
+        name = self.text(node, path, "object")
+        account, key = self.text(node, path, "account"), self.text(node, path, "key")
         fields = self._names(node, path, OPPORTUNITY_FIELDS, ("name",))
-        conditions = []
-        for field, values in self._map(node, path, "open").items():
-            where = (*path, "open", field)
-            if not isinstance(values, list) or not values:
-                self._tell(
-                    where, f"{field} needs a list of values", f"for example {field}: [false]"
-                )
-                continue
-            read = tuple(self._value(v, where) for v in values)
-            conditions.append(Condition(str(field), read))
+        conditions = self.conditions(self.map(node, path, "open"), (*path, "open"))
         if not (name and account and key and fields and conditions):
             return None
-        return OpportunityMapping(name, account, key, tuple(conditions), fields)
+        return OpportunityMapping(name, account, key, conditions, fields)
 
     def _names(
         self,
         node: Mapping[str, Any],
-        path: _Path,
+        path: Path,
         known: Sequence[str],
         needed: Sequence[str],
     ) -> dict[str, str]:
-        given = self._map(node, path, "fields")
+        given = self.map(node, path, "fields")
         where = (*path, "fields")
         names = {
             ours: text
-            for ours in self._only(given, where, known)
-            if (text := self._text(given, where, ours))
+            for ours in self.only(given, where, known)
+            if (text := self.text(given, where, ours))
         }
         for ours in needed:
             if given and ours not in given:
-                self._tell(where, f"{ours} is not mapped", "add it")
+                self.tell(where, f"{ours} is not mapped", "add it")
         return names
-
-    # Reading a node -------------------------------------------------------------------------
-
-    def _tell(self, path: Sequence[str | int], what: str, remedy: str) -> None:
-        self.problems.append(self.document.problem(path, what, remedy))
-
-    def _tell_at(self, where: str, what: str, remedy: str) -> None:
-        self.problems.append(Problem(where, what, remedy))
-
-    def _only(self, node: Mapping[str, Any], path: _Path, known: Sequence[str]) -> list[str]:
-        """Return the known keys that are there; the others are problems."""
-        for key in node:
-            if key not in known:
-                self._tell((*path, key), f"unknown field '{key}'", _near(str(key), known))
-        return [key for key in node if key in known]
-
-    def _map(self, node: Mapping[str, Any], path: _Path, key: str) -> Mapping[str, Any]:
-        value = node.get(key)
-        if isinstance(value, Mapping) and value:
-            return value
-        what = f"{key} is missing" if value is None else f"{key} must be a mapping"
-        self._tell((*path, key), what, "add it" if value is None else "write it as name: value")
-        return {}
-
-    def _text(self, node: Mapping[str, Any], path: _Path, key: str) -> str:
-        value = node.get(key)
-        if isinstance(value, str) and value:
-            return value
-        if node:
-            what = f"{key} is missing" if value in (None, "") else f"{key} must be text"
-            self._tell((*path, key), what, "add it" if value in (None, "") else "quote it")
-        return ""
-
-    def _word(
-        self, node: Mapping[str, Any], path: _Path, key: str, known: Sequence[str], default: str
-    ) -> str:
-        value = node.get(key, default)
-        if value in known or key not in node:
-            return str(value)
-        self._tell((*path, key), f"unknown {key} '{value}'", f"one of: {', '.join(known)}")
-        return default
-
-    def _value(self, value: Any, path: _Path) -> Value:
-        if isinstance(value, bool | str):
-            return value
-        if isinstance(value, int | float):
-            return Decimal(str(value))
-        self._tell(path, "a constant is text, a number, true or false", "quote it if it is text")
-        return None
-
-
-def _near(word: str, known: Iterable[str]) -> str:
-    names = list(known)
-    close = get_close_matches(word, names, n=1)
-    return f"did you mean {close[0]}?" if close else f"one of: {', '.join(names)}"

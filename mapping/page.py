@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from mapping.schema import ConnectionMapping, Direction, ObjectMapping, Row
+from mapping.schema import ConnectionMapping, Direction, Emptied, ObjectMapping, Row, Write
 from mapping.transforms import (
     ANY,
     Boolean,
@@ -27,6 +27,11 @@ _WAYS = {
     Direction.PUSH: "from here to the CRM",
     Direction.PULL: "from the CRM to here",
     Direction.BOTH: "both ways",
+}
+_EMPTIED = {
+    Emptied.CONFLICT: "",
+    Emptied.CLEAR: "; emptied there is emptied here",
+    Emptied.KEEP: "; emptied there, ours stays",
 }
 _HOW = {
     "reference": "the same record",
@@ -51,10 +56,17 @@ def _lines(mapping: ConnectionMapping) -> Iterator[str]:
     yield f"# What stands where in {mapping.connection}"
     yield ""
     yield f"Version {mapping.version} of `{mapping.source.name}`."
-    for role, item in mapping.objects.items():
+    for item in mapping.objects.values():
         yield ""
-        yield f"## {_ROLES[role]}: {_cell(item.object)}"
+        yield f"## {_ROLES[item.role]}: {_cell(item.object)}"
         yield ""
+        if item.when:
+            fitting = "; ".join(
+                f"{each.field} is {' or '.join(_cell(str(v)) for v in each.values)}"
+                for each in item.when
+            )
+            yield f"Only where {fitting}."
+            yield ""
         yield f"Each carries our registration id in `{item.key}`."
         yield ""
         yield from _table(item)
@@ -83,16 +95,18 @@ def _table(item: ObjectMapping) -> Iterator[str]:
         if row.theirs == (item.key,):
             continue
         theirs = " and ".join(f"`{name}`" for name in row.theirs)
-        label = row.ours.label or row.ours.name
+        label = f"`{row.expression.source}`" if row.expression else row.ours.label or row.ours.name
         yield f"| {_cell(label)} | {theirs} | {_way(row)} | {_cell(_how(row.transform))} |"
     for name, value in item.on_create.items():
         yield f"| | `{name}` | once, at create | always {_cell(str(value))} |"
 
 
 def _way(row: Row) -> str:
-    if row.on_create:
+    if row.creates and not row.pushes:
         return "once, at create" + (", then from the CRM to here" if row.pulls else "")
-    return _WAYS[row.direction] + ("; emptied there is emptied here" if row.clears else "")
+    late = "" if row.creates or not row.pushes else ", not at create"
+    careful = ", only where it is empty there" if row.write is Write.IF_EMPTY else ""
+    return _WAYS[row.direction] + late + careful + _EMPTIED[row.emptied]
 
 
 def _how(transform: Transform) -> str:

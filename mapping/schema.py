@@ -5,13 +5,15 @@ Built by `loader.load`; `check` holds it against a live CRM schema, `translate` 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from config.documents import Document
+from mapping.expressions import Expression
 from mapping.transforms import Transform
-from registration_core.contracts import Condition, ConnectionName, FieldSchema, Value
+from registration_core.contracts import Condition, ConnectionName, Fields, FieldSchema, Value
 
 #: The field of ours that the key of every object carries.
 KEY_FIELD = "registration_id"
@@ -25,25 +27,63 @@ class Direction(StrEnum):
     BOTH = "both"
 
 
+class Write(StrEnum):
+    """When a field that flows to the CRM is written there."""
+
+    #: Whenever ours changed.
+    OVERWRITE = "overwrite"
+    #: Only while the CRM has nothing there.
+    IF_EMPTY = "if_empty"
+    #: When we create the record, and never again; a person may change it there.
+    ON_CREATE = "on_create"
+
+
+class Emptied(StrEnum):
+    """What it means that somebody emptied a field in the CRM."""
+
+    #: Both sides keep what they have, and a person decides.
+    CONFLICT = "conflict"
+    #: The field is emptied here too.
+    CLEAR = "clear"
+    #: Nothing: ours stays, and is written again where the row pushes.
+    KEEP = "keep"
+
+
+class FirstLink(StrEnum):
+    """Whose value stands when a record that was there already is linked and the two differ."""
+
+    #: The CRM's, where it may write the group at all.
+    TAKE_HOME = "take_home"
+    #: An empty side takes the other's value; where both hold one, the program's authority decides.
+    FILL_EMPTY = "fill_empty"
+    #: A person decides.
+    ASK = "ask"
+
+
 @dataclass(frozen=True)
 class Row:
     """One line of a mapping: a field of ours, the CRM's for it, and the way between them."""
 
     ours: FieldSchema
     theirs: tuple[str, ...]
+    #: Which way it flows once the record is there.
     direction: Direction
     transform: Transform
-    #: Written when the record is created and never again; a person may change it there.
-    on_create: bool
-    #: An emptied CRM value is a clear; else it becomes an open sync conflict.
-    clears: bool
     #: `file:line`, for messages.
     where: str
+    #: Written when we create the record.
+    creates: bool
+    write: Write = Write.OVERWRITE
+    emptied: Emptied = Emptied.CONFLICT
+    #: Name of the shared transform it uses; empty where the transform stands in the row.
+    shared: str = ""
+    #: Computed from other fields of ours instead of being one; then it only flows to the CRM.
+    expression: Expression | None = None
 
     @property
     def pushes(self) -> bool:
         """Whether a change of ours is written to an existing record."""
-        return self.direction is not Direction.PULL and not self.on_create
+        return self.direction is not Direction.PULL and self.write is not Write.ON_CREATE
 
     @property
     def pulls(self) -> bool:
@@ -51,14 +91,25 @@ class Row:
         return self.direction is not Direction.PUSH
 
     @property
+    def writes(self) -> bool:
+        """Whether anything is ever written to the CRM by it."""
+        return self.creates or self.pushes
+
+    @property
     def merges(self) -> bool:
         """Whether the field is compared after the create; what only creates write is not."""
         return self.pushes or self.pulls
 
+    @property
+    def fingerprint(self) -> str:
+        """Digest of what the row makes of a value; the base of a field is of one fingerprint."""
+        meant = repr((self.theirs, self.transform, self.expression))
+        return hashlib.sha256(meant.encode()).hexdigest()[:12]
+
 
 @dataclass(frozen=True)
 class GroupMapping:
-    """The rows of one field group; `pushes`, `pulls`, `clears` are what `reconciler.Rule` wants."""
+    """The rows of one field group; `pushes` and `pulls` are what `reconciler.Rule` wants."""
 
     name: str
     rows: tuple[Row, ...]
@@ -73,16 +124,21 @@ class GroupMapping:
         """Our fields of the group that flow CRM → store."""
         return frozenset(row.ours.name for row in self.rows if row.pulls)
 
-    @property
-    def clears(self) -> frozenset[str]:
-        """Our fields of the group whose emptied CRM value is a clear."""
-        return frozenset(row.ours.name for row in self.rows if row.clears)
+    def emptied(self, meaning: Emptied) -> frozenset[str]:
+        """Our fields of the group whose emptied CRM value means this."""
+        return frozenset(row.ours.name for row in self.rows if row.emptied is meaning)
 
 
 @dataclass(frozen=True)
 class ObjectMapping:
     """How registrations stand on one CRM object."""
 
+    #: What the connection is to the registrations that stand here: `home` or `mirror`.
+    role: str
+    #: Which of them stand here, in our own names; empty for all. The first object that fits counts.
+    when: tuple[Condition, ...]
+    #: By field group.
+    first_link: Mapping[str, FirstLink]
     object: str
     #: The unique CRM field that carries our registration id.
     key: str
@@ -95,13 +151,17 @@ class ObjectMapping:
         """Every row, in the order of the groups."""
         return tuple(row for group in self.groups.values() for row in group.rows)
 
+    def fits(self, ours: Fields) -> bool:
+        """Whether a registration with these fields stands here."""
+        return all(ours.get(each.field) in each.values for each in self.when)
+
     def reads(self) -> tuple[str, ...]:
         """All CRM fields to fetch for a merge, sorted."""
         return tuple(sorted({name for row in self.rows if row.merges for name in row.theirs}))
 
     def writes(self) -> tuple[str, ...]:
         """All CRM fields that a create or an update may write, sorted."""
-        pushed = {n for row in self.rows if row.direction is not Direction.PULL for n in row.theirs}
+        pushed = {name for row in self.rows if row.writes for name in row.theirs}
         return tuple(sorted(pushed | self.on_create.keys()))
 
 
@@ -142,9 +202,17 @@ class ConnectionMapping:
     connection: ConnectionName
     #: Digest of the file's content.
     version: str
-    #: By role: `home`, `mirror`.
+    #: By the name the file gives them, in its order; usually `home` and `mirror`.
     objects: Mapping[str, ObjectMapping]
     accounts: AccountMapping
     opportunities: OpportunityMapping
     #: The file it was read from, for messages with a line.
     source: Document = field(repr=False, compare=False)
+
+    def of_role(self, role: str) -> tuple[ObjectMapping, ...]:
+        """Return the objects that registrations may stand on where the connection has this role."""
+        return tuple(each for each in self.objects.values() if each.role == role)
+
+    def object_for(self, role: str, ours: Fields) -> ObjectMapping | None:
+        """Return the first object of a role that a registration with these fields fits."""
+        return next((each for each in self.of_role(role) if each.fits(ours)), None)

@@ -55,7 +55,9 @@ def _table(name: str, options: Any, row: RowContext) -> _Read | None:
     good = True
     for option, node in options.items():
         alternatives = _alternatives(node, len(row.theirs))
-        if row.ours.options is not None and option not in row.ours.options:
+        if option == ANY and _takes_any(name, row):
+            read.append((ANY, alternatives)) if alternatives else None
+        elif row.ours.options is not None and option not in row.ours.options:
             row.tell(
                 (name, option),
                 f"{row.ours.name} has no option '{option}'",
@@ -95,7 +97,14 @@ def _alternatives(node: Any, fields: int) -> tuple[tuple[str, ...], ...] | None:
     return tuple(alternatives) or None
 
 
+def _takes_any(name: str, row: RowContext) -> bool:
+    """Whether the row may say what is written for every other value of ours."""
+    return name == "enum" and row.direction == "push"
+
+
 def _is_unambiguous(name: str, read: _Read, row: RowContext) -> bool:
+    if row.direction == "push":
+        return True  # nothing is read back as one of ours, so several may share a value
     good = True
     for (one, ones), (other, others) in combinations(read, 2):
         for alternative in others:
@@ -111,6 +120,8 @@ def _is_unambiguous(name: str, read: _Read, row: RowContext) -> bool:
 
 def _is_whole(name: str, read: _Read, row: RowContext) -> bool:
     listed = {option for option, _ in read}
+    if ANY in listed:
+        return True
     missing = [option for option in row.ours.options or () if option not in listed]
     if missing and row.pushes:
         row.tell(

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mapping.schema import Direction, ObjectMapping, Row
+from mapping.schema import ObjectMapping, Row
 from mapping.transforms import EMPTY, Default, Untranslatable
 from registration_core.contracts import Fields, Value
 
@@ -73,7 +73,7 @@ def to_crm(mapping: ObjectMapping, ours: Fields, *, creating: bool) -> Translati
     """
 
     def wanted(row: Row) -> bool:
-        return row.direction is not Direction.PULL if creating else row.pushes
+        return row.creates if creating else row.pushes
 
     def write(row: Row, values: Sequence[Value]) -> Fields:
         if creating and values[0] in EMPTY and not isinstance(row.transform, Default):
@@ -99,6 +99,24 @@ def canonical(mapping: ObjectMapping, ours: Fields) -> Translation:
         return {row.ours.name: row.transform.canonical(values[0], row.theirs)}
 
     return _translate(mapping, ours, _merged, _name_of_ours, there_and_back)
+
+
+def computed(mapping: ObjectMapping, ours: Fields) -> Translation:
+    """Return our fields together with those that expressions compute from them."""
+
+    def wanted(row: Row) -> bool:
+        return row.expression is not None
+
+    def needs(row: Row) -> tuple[str, ...]:
+        return row.expression.inputs if row.expression else ()
+
+    def compute(row: Row, values: Sequence[Value]) -> Fields:
+        assert row.expression is not None
+        given = dict(zip(row.expression.inputs, values, strict=True))
+        return {row.ours.name: row.expression.value(given)}
+
+    found = _translate(mapping, ours, wanted, needs, compute)
+    return Translation({**ours, **found.fields}, found.problems)
 
 
 def read_fields(fields: Mapping[str, str], theirs: Fields) -> Fields:

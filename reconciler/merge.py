@@ -36,7 +36,7 @@ was ever agreed on: linking a record must not wipe what the store has no value f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal
@@ -61,6 +61,10 @@ class Rule:
     pushes: frozenset[str]
     pulls: frozenset[str]
     clears: frozenset[str] = frozenset()
+    #: Those of which an emptied CRM value says nothing: the store's stays, and is pushed again.
+    keeps: frozenset[str] = frozenset()
+    #: Those that are pushed only while the CRM holds nothing there.
+    fills: frozenset[str] = frozenset()
 
 
 class Verdict(StrEnum):
@@ -141,12 +145,15 @@ class _Merge:
         self.base = dict(base or {})
         self.store = {n: None if is_empty(store[n]) else store[n] for n in names}
         self.remote = {n: None if is_empty(remote[n]) else remote[n] for n in names}
-        self.rule = rule
+        # What was emptied there and means nothing is as if it had never been agreed on.
+        self.base |= {n: None for n in rule.keeps if n in names and self.remote[n] is None}
+        filled = {n for n in rule.fills if self.remote.get(n) is not None}
+        self.rule = replace(rule, pushes=rule.pushes - filled) if filled else rule
         self.differing = [n for n in names if not same(store[n], remote[n])]
         self.by_store = self._changed(self.store)
         self.by_remote = self._changed(self.remote)
-        self.may_take = rule.remote_may_write and rule.pulls.issuperset(self.differing)
-        self.may_push = not rule.pushes.isdisjoint(self.differing)
+        self.may_take = self.rule.remote_may_write and rule.pulls.issuperset(self.differing)
+        self.may_push = not self.rule.pushes.isdisjoint(self.differing)
 
     def _changed(self, side: Mapping[str, Value]) -> list[str]:
         """Names whose value is not the base's; equal values that were never agreed on are."""

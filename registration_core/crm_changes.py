@@ -17,7 +17,13 @@ from registration_core.contracts import ConnectionName, Fields
 from registration_core.errors import AlreadyProtected, DomainRefusal, InvalidInput
 from registration_core.fields import FieldGroup, SalesStage
 from registration_core.lifecycle import Move, advance
-from registration_core.model import DisputeState, ProtectionState, Registration, RegistrationState
+from registration_core.model import (
+    DisputeState,
+    Partner,
+    ProtectionState,
+    Registration,
+    RegistrationState,
+)
 from registration_core.program import Program, Role
 from registration_core.recording import subject_of
 from registration_core.store import attribution, audit, protection, repository, work
@@ -46,8 +52,13 @@ class Applied:
     refused: Mapping[FieldGroup, str]
 
 
-def canonical(registration: Registration, connection: ConnectionName, partner_name: str) -> Fields:
-    """Return the registration's fields as one connection should hold them."""
+def canonical(
+    registration: Registration, connection: ConnectionName, partner: Partner | None = None
+) -> Fields:
+    """Return the registration's fields as one connection should hold them.
+
+    Without the partner, what is said of the partner is empty.
+    """
     r = registration
     return {
         "registration_id": r.id,
@@ -58,7 +69,9 @@ def canonical(registration: Registration, connection: ConnectionName, partner_na
         "protection_state": r.protection_state.value,
         "protection_starts_on": r.protection_starts_on,
         "protection_ends_on": r.protection_ends_on,
-        "partner_name": partner_name,
+        "partner_name": partner.name if partner else "",
+        "partner_code": partner.code if partner else "",
+        "partner_tier": partner.tier if partner else "",
         "deal_name": r.deal_name,
         "owner": r.owners.get(connection),
         "sales_stage": r.sales_stage.value,
@@ -70,6 +83,11 @@ def canonical(registration: Registration, connection: ConnectionName, partner_na
         "expected_close_on": r.expected_close_on,
         "account": r.accounts.get(connection),
         "customer_name": r.customer.name,
+        "customer_country": r.customer.country,
+        "customer_city": r.customer.city or None,
+        "customer_website": r.customer.website or None,
+        "contact_name": r.contact_name or None,
+        "contact_email": r.contact_email or None,
         "product_line": r.product_line,
         "description": r.description or None,
         **r.custom,

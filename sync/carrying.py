@@ -97,7 +97,7 @@ def carry_out(
 def _mine(
     planned: Plan, group: FieldGroup, registration: Registration, connection: ConnectionName
 ) -> Fields:
-    ours = crm_changes.canonical(registration, connection, "")
+    ours = crm_changes.canonical(registration, connection)
     names = next(g.merge.store_changes for g in planned.groups if g.group is group)
     return {name: ours.get(name) for name in names}
 

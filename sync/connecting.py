@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from connectors.errors import ConnectorError
 from connectors.port import CheckItem, CrmConnector, ObjectNeed
@@ -12,6 +12,7 @@ from mapping.schema import ConnectionMapping, GroupMapping
 from registration_core.contracts import ConnectionName, ObjectSchema
 from registration_core.errors import Problem, SyncError
 from registration_core.fields import FieldGroup
+from registration_core.model import ProtectionState, RegistrationState
 from registration_core.program import Program, Role
 from sync import directory
 from sync.runtime import Runtime
@@ -78,16 +79,33 @@ def check_against_programs(
     put back, which is what a program may want.
     """
     found: dict[str, Problem] = {}
-    for role_name, mapped in mapping.objects.items():
+    for mapped in mapping.objects.values():
         for program in programs.values():
-            role = Role(role_name)
+            role = Role(mapped.role)
             if role not in _roles_in(program, mapping.connection):
                 continue
             for group in mapped.groups.values():
                 told = _direction_against(program, mapping.connection, role, group)
                 if told is not None:
                     found.setdefault(f"{told.where} {told.what}", told)
-    return tuple(found.values())
+    return (*found.values(), *_never(mapping, programs))
+
+
+def _never(mapping: ConnectionMapping, programs: Mapping[str, Program]) -> Iterator[Problem]:
+    """Tell of values that a `when` waits for and no registration ever has."""
+    known = {
+        "registration_state": [state.value for state in RegistrationState],
+        "protection_state": [state.value for state in ProtectionState],
+        "product_line": sorted({line for p in programs.values() for line in p.product_lines}),
+    }
+    for name, mapped in mapping.objects.items():
+        for condition in mapped.when:
+            for value in condition.values:
+                if condition.field in known and value not in known[condition.field]:
+                    path = ("objects", name, "when", condition.field)
+                    what = f"{condition.field} is never '{value}', so that this never fits"
+                    remedy = f"one of: {', '.join(known[condition.field])}"
+                    yield mapping.source.problem(path, what, remedy)
 
 
 def _roles_in(program: Program, connection: ConnectionName) -> frozenset[Role]:

@@ -83,13 +83,15 @@ def explain(
 ) -> Explanation:
     """Explain a field of ours; `NotFound` names the nearest where there is no such field."""
     registration = repository.registration(session, number)
-    partner = repository.partner_by_id(session, registration.partner_id).name
+    partner = repository.partner_by_id(session, registration.partner_id)
     program = programs[registration.program]
     group = _group_of(program, name)
+    fields = crm_changes.canonical(registration, registration.home)
     mapped = {
-        connection: mapping.objects[role.value]
+        connection: item
         for connection, role in registration.roles.items()
-        if (mapping := mappings.get(connection)) is not None and role.value in mapping.objects
+        if (mapping := mappings.get(connection)) is not None
+        and (item := mapping.object_for(role.value, fields)) is not None
     }
     rows = {
         connection: [row for row in item.rows if row.ours.name == name]
@@ -140,7 +142,7 @@ def _standing(
         )
     ).first()
     rule = program.authority[group][registration.phase]
-    once = " at create only" if row.on_create else ""
+    once = " at create only" if row.creates and not row.pushes else ""
     return Standing(
         connection=mapping.connection,
         role=registration.roles[mapping.connection].value,

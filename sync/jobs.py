@@ -16,7 +16,7 @@ from mapping.translate import to_store
 from reconciler.merge import same
 from registration_core.contracts import ConnectionName, Fields
 from registration_core.crm_changes import canonical
-from registration_core.model import Registration
+from registration_core.model import Partner, Registration
 from registration_core.program import Role
 from registration_core.store import repository
 from sync import breaker
@@ -33,7 +33,7 @@ class Job:
     """One registration of one connection, as it was read."""
 
     registration: Registration
-    partner_name: str
+    partner: Partner
     connection: ConnectionName
     mapping: ObjectMapping
     role: Role
@@ -73,7 +73,7 @@ def jobs_of(
     only read for are left out.
     """
     registrations = repository.registrations_by_id(session, list(wanted))
-    partners = {partner.id: partner.name for partner in repository.partners(session)}
+    partners = {partner.id: partner for partner in repository.partners(session)}
     links = {
         (link.registration_id, link.object): link
         for link in session.scalars(
@@ -174,7 +174,7 @@ def plan_job(
             connection=job.connection,
             role=job.role,
             phase=job.registration.phase,
-            store=canonical(job.registration, job.connection, job.partner_name),
+            store=canonical(job.registration, job.connection, job.partner),
             base=_explained(job, record, base),
             remote=None if record is None else record.fields,
             restore=(link.restore or {}) if link else {},

@@ -18,9 +18,8 @@ from mapping.translate import read_fields
 from registration_core import crm_changes
 from registration_core.contracts import Condition, ConnectionName, Fields
 from registration_core.errors import DomainRefusal, NotFound
-from registration_core.fields import FieldGroup
 from registration_core.model import Actor, Registration
-from registration_core.program import Phase, Role
+from registration_core.program import Role
 from registration_core.store import audit, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import OutboxRow
@@ -136,14 +135,16 @@ def asks_a_person(
 
 
 def accept(runtime: Runtime, proposal_id: str, actor: Actor) -> Link:
-    """Link the existing record: its values stand, the deal counts as taken over, ours are stamped."""
+    """Link the existing record; the deal counts as taken over, and ours is stamped beside theirs.
+
+    Nothing was agreed on yet: where the two differ, the mapping's `first_link` says whose stands.
+    """
     _require_there(runtime, proposal_id)
     with runtime.database.begin(actor) as unit:
         row = _open_proposal(unit, proposal_id)
         registration = repository.registration(unit.session, row.registration_id, lock=True)
         connection = ConnectionName(row.connection)
-        base = _base_of_theirs(runtime, registration, connection)
-        link = _link(unit, registration, connection, row.object, row.record_id, base=base)
+        link = _link(unit, registration, connection, row.object, row.record_id, base={})
         _decide(unit, row, "accepted")
         for other in _siblings(unit, row):
             _decide(unit, other, "rejected")
@@ -153,29 +154,6 @@ def accept(runtime: Runtime, proposal_id: str, actor: Actor) -> Link:
         link.id, link.registration_id, ConnectionName(link.connection), link.object, link.record_id,
         link.role, link.state, link.reason,
     )  # fmt: skip
-
-
-def _base_of_theirs(
-    runtime: Runtime, registration: Registration, connection: ConnectionName
-) -> Fields:
-    """Return our own values of every group that this CRM may change, as the base of its link.
-
-    On this base the CRM's values are the only change, so that the merge takes them: a person has
-    decided that they stand, and nobody has to be asked again where the program settles two
-    changes by hand.
-    """
-    mapping = runtime.mapping_of(registration, connection)
-    if mapping is None:
-        return {}
-    role = registration.roles[connection]
-    authority = runtime.program(registration.program).authority
-    ours = crm_changes.canonical(registration, connection, "")
-    return {
-        row.ours.name: ours.get(row.ours.name)
-        for name, group in mapping.groups.items()
-        if authority[FieldGroup(name)][Phase.CONVERTED].may_write(connection, role)
-        for row in group.rows
-    }
 
 
 def reject(runtime: Runtime, proposal_id: str, actor: Actor) -> None:

@@ -7,11 +7,19 @@ value that says for every field group what happens to it and why. No I/O, no clo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from mapping.schema import ObjectMapping
-from mapping.translate import ValueProblem, canonical, to_crm, to_store
-from reconciler.merge import GroupMerge, Rule, SyncConflict, Verdict, merge_group, same
+from mapping.schema import Emptied, FirstLink, ObjectMapping, Row, Write
+from mapping.translate import ValueProblem, canonical, computed, to_crm, to_store
+from reconciler.merge import (
+    GroupMerge,
+    Rule,
+    SyncConflict,
+    Verdict,
+    is_empty,
+    merge_group,
+    same,
+)
 from registration_core.contracts import ConnectionName, Fields, Value
 from registration_core.fields import FieldGroup, SalesStage
 from registration_core.program import Authority, Phase, Program, Role
@@ -45,6 +53,8 @@ class Situation:
     declined: tuple[Fields, ...] = ()
     #: False when a person is known to have written the record last.
     remote_by_us: bool | None = None
+    #: Fields whose row means something else since they were agreed on: agreed no more.
+    rebased: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -103,10 +113,12 @@ def plan(situation: Situation) -> Plan:
     """Decide what one link needs; create where there is no remote record."""
     if situation.remote is None:
         return _create(situation)
-    ours = canonical(situation.mapping, situation.store)
+    whole = computed(situation.mapping, situation.store)
+    ours = canonical(situation.mapping, whole.fields)
     theirs = to_store(situation.mapping, situation.remote)
-    base = None if situation.base is None else canonical(situation.mapping, situation.base).fields
-    problems = (*ours.problems, *theirs.problems)
+    agreed = _still_agreed(situation)
+    base = None if agreed is None else canonical(situation.mapping, agreed).fields
+    problems = (*whole.problems, *ours.problems, *theirs.problems)
     unreadable = {problem.group for problem in problems}
     converts = _converts(situation, base, ours.fields, theirs.fields)
     phase = Phase.CONVERTED if converts else situation.phase
@@ -122,7 +134,7 @@ def plan(situation: Situation) -> Plan:
         groups=groups,
         write=written.fields,
         before={name: situation.remote.get(name) for name in written.fields},
-        base={**(situation.base or {}), **merged},
+        base={**(agreed or {}), **merged},
         converts=converts,
         problems=(*problems, *written.problems),
     )
@@ -133,8 +145,16 @@ def _was_read(mapping: ObjectMapping, group: FieldGroup, theirs: Fields) -> bool
     return any(row.ours.name in theirs for row in mapping.groups[group.value].rows)
 
 
+def _still_agreed(situation: Situation) -> Fields | None:
+    """The base without the fields whose rows mean something else by now."""
+    if situation.base is None or not situation.rebased:
+        return situation.base
+    return {n: v for n, v in situation.base.items() if n not in situation.rebased}
+
+
 def _create(situation: Situation) -> Plan:
-    written = to_crm(situation.mapping, situation.store, creating=True)
+    whole = computed(situation.mapping, situation.store)
+    written = to_crm(situation.mapping, whole.fields, creating=True)
     base = to_store(situation.mapping, written.fields).fields
     return Plan(
         groups=(),
@@ -142,7 +162,7 @@ def _create(situation: Situation) -> Plan:
         before={},
         base=base,
         converts=False,
-        problems=written.problems,
+        problems=(*whole.problems, *written.problems),
     )
 
 
@@ -154,7 +174,8 @@ def _merge(
     store: Fields,
     remote: Fields,
 ) -> GroupMerge:
-    names = tuple(row.ours.name for row in situation.mapping.groups[group.value].rows)
+    rows = situation.mapping.groups[group.value].rows
+    names = tuple(row.ours.name for row in rows if not _filled(row, remote))
     mine, theirs = _only(store, names), _only(remote, names)
     undo = _only(situation.restore, names)
     if undo:
@@ -163,6 +184,7 @@ def _merge(
         changes = {n: v for n, v in undo.items() if n in theirs and not same(theirs[n], v)}
         return GroupMerge(Verdict.RESTORE, base=_only(base or {}, names), remote_changes=changes)
     rule = rule_for(situation, group, phase)
+    rule = _at_first_link(situation, group, names, rule)
     merged = merge_group(None if base is None else _only(base, names), mine, theirs, rule)
     if _is_declined(situation, merged.remote_changes or merged.store_changes):
         return GroupMerge(Verdict.LEAVE, base=_only(base or {}, names))
@@ -175,6 +197,29 @@ def _is_declined(situation: Situation, changes: Fields) -> bool:
         all(name in no and same(no[name], value) for name, value in changes.items())
         for no in situation.declined
     )
+
+
+def _filled(row: Row, remote: Fields) -> bool:
+    """Whether a row that only fills what is empty has nothing to do any more."""
+    filling = row.write is Write.IF_EMPTY and not row.pulls
+    return filling and not is_empty(remote.get(row.ours.name))
+
+
+def _at_first_link(
+    situation: Situation, group: FieldGroup, names: tuple[str, ...], rule: Rule
+) -> Rule:
+    """Who wins where nothing was ever agreed on, because the record was there before the link.
+
+    A question stays one until the group is agreed on; the CRM's values are taken once.
+    """
+    agreed = situation.base or {}
+    match situation.mapping.first_link[group.value]:
+        case FirstLink.TAKE_HOME if not agreed:
+            return replace(rule, remote_wins=True)
+        case FirstLink.ASK if agreed.keys().isdisjoint(names):
+            return replace(rule, remote_wins=None)
+        case _:
+            return rule
 
 
 def _broken(
@@ -207,7 +252,9 @@ def rule_for(situation: Situation, group: FieldGroup, phase: Phase) -> Rule:
         remote_wins=authority.wins_against_store(situation.connection, situation.role),
         pushes=mapped.pushes,
         pulls=mapped.pulls,
-        clears=mapped.clears,
+        clears=mapped.emptied(Emptied.CLEAR),
+        keeps=mapped.emptied(Emptied.KEEP),
+        fills=frozenset(row.ours.name for row in mapped.rows if row.write is Write.IF_EMPTY),
     )
 
 

@@ -272,7 +272,7 @@ def _fields(planned: Planned, refused: Mapping[FieldGroup, str]) -> Iterator[Fie
 
 def _store(planned: Planned) -> Fields:
     job = planned.job
-    return crm_changes.canonical(job.registration, job.connection, job.partner_name)
+    return crm_changes.canonical(job.registration, job.connection, job.partner)
 
 
 def _field(

@@ -123,7 +123,7 @@ def _apply(
 ) -> Registration:
     connection = ConnectionName(row.connection)
     group = FieldGroup(row.field_group)
-    held = crm_changes.canonical(registration, connection, "")
+    held = crm_changes.canonical(registration, connection)
     changes = {name: value for name, value in values.items() if not same(held.get(name), value)}
     if not changes:
         return registration
@@ -138,7 +138,7 @@ def _apply(
 
 
 def _require_untouched(row: SyncConflictRow, registration: Registration) -> None:
-    held = crm_changes.canonical(registration, ConnectionName(row.connection), "")
+    held = crm_changes.canonical(registration, ConnectionName(row.connection))
     moved = [n for n, v in (row.chosen or {}).items() if not same(held.get(n), v)]
     if moved:
         raise DomainRefusal(

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from connectors.port import CrmConnector
 from mapping.schema import ConnectionMapping, ObjectMapping
+from registration_core import crm_changes
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import ConfigurationError, NotFound, Problem
 from registration_core.limits import Limits
@@ -65,7 +66,8 @@ class Runtime:
         role = registration.roles.get(connection)
         if role is None or role is Role.CHECK_ONLY or connection not in self.mappings:
             return None
-        return self.mappings[connection].objects.get(role.value)
+        mapping = self.mappings[connection]
+        return mapping.object_for(role.value, crm_changes.canonical(registration, connection))
 
     def close(self) -> None:
         """Give connections and files back."""

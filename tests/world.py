@@ -110,6 +110,7 @@ DEAL = ObjectSchema(
             _text("State"),
             _text("Protection"),
             _text("Partner"),
+            _text("Remark"),
             _text("Currency"),
             FieldSchema("Until", FieldType.DATE, history_kept=True),
             FieldSchema("Close", FieldType.DATE, history_kept=True),
@@ -263,6 +264,11 @@ class World:
             if not clock.due_work(self.runtime):
                 return
         raise AssertionError(f"still due: {clock.due_work(self.runtime)}")
+
+    @staticmethod
+    def mapping_text(name: ConnectionName) -> str:
+        """Return the text of a connection's mapping as it is at first."""
+        return _MAPPING.format(name=name)
 
     def deals(self, connection: ConnectionName) -> list[str]:
         """Return the ids of the deals that exist in a CRM."""

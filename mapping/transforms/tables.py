@@ -22,7 +22,8 @@ from registration_core.contracts import Fields, FieldType, Value
 class Enum(Plain):
     """Our options, each with the CRM's values for it; the first is written, all are read.
 
-    With several CRM fields an alternative has one value per field, or `ANY`.
+    With several CRM fields an alternative has one value per field, or `ANY`. In a table that is
+    only written, the option `ANY` stands for every value of ours that is not listed.
     """
 
     options: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]
@@ -35,7 +36,7 @@ class Enum(Plain):
 
     @property
     def crm_types(self) -> frozenset[FieldType]:
-        return TEXTUAL
+        return TEXTUAL | {FieldType.REFERENCE}
 
     def longest(self) -> int | None:
         return max(len(part) for _, alternatives in self.options for part in alternatives[0])
@@ -61,7 +62,7 @@ class Enum(Plain):
                 return {names[0]: None}
             raise Untranslatable("is empty, and several CRM fields cannot be emptied as one")
         for option, alternatives in self.options:
-            if option == ours:
+            if option in (ours, ANY):
                 pairs = zip(names, alternatives[0], strict=True)
                 return {name: value for name, value in pairs if value != ANY}
         raise Untranslatable("is not listed in the mapping")

@@ -15,6 +15,7 @@ from registration_core.fields import FieldGroup, SalesStage
 from registration_core.model import (
     ClaimState,
     DisputeState,
+    Partner,
     ProtectionState,
     Registration,
     RegistrationState,
@@ -281,8 +282,8 @@ def test_an_owner_belongs_to_its_connection_and_may_be_taken_away(
     assert both.owners == {SALESFORCE: "005R", HUBSPOT: "77"}
     after = _apply(database, made, {FieldGroup.OWNER: {"owner": None}}).registration
     assert after.owners == {HUBSPOT: "77"}
-    assert crm_changes.canonical(after, HUBSPOT, "")["owner"] == "77"
-    assert crm_changes.canonical(after, SALESFORCE, "")["owner"] is None
+    assert crm_changes.canonical(after, HUBSPOT)["owner"] == "77"
+    assert crm_changes.canonical(after, SALESFORCE)["owner"] is None
 
 
 def test_another_account_asks_for_a_check_and_the_same_one_does_not(
@@ -317,7 +318,8 @@ def test_a_change_is_pushed_on_and_told_in_the_audit_trail_once(
 def test_a_registration_is_what_a_connection_should_hold(
     database: Database, made: Registration
 ) -> None:
-    held = crm_changes.canonical(made, SALESFORCE, "Partner P1")
+    partner = Partner("p", "P1", "Partner P1", "gold", "", active=True, created_at=made.created_at)
+    held = crm_changes.canonical(made, SALESFORCE, partner)
     assert held["registration_id"] == made.id
     assert (held["partner_name"], held["protection_state"]) == ("Partner P1", "active")
     assert (held["account"], held["description"]) == (None, None)

@@ -39,7 +39,7 @@ objects:
       amount:
         - {ours: amount, theirs: Amount, transform: {money: {scale: 2}}}
       details:
-        - {ours: description, theirs: Description, direction: push, on: create}
+        - {ours: description, theirs: Description, direction: push, write: on_create}
   mirror:
     object: Mirror
     key: Dealreg_Id__c

@@ -100,7 +100,7 @@ def test_every_transform_and_field_is_in_it() -> None:
 #: What only the loader can tell: it takes two rows, or our catalogue's types, to see it.
 LOADER_ALONE = re.compile(
     r"twice|is not for|transform reference is|stands for|no value for|needs 2 values|only flows|may not flow|takes one CRM|"
-    r"on: create is|emptied: is for|has no option 'wonn'|needs a value of the CRM|a trunk prefix|"
+    r"write: is for|no shared transform|emptied: is for|has no option 'wonn'|needs a value of the CRM|a trunk prefix|"
     r"there is no time zone|a day has no|cannot write|a default has one|different texts|theirs names"
 )
 

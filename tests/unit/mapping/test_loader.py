@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mapping.loader import load
-from mapping.schema import ConnectionMapping
+from mapping.schema import ConnectionMapping, Emptied
 from mapping.transform_files import TRANSFORMS
 from registration_core.contracts import Condition
 from registration_core.errors import ConfigurationError
@@ -37,7 +37,7 @@ objects:
               lost: Closed Lost
         - {ours: won_amount, theirs: Won__c, direction: pull, emptied: clear}
       details:
-        - {ours: description, theirs: Description, direction: push, on: create}
+        - {ours: description, theirs: Description, direction: push, write: on_create}
 accounts:
   object: Account
   fields: {name: Name, country: BillingCountryCode}
@@ -88,7 +88,7 @@ def test_groups_say_what_flows_which_way() -> None:
     assert not groups["identity"].pulls
     assert groups["stage"].pushes == {"sales_stage"}
     assert groups["stage"].pulls == {"sales_stage", "won_amount"}
-    assert groups["stage"].clears == {"won_amount"}
+    assert groups["stage"].emptied(Emptied.CLEAR) == {"won_amount"}
     assert not groups["details"].pushes
     assert "amount" not in groups
 
@@ -104,7 +104,7 @@ BAD = [
     (
         "objects:\n  home:",
         "objects:\n  hoem:",
-        "crm.yaml:3: unknown field 'hoem' (did you mean home?)",
+        "crm.yaml:3: unknown field 'hoem' (did you mean home?",
     ),
     ("    key: Dealreg_Id__c\n    on", "    on", "crm.yaml:3: key is missing (add it)"),
     ("    object: Opp", "    object: 7 #", "crm.yaml:4: object must be text (quote it)"),
@@ -130,11 +130,11 @@ BAD = [
     ),
     ("direction: pull,", "direction: in,", "crm.yaml:21: unknown direction 'in' (one of: push,"),
     ("emptied: clear", "emptied: yes", "crm.yaml:21: unknown emptied 'yes' (one of: conflict,"),
-    ("on: create", "on: update", "crm.yaml:23: unknown on 'update' (one of: create)"),
+    ("write: on_create", "write: once", "crm.yaml:23: unknown write 'once' (one of: overwrite,"),
     (
-        "direction: push, on",
-        "direction: pull, on",
-        "crm.yaml:23: on: create is for fields that we write (direction: push)",
+        "direction: push, write",
+        "direction: pull, write",
+        "crm.yaml:23: write: is for fields that we write (direction: push)",
     ),
     ("direction: pull, emp", "direction: push, emp", "crm.yaml:21: emptied: is for fields that we"),
     (
@@ -288,7 +288,7 @@ def test_a_field_is_merged_once_but_may_also_be_written_elsewhere_at_create() ->
     assert problems(GOOD.replace("      name:\n", second % "", 1)) == [
         "crm.yaml:10: deal_name is mapped twice, here and at crm.yaml:9 (keep one of the rows)"
     ]
-    extra = ", direction: push, on: create"
+    extra = ", direction: push, write: on_create"
     home = read(GOOD.replace("      name:\n", second % extra, 1)).objects["home"]
     assert home.groups["name"].pushes == {"deal_name"}
 

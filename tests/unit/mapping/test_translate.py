@@ -192,7 +192,7 @@ _ROWS = """\
       details:
         - {ours: segment, theirs: Segment__c, direction: push, transform: {default: {value: Mid}}}
         - {ours: products, theirs: Products__c, direction: push, transform: {multi: {licence: [Licence, License], support: Support}}}
-        - {ours: description, theirs: Description, direction: push, on: create, transform: {text: {max: 32000}}}
+        - {ours: description, theirs: Description, direction: push, write: on_create, transform: {text: {max: 32000}}}
 """
 
 
