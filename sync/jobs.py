@@ -116,7 +116,7 @@ def _may_write(job: Job, name: str) -> bool:
     link = job.link
     if link is None or not link.base or link.restore:
         return True
-    ours = canonical(job.registration, job.connection, job.partner_name)
+    ours = canonical(job.registration, job.connection, job.partner)
     groups = [g for g in job.mapping.groups.values() if any(name in row.theirs for row in g.rows)]
     fields = [row.ours.name for group in groups for row in group.rows if row.merges]
     return any(n not in link.base or not same(ours.get(n), link.base[n]) for n in fields)

@@ -120,7 +120,7 @@ def _why_not(write: _Write) -> str:
         return f"the record is {record.absence.value if record else 'not there'}"
     theirs = to_store(job.mapping, record.fields).fields
     wrote = to_store(job.mapping, intent.payload).fields
-    ours = canonical(job.registration, job.connection, job.partner_name)
+    ours = canonical(job.registration, job.connection, job.partner)
     moved = [n for n, v in wrote.items() if not same(theirs.get(n), v)]
     if moved:
         return f"{', '.join(moved)} changed in the CRM since"

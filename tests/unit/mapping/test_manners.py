@@ -221,7 +221,7 @@ def test_a_first_link_is_decided_by_group() -> None:
         (LEAD.replace("[submitted, under_review]", "[]"), "needs a list of values"),
         (LEAD.replace("    role: home\n", ""), "unknown field 'lead'"),
         (LEAD.replace("role: home", "role: boss"), "unknown role 'boss' (one of: home, mirror)"),
-        (HOME.replace("ask", "aks"), "unknown amount 'aks'"),
+        (HOME.replace("ask", "asked"), "unknown amount 'asked'"),
         (HOME.replace("{amount: ask, name: fill_empty}", "later"), "unknown first_link 'later'"),
     ],
 )
