@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from registration_core.matching import lexicon, similarity
 from registration_core.matching.domains import DomainClass, domain_class, label_of
 from registration_core.matching.names import Name, read_name
-from registration_core.matching.organisation import Organisation, plain
+from registration_core.matching.organisation import Organisation
 
 #: A name alone never says more than this, for or against.
 _NAME_FOR_MAX = 6.0
@@ -64,15 +64,16 @@ class Comparison:
 
 
 def _sum(measures: Mapping[str, float], weights: Mapping[str, float]) -> float:
-    return weights.get("base", 0.0) + sum(
-        weights.get(kind, 0.0) * value for kind, value in measures.items()
-    )
+    total = weights.get("base", 0.0)
+    for kind, value in measures.items():
+        total += weights.get(kind, 0.0) * value
+    return total
 
 
 def compare_names(left: Name, right: Name) -> NameComparison:
     """Compare two names that were taken apart."""
     # Words are paired best first; in one order for both directions, so that ties fall alike.
-    first, second = sorted((left, right), key=lambda n: [(w.text, w.raw) for w in n.words])
+    first, second = (left, right) if left.order <= right.order else (right, left)
     measures = similarity.measure(first, second)
     log_odds = _sum(similarity.stepped(measures), lexicon.WEIGHTS["name"])
     return NameComparison(left, right, measures, log_odds)
@@ -126,9 +127,9 @@ def compare(left: Organisation, right: Organisation) -> Comparison:
         ("duns", left.duns_number, right.duns_number),
         ("phone", left.phone_end, right.phone_end),
         ("country", left.country_code, right.country_code),
-        ("region", plain(left.region), plain(right.region)),
-        ("city", plain(left.city), plain(right.city)),
-        ("postcode", plain(left.postcode), plain(right.postcode)),
+        ("region", left.plain_region, right.plain_region),
+        ("city", left.plain_city, right.plain_city),
+        ("postcode", left.plain_postcode, right.plain_postcode),
     ):
         if a and b:
             agree = a == b or (kind == "city" and _alike(a, b))
@@ -173,6 +174,8 @@ def _name_family(name: NameComparison) -> list[tuple[str, str, str, float]]:
 
 
 def _domain_evidence(left: Organisation, right: Organisation) -> list[tuple[str, str, str]]:
+    if not left.domains and not right.domains:
+        return []
     both = sorted(left.domains & right.domains)
     if both:
         corporate = [d for d in both if domain_class(d) is DomainClass.CORPORATE]

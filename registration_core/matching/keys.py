@@ -6,6 +6,7 @@ that both sides have and that differs speaks against every weaker key.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from registration_core.matching import lexicon
@@ -106,7 +107,7 @@ def match_account(
 
     Keys learned from the customer's account in another CRM count like typed ones.
     """
-    return _match(customer, known, of_account(account), account_keys(account))
+    return _match(customer, known, of_account(account), lambda: account_keys(account))
 
 
 def match_customer(
@@ -116,19 +117,22 @@ def match_customer(
 
     None if they are clearly two; the same rules as for an account.
     """
-    return _match(customer, known, of_customer(other), customer_keys(other))
+    return _match(customer, known, of_customer(other), lambda: customer_keys(other))
 
 
 def _match(
     customer: Organisation,
     known: frozenset[MatchKey],
     other: Organisation,
-    keys: frozenset[MatchKey],
+    keys_of_other: Callable[[], frozenset[MatchKey]],
 ) -> Match | None:
     judged = judge(customer, other)
-    identified = any(key.kind in _IDENTIFYING for key in keys & known)
-    if judged.band is MatchBand.CLEAR and not identified:
+    identified = fold_id(other.tax_id), fold_id(other.duns).zfill(9)
+    if judged.band is MatchBand.CLEAR and not any(
+        key.kind in _IDENTIFYING and key.value in identified for key in known
+    ):
         return None
+    keys = keys_of_other()
     exact = compare(known, keys)
     agreeing = {e.kind for e in judged.evidence if e.log_odds > 0}
     shared = exact.matched_on if exact else ()

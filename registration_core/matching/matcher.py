@@ -46,7 +46,7 @@ class OrganisationMatch:
     score: float
     band: MatchBand
     relation: Relation
-    #: For (positive) and against (negative), heaviest first.
+    #: For (positive) and against (negative), heaviest first; none for what is clear.
     evidence: tuple[Evidence, ...]
     #: Why the band is not higher, in words; empty if nothing holds it down.
     held_by: str = ""
@@ -80,10 +80,9 @@ def judge(customer: Organisation, account: Organisation) -> OrganisationMatch:
     if reached:
         strong = relation is Relation.SAME and not held_by
         band = MatchBand.STRONG if strong else MatchBand.REVIEW
-    model = "same" if relation is Relation.SAME or not reached else "family"
-    return OrganisationMatch(
-        account, probability(same), band, relation, found.evidence(model), held_by
-    )
+    model = "same" if relation is Relation.SAME else "family"
+    evidence = found.evidence(model) if reached else ()
+    return OrganisationMatch(account, probability(same), band, relation, evidence, held_by)
 
 
 def with_family(

@@ -65,7 +65,8 @@ class Name:
     acronyms: frozenset[str]
     numbers: frozenset[str]
     places: frozenset[str]
-    weight: float
+    #: By which two names are put in one order, whichever came first.
+    order: str
 
 
 @lru_cache(maxsize=65536)
@@ -151,7 +152,7 @@ def _read(text: str) -> Name | None:
         acronyms=_acronyms(told[: len(core)], words[len(core) :]),
         numbers=frozenset(word.text for word in told if word.number),
         places=frozenset(word.text for word in told if word.place),
-        weight=sum(word.weight for word in told) or 1e-6,
+        order=" ".join(f"{word.text}/{word.raw}" for word in told),
     )
 
 

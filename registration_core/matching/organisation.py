@@ -57,6 +57,21 @@ class Organisation:
         return lexicon.COUNTRIES.get(text, text)
 
     @cached_property
+    def plain_region(self) -> str:
+        """The region without case, accents, spaces and punctuation."""
+        return plain(self.region)
+
+    @cached_property
+    def plain_city(self) -> str:
+        """The city without case, accents, spaces and punctuation."""
+        return plain(self.city)
+
+    @cached_property
+    def plain_postcode(self) -> str:
+        """The postcode without case, accents, spaces and punctuation."""
+        return plain(self.postcode)
+
+    @cached_property
     def tax(self) -> str:
         """The tax id without punctuation and its own country prefix; '' if not known."""
         folded = fold_id(self.tax_id or "")
@@ -78,7 +93,9 @@ class Organisation:
 
 def plain(text: str) -> str:
     """Return text without case, accents, spaces and punctuation."""
-    return _NOT_PLAIN.sub("", lexicon.ascii_of(text or "")).lower()
+    if not text:
+        return ""
+    return _NOT_PLAIN.sub("", lexicon.ascii_of(text)).lower()
 
 
 def of_account(account: Account) -> Organisation:

@@ -5,13 +5,14 @@ Pure and symmetric: `measure(a, b)` and `measure(b, a)` are equal.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 
 from rapidfuzz.distance import OSA, JaroWinkler
 
 from registration_core.matching import lexicon
-from registration_core.matching.names import Name, Word, weight_of
+from registration_core.matching.names import Name, Word, sound_of, weight_of
 
 #: Two words closer than this are one word, spelled differently.
 _ALIKE = 0.7
@@ -72,16 +73,27 @@ def measure(left: Name, right: Name) -> dict[str, float]:
     return found
 
 
-def stepped(measures: dict[str, float]) -> dict[str, float]:
+#: Each step of `KNOTS`: its measure, where it begins and ends, and its name.
+_STEPS = {
+    name: tuple(
+        (low, high, f"{name} over {low:g}")
+        for low, high in zip((0.0, *knots), (*knots, float("inf")), strict=True)
+    )
+    for name, knots in KNOTS.items()
+}
+
+
+def stepped(measures: Mapping[str, float]) -> dict[str, float]:
     """Cut the measures of `KNOTS` into steps, each with a weight of its own."""
-    wide = {name: value for name, value in measures.items() if name not in KNOTS}
-    for name, knots in KNOTS.items():
-        value, low = measures[name], 0.0
-        for knot in (*knots, float("inf")):
+    wide: dict[str, float] = {}
+    for name, value in measures.items():
+        if name not in _STEPS:
+            wide[name] = value
+            continue
+        for low, high, step in _STEPS[name]:
             if value <= low:
                 break
-            wide[f"{name} over {low:g}"] = min(value, knot) - low
-            low = knot
+            wide[step] = min(value, high) - low
     return wide
 
 
@@ -131,13 +143,13 @@ def _align(
 
 
 def _pair_alike(pairs: list[tuple[Word, Word, float]], left: list[Word], right: list[Word]) -> None:
-    likely = sorted(
-        ((alike(a, b), a.weight + b.weight, a.text, b.text, a, b) for a in left for b in right),
-        key=lambda entry: (-entry[0], -entry[1], *sorted(entry[2:4])),
-    )
-    for value, _, _, _, a, b in likely:
-        if value < _ALIKE:
-            return
+    likely = [(value, a, b) for a in left for b in right if (value := alike(a, b)) >= _ALIKE]
+    likely.sort(
+        key=lambda pair: (
+            -pair[0], -pair[1].weight - pair[2].weight, *sorted((pair[1].text, pair[2].text))
+        )
+    )  # fmt: skip
+    for value, a, b in likely:
         if a in left and b in right:
             pairs.append((a, b, value))
             left.remove(a)
@@ -148,14 +160,15 @@ def alike(a: Word, b: Word) -> float:
     """Return how sure it is that two words are the same one, spelled or shortened differently."""
     if a.number or b.number:
         return 1.0 if a.text == b.text else 0.0
-    return _alike(a, b) if a.text <= b.text else _alike(b, a)
+    return _alike(a.text, b.text) if a.text <= b.text else _alike(b.text, a.text)
 
 
 @lru_cache(maxsize=131072)
-def _alike(a: Word, b: Word) -> float:
-    if a.sound == b.sound:
+def _alike(a: str, b: str) -> float:
+    sounds = sound_of(a), sound_of(b)
+    if sounds[0] == sounds[1]:
         return 0.97
-    short, long = (a.text, b.text) if len(a.text) <= len(b.text) else (b.text, a.text)
+    short, long = (a, b) if len(a) <= len(b) else (b, a)
     if len(short) < 3:
         return 0.0
     if long.startswith(short) and len(long) - len(short) >= 2:
@@ -163,13 +176,15 @@ def _alike(a: Word, b: Word) -> float:
     if len(short) <= 5 and _shortens(short, long):
         return 0.75
     value = max(
-        OSA.normalized_similarity(a.text, b.text),
-        OSA.normalized_similarity(a.sound, b.sound) - 0.02,
+        OSA.normalized_similarity(a, b, score_cutoff=_ALIKE),
+        OSA.normalized_similarity(*sounds, score_cutoff=_ALIKE) - 0.02,
     )
-    if a.place and b.place:
+    if value < _ALIKE:
+        return 0.0
+    if a in lexicon.PLACES and b in lexicon.PLACES:
         return 0.0 if value < 0.85 else value
     # Both known words of other names: Mercury and Century are no misspelling of each other.
-    known = min(weight_of(a.text), weight_of(b.text))
+    known = min(weight_of(a), weight_of(b))
     if known < 0.8:
         value -= 0.12
     return value - (0.05 if short[0] != long[0] else 0.0)
@@ -187,6 +202,8 @@ def _pair_joined(
     pairs: list[tuple[Word, Word, float]], apart: list[Word], together: list[Word]
 ) -> None:
     """Pair "fed ex" with "fedex": neighbours on one side that are one word on the other."""
+    if len(apart) < 2:
+        return
     for whole in list(together):
         for at in range(len(apart) - 1):
             if apart[at].raw[0] != whole.raw[0]:

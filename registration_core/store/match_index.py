@@ -132,7 +132,7 @@ def _hits(session: Session, one: str, keys: Mapping[int, str]) -> dict[str, list
     hits: dict[str, list[int]] = defaultdict(list)
     if keys:
         parameters = {f"k{at}": key for at, key in enumerate(keys)} | {"most": blocking.CAP + 1}
-        for key, found in session.execute(_union(one, len(keys)), parameters):
+        for key, found in session.execute(_union(one, len(keys)), parameters).all():
             hits[keys[key]].append(found)
     return {key: refs for key, refs in hits.items() if len(refs) <= blocking.CAP}
 
