@@ -30,8 +30,9 @@ from registration_core.matching.names import read_name
 from registration_core.model import Account, Customer
 from registration_core.store import match_index, repository
 from registration_core.store.database import Database
+from registration_core.store.rivals import rivals_of
 from registration_core.store.tables import Base
-from sync.candidates import Wanted, likely
+from sync.candidates import Wanted
 
 _NOW = datetime(2031, 1, 1, tzinfo=UTC)
 _BATCH = 2000
@@ -95,8 +96,8 @@ def check(database: Database, customer: Customer) -> float:
     began = time.perf_counter()
     wanted = Wanted(of_customer(customer), customer_keys(customer))
     with database.read() as session:
-        likely(session, wanted)
-        repository.customers_with(session, wanted.keys)
+        match_index.likely_accounts(session, wanted.customer, wanted.keys)
+        rivals_of(session, wanted.customer, wanted.keys)
     return (time.perf_counter() - began) * 1000
 
 

@@ -20,7 +20,6 @@ from registration_core.matching import (
     MatchKey,
     Organisation,
     Relation,
-    blocking,
     match_account,
     relation_by_parent,
 )
@@ -56,11 +55,7 @@ class Wanted:
 
 def likely(session: Session, wanted: Wanted) -> list[Account]:
     """Return the accounts that may be the customer, and the family of those that surely are."""
-    found = match_index.likely_accounts(session, wanted.customer)
-    for key in sorted(wanted.keys, key=lambda key: (key.kind, key.value)):
-        identifier = blocking.identifier_key(key.kind, key.value)
-        if identifier:
-            found += match_index.accounts_known_by(session, identifier)
+    found = match_index.likely_accounts(session, wanted.customer, wanted.keys)
     for name, same in wanted.said.items():
         if same and name.startswith("account:"):
             _, connection, record_id = name.split(":", 2)

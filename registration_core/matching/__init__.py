@@ -15,8 +15,8 @@ from registration_core.matching.keys import (
     compare,
     customer_keys,
     match_account,
-    match_customer,
     match_keys,
+    match_organisation,
     relation_by_parent,
 )
 from registration_core.matching.matcher import (
@@ -49,8 +49,8 @@ __all__ = [
     "fold_name",
     "judge",
     "match_account",
-    "match_customer",
     "match_keys",
+    "match_organisation",
     "of_account",
     "of_customer",
     "relation_by_parent",

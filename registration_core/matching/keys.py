@@ -6,15 +6,14 @@ that both sides have and that differs speaks against every weaker key.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from registration_core.matching import lexicon
 from registration_core.matching.domains import domain_of
 from registration_core.matching.evidence import Evidence
 from registration_core.matching.folding import fold_id, fold_name
-from registration_core.matching.matcher import MatchBand, Relation, judge
-from registration_core.matching.organisation import Organisation, of_account, of_customer
+from registration_core.matching.matcher import MatchBand, Relation, judge, looks_alike
+from registration_core.matching.organisation import Organisation, of_account
 from registration_core.model import Account, Band, Customer
 
 #: Raised when keys or bands change, and kept with every check.
@@ -103,36 +102,33 @@ def compare(left: frozenset[MatchKey], right: frozenset[MatchKey]) -> Match | No
 def match_account(
     customer: Organisation, known: frozenset[MatchKey], account: Account
 ) -> Match | None:
-    """Compare a customer, and the keys that are known of it, with an account; None if clear.
+    """Compare a customer, and the keys that are known of it, with an account; None if clear."""
+    return match_organisation(customer, known, of_account(account))
+
+
+def match_organisation(
+    customer: Organisation, known: frozenset[MatchKey], other: Organisation
+) -> Match | None:
+    """Compare a customer, and the keys that are known of it, with an organisation; None if clear.
 
     Keys learned from the customer's account in another CRM count like typed ones.
     """
-    return _match(customer, known, of_account(account), lambda: account_keys(account))
-
-
-def match_customer(
-    customer: Organisation, known: frozenset[MatchKey], other: Customer
-) -> Match | None:
-    """Compare a customer, and the keys that are known of it, with another registration's.
-
-    None if they are clearly two; the same rules as for an account.
-    """
-    return _match(customer, known, of_customer(other), lambda: customer_keys(other))
-
-
-def _match(
-    customer: Organisation,
-    known: frozenset[MatchKey],
-    other: Organisation,
-    keys_of_other: Callable[[], frozenset[MatchKey]],
-) -> Match | None:
-    judged = judge(customer, other)
     identified = fold_id(other.tax_id), fold_id(other.duns).zfill(9)
-    if judged.band is MatchBand.CLEAR and not any(
-        key.kind in _IDENTIFYING and key.value in identified for key in known
-    ):
+    if any(key.kind in _IDENTIFYING and key.value in identified for key in known):
+        judged = judge(customer, other)
+    elif looks_alike(customer, other):
+        judged = judge(customer, other)
+        if judged.band is MatchBand.CLEAR:
+            return None
+    else:
         return None
-    keys = keys_of_other()
+    keys = match_keys(
+        name=other.name,
+        country=other.country,
+        tax_id=other.tax_id,
+        duns=other.duns,
+        domains=(other.website, *other.email_domains),
+    )
     exact = compare(known, keys)
     agreeing = {e.kind for e in judged.evidence if e.log_odds > 0}
     shared = exact.matched_on if exact else ()

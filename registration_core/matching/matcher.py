@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
 
+from rapidfuzz import fuzz
+
 from registration_core.matching import blocking, lexicon
 from registration_core.matching.evidence import Comparison, Evidence, compare, probability
 from registration_core.matching.organisation import Organisation
@@ -83,6 +85,37 @@ def judge(customer: Organisation, account: Organisation) -> OrganisationMatch:
     model = "same" if relation is Relation.SAME else "family"
     evidence = found.evidence(model) if reached else ()
     return OrganisationMatch(account, probability(same), band, relation, evidence, held_by)
+
+
+#: How alike, in per cent, two names must be written to be compared at length.
+_GLANCE = 65.0
+#: Names of so few letters are always compared: they may be acronyms.
+_SHORT = 7
+_OPENING = 5
+
+
+def looks_alike(customer: Organisation, other: Organisation) -> bool:
+    """Whether two records are worth a comparison: a glance that costs a twentieth of `judge`.
+
+    Always so for those that share an identifier, a domain or a phone, and where an alias or a
+    short name might say more than is written.
+    """
+    if customer.aliases or other.aliases or customer.parent:
+        return True
+    for kind in ("tax", "duns_number", "phone_end"):
+        value = getattr(customer, kind)
+        if value and value == getattr(other, kind):
+            return True
+    if customer.domains and customer.domains & other.domains:
+        return True
+    left, right = customer.glance, other.glance
+    return (
+        min(len(left), len(right)) <= _SHORT
+        or left[:_OPENING] == right[:_OPENING]
+        or left.partition(" ")[0] == right.partition(" ")[0]
+        or fuzz.token_set_ratio(left, right, score_cutoff=_GLANCE) > 0
+        or fuzz.partial_ratio(left, right, score_cutoff=_GLANCE) > 0
+    )
 
 
 def with_family(
@@ -194,9 +227,8 @@ class Matcher:
 
     def match(self, customer: Organisation) -> list[OrganisationMatch]:
         """Return the matches that are not clear, surest first, with the family of strong ones."""
-        return with_family(
-            [judge(customer, account) for account in self.candidates(customer)], self._relatives
-        )
+        alike = (a for a in self.candidates(customer) if looks_alike(customer, a))
+        return with_family([judge(customer, account) for account in alike], self._relatives)
 
     def _relatives(self, account: Organisation) -> list[tuple[Organisation, Relation]]:
         up = self._by_id.get(account.parent) if account.parent else None

@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
+from rapidfuzz.utils import default_process
+
 from registration_core.matching import lexicon
 from registration_core.matching.domains import owned_domain
 from registration_core.matching.folding import fold_id
-from registration_core.matching.names import Name, read_name
+from registration_core.matching.names import NAME_MAX, Name, read_name
 from registration_core.model import Account, Customer
 
 _NOT_DIGIT = re.compile(r"\D")
@@ -43,6 +45,14 @@ class Organisation:
     def names(self) -> tuple[Name, ...]:
         """The name and every alias, taken apart."""
         return tuple(name for text in (self.name, *self.aliases) for name in read_name(text or ""))
+
+    @cached_property
+    def glance(self) -> str:
+        """The name in plain letters without what many names begin with, for a first look."""
+        words = default_process(lexicon.ascii_of(self.name or "")[:NAME_MAX]).split()
+        while len(words) > 1 and (words[0] in lexicon.STOP or words[0] in lexicon.PREFIX_FORMS):
+            del words[0]
+        return " ".join(words)
 
     @cached_property
     def domains(self) -> frozenset[str]:

@@ -9,15 +9,14 @@ than `blocking.CAP` are skipped; `recount` says from time to time which they are
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from functools import lru_cache
 
 from sqlalchemy import TextClause, bindparam, delete, func, insert, literal, select, text
 from sqlalchemy.orm import Session
 
-from registration_core.matching import FAMILY_MAX, MatchKey, blocking, fold_id
+from registration_core.matching import FAMILY_MAX, MatchKey, blocking, fold_id, match_organisation
 from registration_core.matching.organisation import Organisation, of_account, of_customer
 from registration_core.model import Account, Customer
 from registration_core.program import ListKind
@@ -34,11 +33,20 @@ _COUNTED_MIN = 200
 _IN_MAX = 500
 #: Most rows one search reads over all its keys.
 _ROWS_MAX = 6000
-#: Who has one key, up to a limit.
-_ACCOUNTS = (
-    "SELECT * FROM (SELECT key, account_ref FROM match_key WHERE key = :k{0} LIMIT :most) q{0}"
-)
-_REGISTRATIONS = "SELECT * FROM (SELECT key, receipt_seq FROM registration_key WHERE key = :k{0} LIMIT :most) q{0}"
+#: Who has one key, up to a limit, as one text: a row for each would cost most of a search.
+_ONE = """SELECT {{0}} AS place, {list} AS refs FROM (
+    SELECT {ref} FROM {table} WHERE key = :k{{0}} LIMIT :most) q{{0}}"""
+_LIST = {
+    "sqlite": "group_concat({ref})",
+    "postgresql": "string_agg(CAST({ref} AS text), ',')",
+}
+_ACCOUNTS = ("match_key", "account_ref")
+_REGISTRATIONS = ("registration_key", "receipt_seq")
+
+_COMPARED = (
+    AccountRow.record_id, AccountRow.name, AccountRow.domain, AccountRow.country, AccountRow.city,
+    AccountRow.postcode, AccountRow.phone, AccountRow.tax_id, AccountRow.duns,
+)  # fmt: skip
 
 
 def ref_of(connection: str, record_id: str) -> int:
@@ -98,10 +106,8 @@ def keep_registration(
 
 def search(session: Session, organisation: Organisation) -> list[int]:
     """Return the refs of the accounts worth comparing, likeliest first."""
-    keys = {blocking.digest(key): key for key in blocking.keys_of(organisation)}
-    wanted = _affordable(keys, _counts(session, list(keys)))
-    hits = _hits(session, _ACCOUNTS, {key: keys[key] for key in wanted})
-    return blocking.rank(hits, {k: len(refs) for k, refs in hits.items()}, _total(session))
+    keys = _affordable(session, blocking.keys_of(organisation))
+    return _ranked(session, _ACCOUNTS, keys, _total(session))
 
 
 def search_registrations(
@@ -109,32 +115,38 @@ def search_registrations(
 ) -> list[int]:
     """Return the receipts of the live registrations worth comparing, likeliest first."""
     learned = (blocking.identifier_key(key.kind, key.value) for key in known)
-    sought = (*blocking.keys_of(organisation), *filter(None, learned))
-    keys = {blocking.digest(key): key for key in sought}
-    hits = _hits(session, _REGISTRATIONS, keys)
+    keys = dict.fromkeys((*blocking.keys_of(organisation), *filter(None, learned)))
     # How many are live matters little for the order, and counting them would cost a scan.
-    return blocking.rank(hits, {k: len(refs) for k, refs in hits.items()}, blocking.CAP)
+    return _ranked(session, _REGISTRATIONS, list(keys), blocking.CAP)
 
 
-def _affordable(keys: Mapping[int, str], counts: Mapping[int, int]) -> list[int]:
+def _affordable(session: Session, keys: Sequence[str]) -> list[str]:
     """Leave out keys of too many accounts, and the most frequent of those that read too much."""
-    wanted: list[int] = []
+    digests = {key: blocking.digest(key) for key in keys}
+    counts = _counts(session, list(digests.values()))
+    wanted: list[str] = []
     rows = 0
-    for key in sorted(keys, key=lambda key: (counts.get(key, 0), key)):
-        rows += counts.get(key, 0)
-        if counts.get(key, 0) <= blocking.CAP and rows <= _ROWS_MAX:
+    for key in sorted(keys, key=lambda key: (counts.get(digests[key], 0), digests[key])):
+        count = counts.get(digests[key], 0)
+        rows += count
+        if count <= blocking.CAP and rows <= _ROWS_MAX:
             wanted.append(key)
     return wanted
 
 
-def _hits(session: Session, one: str, keys: Mapping[int, str]) -> dict[str, list[int]]:
-    """Return who has each of these keys; keys of more than `blocking.CAP` are left out."""
-    hits: dict[str, list[int]] = defaultdict(list)
-    if keys:
-        parameters = {f"k{at}": key for at, key in enumerate(keys)} | {"most": blocking.CAP + 1}
-        for key, found in session.execute(_union(one, len(keys)), parameters).all():
-            hits[keys[key]].append(found)
-    return {key: refs for key, refs in hits.items() if len(refs) <= blocking.CAP}
+def _ranked(
+    session: Session, source: tuple[str, str], keys: Sequence[str], total: int
+) -> list[int]:
+    """Return who has most of these keys, rare ones counting more; frequent keys are left out."""
+    if not keys:
+        return []
+    query = _union(session.get_bind().dialect.name, *source, len(keys))
+    parameters = {f"k{at}": blocking.digest(key) for at, key in enumerate(keys)}
+    rows = session.execute(query, parameters | {"most": blocking.CAP + 1}).all()
+    hits = {keys[place]: refs.split(",") for place, refs in rows if refs}
+    hits = {key: refs for key, refs in hits.items() if len(refs) <= blocking.CAP}
+    counts = {key: len(refs) for key, refs in hits.items()}
+    return [int(ref) for ref in blocking.rank(hits, counts, total)]
 
 
 def refs_with(session: Session, key: str) -> list[int]:
@@ -157,9 +169,36 @@ def accounts_by_ref(session: Session, refs: Sequence[int]) -> dict[int, Account]
     return {ref: found[ref] for ref in refs if ref in found}
 
 
-def likely_accounts(session: Session, organisation: Organisation) -> list[Account]:
-    """Return the accounts of every connection worth comparing, likeliest first."""
-    return list(accounts_by_ref(session, search(session, organisation)).values())
+def likely_accounts(
+    session: Session, customer: Organisation, known: frozenset[MatchKey] = frozenset()
+) -> list[Account]:
+    """Return the accounts of every connection that may be the customer or of its family.
+
+    Likeliest first; `known` are exact keys learned from its accounts, which count like typed ones.
+    """
+    refs = search(session, customer)
+    for key in sorted(known, key=lambda key: (key.kind, key.value)):
+        identifier = blocking.identifier_key(key.kind, key.value)
+        refs += refs_with(session, identifier) if identifier else []
+    compared = _organisations(session, list(dict.fromkeys(refs)))
+    alike = [ref for ref, other in compared.items() if match_organisation(customer, known, other)]
+    return list(accounts_by_ref(session, alike).values())
+
+
+def _organisations(session: Session, refs: Sequence[int]) -> dict[int, Organisation]:
+    """Return what is compared of the accounts, in the order asked for; half the cost of all."""
+    found: dict[int, Organisation] = {}
+    for at in range(0, len(refs), _IN_MAX):
+        query = select(AccountRow.ref, *_COMPARED).where(
+            AccountRow.ref.in_(refs[at : at + _IN_MAX])
+        )
+        for ref, record_id, name, domain, *rest in session.execute(query).all():
+            country, city, postcode, phone, tax_id, duns = rest
+            found[ref] = Organisation(
+                id=record_id, name=name, website=domain, country=country, city=city,
+                postcode=postcode, phone=phone, tax_id=tax_id, duns=duns,
+            )  # fmt: skip
+    return {ref: found[ref] for ref in refs if ref in found}
 
 
 def accounts_known_by(session: Session, key: str) -> list[Account]:
@@ -231,8 +270,9 @@ def _counts(session: Session, keys: Sequence[int]) -> dict[int, int]:
 
 
 @lru_cache(maxsize=128)
-def _union(one: str, keys: int) -> TextClause:
+def _union(dialect: str, table: str, ref: str, keys: int) -> TextClause:
     """Read who has each key, up to a limit of its own, in one statement."""
+    one = _ONE.format(list=_LIST[dialect].format(ref=ref), ref=ref, table=table)
     return text(" UNION ALL ".join(one.format(at) for at in range(keys)))
 
 

@@ -13,7 +13,7 @@ from registration_core.matching import (
     MatchKey,
     Organisation,
     Relation,
-    match_customer,
+    match_organisation,
     of_account,
     of_customer,
 )
@@ -37,6 +37,7 @@ def rivals_for(
     accounts lead to: who typed only the name and who typed only the website meet in an account
     that has both. What people said about a match counts before any evidence.
     """
+    customer = of_customer(registration.customer)
     said = match_decisions.of_customer(session, registration.customer_id)
     confirmed = [
         key.removeprefix("customer:")
@@ -46,13 +47,13 @@ def rivals_for(
     one = {registration.customer_id, *confirmed, *repository.customers_with(session, known)}
     found: dict[str, Rival] = {}
     without = (registration.id,)
-    for rival in rivals_of(session, of_customer(registration.customer), known, without):
+    for rival in rivals_of(session, customer, known, without):
         found.setdefault(rival.registration.id, rival)
     for other in repository.registrations(
         session, RegistrationRow.customer_id.in_(one), RegistrationRow.id != registration.id
     ):
         if other.id not in found:
-            match = match_customer(of_customer(registration.customer), known, other.customer)
+            match = match_organisation(customer, known, of_customer(other.customer))
             if match is None and other.customer_id == registration.customer_id:
                 match = Match(Band.STRONG, ("customer",))
             if match is not None:
@@ -101,5 +102,9 @@ def rivals_of(
     live = repository.registrations(
         session, RegistrationRow.receipt_seq.in_(receipts), RegistrationRow.id.not_in(without)
     )
-    found = [Rival(r, m) for r in live if (m := match_customer(customer, known, r.customer))]
+    found = [
+        Rival(r, m)
+        for r in live
+        if (m := match_organisation(customer, known, of_customer(r.customer)))
+    ]
     return sorted(found, key=lambda rival: rival.match.band is not Band.STRONG)
