@@ -43,7 +43,7 @@ from connectors.port import (
 from connectors.tokens import MemoryTokenVault, TokenVault
 from registration_core.contracts import Condition, ConnectionName, Fields, ObjectSchema
 
-READ_BATCH = 200
+READ_BATCH = 500
 
 
 class DynamicsConnector:

@@ -23,6 +23,9 @@ from registration_core.contracts import Condition
 PAGE_MAX = 5000
 #: The Web API takes addresses up to 32,768 characters.
 _FILTER_MAX = 28_000
+#: A query takes 500 conditions: Dataverse developer guide, "Filter rows using OData", with some
+#: left for what is added to a filter.
+_CONDITIONS_MAX = 490
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,11 @@ class Rows:
     rows: tuple[Mapping[str, Any], ...]
     complete: bool
     as_of: datetime
+
+
+def _conditions(table: Table, condition: Condition) -> int:
+    """How many conditions of a query this one becomes."""
+    return 1 if condition.field == table.primary_id else len(condition.values)
 
 
 class Reader:
@@ -56,7 +64,8 @@ class Reader:
     def filters(self, table: Table, where: Sequence[Condition]) -> list[str]:
         """Word conditions as one `$filter`, or as several that together find the same rows."""
         text = " and ".join(self._term(table, condition) for condition in where)
-        if len(quote(text)) <= _FILTER_MAX:
+        conditions = sum(_conditions(table, condition) for condition in where)
+        if len(quote(text)) <= _FILTER_MAX and conditions <= _CONDITIONS_MAX:
             return [text]
         place = max(range(len(where)), key=lambda n: len(where[n].values))
         longest = where[place]
@@ -81,6 +90,8 @@ class Reader:
             # Nothing is one of no values; the id is never empty.
             return f"{table.primary_id} eq null"
         try:
+            if condition.field == table.primary_id:
+                return wire.among(column, condition.values)
             return wire.either(wire.equals(column, value, ids) for value in condition.values)
         except wire.UnfitValueError as error:
             raise self._rejected(

@@ -19,6 +19,7 @@ from registration_core.contracts import FieldType, Value
 #: Asks for the table a lookup points at, where several are possible.
 ANNOTATIONS = 'odata.include-annotations="Microsoft.Dynamics.CRM.lookuplogicalname"'
 _CHOICE = re.compile(r"-?\d+")
+_IN = "Microsoft.Dynamics.CRM.In"
 _CONTAINS = "Microsoft.Dynamics.CRM.ContainValues"
 _LOGICAL_NAME = "@Microsoft.Dynamics.CRM.lookuplogicalname"
 _GUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
@@ -174,6 +175,12 @@ def equals(column: Column, value: Value, ids: Mapping[str, str]) -> str:
             raise UnfitValueError(column.schema.name, f"{value!r} is not the number of a choice")
         return f"{_CONTAINS}(PropertyName='{column.wire_name}',PropertyValues=['{value}'])"
     return f"{column.wire_name} eq {literal(column, value, ids)}"
+
+
+def among(column: Column, ids: Iterable[Value]) -> str:
+    """Word that an id is one of many, as one condition."""
+    told = ",".join(f'"{_guid(column, one)}"' for one in ids)
+    return f"{_IN}(PropertyName='{column.wire_name}',PropertyValues=[{told}])"
 
 
 def quoted(text: str) -> str:

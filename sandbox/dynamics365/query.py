@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sandbox.dynamics365.errors import query_error
+from sandbox.dynamics365.errors import WebApiError, query_error
 from sandbox.records import Json
 
 #: Reads one property of the row in hand by its name in the query; raises for unknown names.
@@ -43,6 +43,8 @@ _TEXT_FUNCTIONS: dict[str, Callable[[str, str], bool]] = {
     "startswith": lambda text, part: text.startswith(part),
     "endswith": lambda text, part: text.endswith(part),
 }
+#: Dataverse developer guide, "Filter rows using OData", "Condition limits".
+_CONDITIONS_MAX = 500
 _IN = "Microsoft.Dynamics.CRM.In"
 #: Web API reference, "ContainValues Function": one of the values is among those of a choices column.
 _CONTAINS = "Microsoft.Dynamics.CRM.ContainValues"
@@ -86,11 +88,15 @@ class _Parser:
         self.source = source
         self.rest = _tokens(source)
         self.names: set[str] = set()
+        self.conditions = 0
 
     def whole(self) -> Predicate:
         predicate = self._either()
         if self.rest:
             raise self._unexpected()
+        if self.conditions > _CONDITIONS_MAX:
+            message = "Number of conditions in query exceeded maximum limit."
+            raise WebApiError(400, "0x8004430c", message)
         return predicate
 
     def _unexpected(self) -> Exception:
@@ -129,6 +135,7 @@ class _Parser:
             inner = self._either()
             self._take("mark", ")")
             return inner
+        self.conditions += 1
         name = self._take("name")
         if name in _TEXT_FUNCTIONS:
             return self._text_function(name)

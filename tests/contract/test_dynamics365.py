@@ -324,16 +324,6 @@ def dict_of(tables: Mapping[str, schema.Table]) -> dict[str, schema.Table]:
     return tables
 
 
-def test_a_condition_too_long_for_one_address_is_asked_in_pieces(crm: Crm) -> None:
-    wanted = crm.account(telephone1="+47 22 00 00 01")
-    values = tuple(f"a telephone number so long {number:05}" for number in range(900))
-    where = [Condition("telephone1", (*values, "+47 22 00 00 01"))]
-    selection = crm.connector.select(ACCOUNT, where, ["name"], 10)
-    assert [record.record_id for record in selection.records] == [wanted]
-    assert selection.complete
-    assert crm.connector.count(ACCOUNT, where) == 1
-
-
 def test_a_condition_without_values_finds_nothing(crm: Crm) -> None:
     where = [Condition("name", ())]
     assert crm.connector.select(ACCOUNT, where, ["name"], 10).records == ()

@@ -233,6 +233,7 @@ def test_a_filter_finds_what_it_says(env: Environment, condition: str, expected:
         "$filter=name eq",
         "$filter=name like 'x'",
         "$filter=(name eq 'x'",
+        "$filter=" + " or ".join(f"name eq '{number}'" for number in range(501)),
         "$select=no_such",
         "$orderby=no_such",
         "$skip=5",

@@ -1,0 +1,52 @@
+"""What one call to Dynamics 365 holds, and what goes in several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from connectors.port import Deferred, UpdateItem, Written
+from registration_core.contracts import Condition
+from tests.contract.dynamics365 import ACCOUNT, OPPORTUNITY, Crm, restored
+from tests.contract.peers import Peer
+
+
+@pytest.fixture
+def crm(remote: Callable[[str], Peer]) -> Iterator[Crm]:
+    with restored(remote("dynamics365")) as crm:
+        yield crm
+
+
+def test_a_condition_too_long_for_one_address_is_asked_in_pieces(crm: Crm) -> None:
+    wanted = crm.account(telephone1="+47 22 00 00 01")
+    values = tuple(f"a telephone number so long {number:05}" for number in range(900))
+    where = [Condition("telephone1", (*values, "+47 22 00 00 01"))]
+    selection = crm.connector.select(ACCOUNT, where, ["name"], 10)
+    assert [record.record_id for record in selection.records] == [wanted]
+    assert selection.complete
+    assert crm.connector.count(ACCOUNT, where) == 1
+
+
+def test_a_condition_with_more_values_than_a_query_takes_is_asked_in_pieces(crm: Crm) -> None:
+    wanted = crm.account(dr_duns="123456789")
+    values = tuple(f"{number:09}" for number in range(700))
+    where = [Condition("dr_duns", (*values, "123456789"))]
+    selection = crm.connector.select(ACCOUNT, where, ["name"], 10)
+    assert [record.record_id for record in selection.records] == [wanted]
+
+
+def test_rows_behind_a_full_batch_wait_and_are_written_by_the_next(
+    crm: Crm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing takes three operations a row, and a batch holds a thousand."""
+    monkeypatch.setattr("connectors.dynamics365.writing.OPERATIONS_MAX", 7)
+    ids = [crm.create() for _ in range(3)]
+    patches = [UpdateItem(record_id, {"statecode": "2"}) for record_id in ids]
+    first, second, third = crm.connector.update(OPPORTUNITY, patches)
+    assert isinstance(first, Written)
+    assert isinstance(second, Written)
+    assert isinstance(third, Deferred)
+    assert crm.stage(ids[2])["statecode"] == "0"
+    (again,) = crm.connector.update(OPPORTUNITY, patches[2:])
+    assert isinstance(again, Written)
