@@ -92,25 +92,6 @@ def check(frame: Frame, name: str) -> None:
         frame.exit(Exit.FAILED)
 
 
-@connection.command("accept-list")
-@click.argument("name")
-@click.argument("kind", metavar="LIST", type=click.Choice(["direct", "house", "do_not_call"]))
-@pass_frame
-def accept_list(frame: Frame, name: str, kind: str) -> None:
-    """Accept the present length of an account list that really became shorter.
-
-    Checks that waited because the list had shrunk go on by themselves.
-    """
-    from registration_core.contracts import ConnectionName
-    from registration_core.program import ListKind
-    from sync import directory
-
-    with frame.runtime() as runtime:
-        accounts = directory.accept_list(runtime, ConnectionName(name), ListKind(kind), frame.actor)
-    text = f"The {kind.replace('_', ' ')} list of {name} is taken to have {accounts} accounts."
-    frame.out.done(text, {"connection": name, "list": kind, "accounts": accounts})
-
-
 @connection.command("accept-deletes")
 @click.argument("name")
 @pass_frame

@@ -10,7 +10,7 @@ import click
 from cli.frame import Frame, Noun
 from cli.wording import told
 
-#: Every noun, in the order of its help: `cli/<noun>.py` holds the command of the same name.
+#: Every noun, in the order of its help: `cli/<noun>.py` holds the command of the same name (a dash is `_`).
 NOUNS = {
     "serve": "Run web, workers and clock in one process.",
     "clock": "Run the clock alone.",
@@ -22,6 +22,7 @@ NOUNS = {
     "connection": "Connections to CRM orgs.",
     "mapping": "Field mappings.",
     "partner": "Partners.",
+    "account-list": "House, do-not-call and other account lists.",
     "registration": "Deal registrations: submit, import, look, change.",
     "approval": "Decisions on registrations.",
     "protection": "Standing protections.",
@@ -45,7 +46,8 @@ class Root(Noun):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in NOUNS:
             return None
-        command: click.Command = getattr(import_module(f"cli.{cmd_name}"), cmd_name)
+        module = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"cli.{module}"), module)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -92,10 +92,12 @@ def import_(frame: Frame, file: Path, program: str, *, dry_run: bool) -> None:
     close; and if you like tax_id, duns, website, city, description, contact_name, contact_email,
     token and the program's own fields. Importing a file again adds nothing.
     """
-    from cli.importing import import_lines, read_file
+    from cli.csv_file import read_file
+    from cli.importing import import_lines
+    from cli.submissions import OPTIONAL, REQUIRED
 
     rules = chosen_program(frame.programs(), program)
-    lines = read_file(file, rules)
+    lines = read_file(file, REQUIRED, (*OPTIONAL, *rules.custom_fields))
     with frame.database() as database:
         tick = _Progress(len(lines)).tick
         outcomes = import_lines(database, frame.actor, rules, lines, dry_run=dry_run, tick=tick)

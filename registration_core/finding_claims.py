@@ -12,7 +12,14 @@ from datetime import date, datetime, timedelta
 from registration_core.contracts import ConnectionName
 from registration_core.findings import FindingKind
 from registration_core.matching import Match, Relation
-from registration_core.model import Account, Band, Finding, Registration, RegistrationState
+from registration_core.model import (
+    Account,
+    Band,
+    Finding,
+    ListEntry,
+    Registration,
+    RegistrationState,
+)
 from registration_core.program import Exclusivity, ListKind, Program
 
 _LIST_FINDINGS = {
@@ -57,6 +64,8 @@ class Candidate:
     active_at: datetime | None = None
     #: What the account has bought, in the CRM's words.
     products: str = ""
+    #: The list entry that it is, where it comes from a file and not from a CRM.
+    entry: ListEntry | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,7 @@ def find_claims(
     strong_in: dict[ConnectionName, int] = {}
     for candidate in candidates:
         found.extend(_account_findings(registration, candidate, program, now))
-        if candidate.match.band is Band.STRONG:
+        if candidate.match.band is Band.STRONG and candidate.entry is None:
             name = candidate.account.connection
             strong_in[name] = strong_in.get(name, 0) + 1
     for connection, count in strong_in.items():
@@ -109,7 +118,7 @@ def _account_findings(
     if match.relation in _FAMILY:
         return [_of_family(finding, match) for finding in found]
     # A relative that nobody has a claim on is nobody's business; a possible customer is.
-    if not found and match.band is Band.REVIEW:
+    if not found and match.band is Band.REVIEW and candidate.entry is None:
         summary = f"{account.name} in {account.connection} may be the customer"
         found.append(_about(candidate, FindingKind.AMBIGUOUS_MATCH, summary))
     return found
@@ -128,7 +137,11 @@ def _of_family(finding: Finding, match: Match) -> Finding:
 def _on_lists(
     registration: Registration, candidate: Candidate, program: Program, now: datetime
 ) -> Iterator[Finding]:
-    account = candidate.account
+    account, entry = candidate.account, candidate.entry
+    if entry is not None:
+        if entry.holds_for(registration.submitted_at.date(), now.date()):
+            yield _on_list_file(candidate, entry, program)
+        return
     for kind in sorted(account.lists):
         what = _LIST_FINDINGS[kind]
         on = f"{account.name} is on the {kind.value.replace('_', ' ')} list of {account.connection}"
@@ -143,6 +156,18 @@ def _on_lists(
             on += f" and has {registration.product_line}"
         decides = program.list_owners.get(kind, "") if kind is not ListKind.DIRECT else ""
         yield _about(candidate, what, on, decides=decides, more=more)
+
+
+def _on_list_file(candidate: Candidate, entry: ListEntry, program: Program) -> Finding:
+    until = f" until {entry.valid_until}" if entry.valid_until else ""
+    return _about(
+        candidate,
+        _LIST_FINDINGS[entry.kind],
+        f"{entry.customer.name} is on the {entry.kind.value.replace('_', ' ')} list from "
+        f"{entry.valid_from}{until}: {entry.reason}",
+        decides=entry.owner or program.list_owners.get(entry.kind, ""),
+        more={"valid_from": str(entry.valid_from), "notice_days": str(entry.notice_days)},
+    )
 
 
 def _dormant(candidate: Candidate, program: Program, now: datetime) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
@@ -224,6 +224,40 @@ class Account:
     phone: str = ""
     #: Record id of the parent account in the same CRM.
     parent: str = ""
+
+
+#: Where an entry of an account list from a file stands in the account directory; no connection
+#: can be called so.
+LIST_FILE = ConnectionName("list file")
+
+
+@dataclass(frozen=True)
+class ListEntry:
+    """One account on a list that came from a file, with who put it there and from when it holds."""
+
+    id: str
+    kind: ListKind
+    customer: Customer
+    #: Who decides on registrations for it; empty for the list's owner.
+    owner: str
+    reason: str
+    valid_from: date
+    #: Last day; None for good.
+    valid_until: date | None
+    #: Days after `valid_from` during which registrations are still received as before.
+    notice_days: int
+
+    def holds_for(self, received_on: date, today: date) -> bool:
+        """Whether it counts against a registration that was received on a day.
+
+        Prohibitions hold for all from their first day to their last. Any other reservation holds
+        only for what was received after its notice period: never backwards.
+        """
+        if self.kind in (ListKind.DO_NOT_CALL, ListKind.EMBARGO):
+            first, about = self.valid_from, today
+        else:
+            first, about = self.valid_from + timedelta(days=self.notice_days), received_on
+        return first <= about and (self.valid_until is None or about <= self.valid_until)
 
 
 class Band(StrEnum):

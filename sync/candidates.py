@@ -23,7 +23,7 @@ from registration_core.matching import (
     match_account,
     relation_by_parent,
 )
-from registration_core.model import Account, Band
+from registration_core.model import LIST_FILE, Account, Band, ListEntry
 from registration_core.store import match_decisions, match_index, repository
 from sync import directory
 from sync.runtime import Runtime
@@ -73,18 +73,30 @@ def likely(session: Session, wanted: Wanted) -> list[Account]:
 def may_be_customer(found: Iterable[Candidate]) -> list[Account]:
     """Return the accounts that are the customer itself or may be, relatives left out."""
     relations = (Relation.SAME, Relation.POSSIBLY)
-    return [c.account for c in found if c.match.relation in relations]
+    return [c.account for c in found if c.match.relation in relations and c.entry is None]
 
 
 def read(
-    runtime: Runtime, accounts: Sequence[Account], wanted: Wanted
+    runtime: Runtime,
+    accounts: Sequence[Account],
+    wanted: Wanted,
+    entries: Mapping[str, ListEntry],
 ) -> tuple[list[Candidate], dict[ConnectionName, str]]:
-    """Read the candidates live, with their open opportunities; connections that fail are told."""
+    """Read the candidates live, with their open opportunities; connections that fail are told.
+
+    `entries` are those of lists from files, which stand here and are read nowhere.
+    """
     by_connection: dict[ConnectionName, list[Account]] = defaultdict(list)
     for account in accounts:
         by_connection[account.connection].append(account)
     candidates: list[Candidate] = []
     failed: dict[ConnectionName, str] = {}
+    listed = by_connection.pop(LIST_FILE, [])
+    candidates += [
+        Candidate(account, match, entry=entries[account.record_id])
+        for account, match in _matched(listed, wanted)
+        if account.record_id in entries
+    ]
     for name, known in by_connection.items():
         try:
             candidates += _live(runtime, name, [a.record_id for a in known], wanted)

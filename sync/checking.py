@@ -27,6 +27,7 @@ from registration_core.matching import (
     of_customer,
 )
 from registration_core.model import (
+    LIST_FILE,
     Actor,
     Band,
     ConflictCheck,
@@ -36,7 +37,14 @@ from registration_core.model import (
     RegistrationState,
 )
 from registration_core.program import Program
-from registration_core.store import audit, match_decisions, protection, repository, work
+from registration_core.store import (
+    account_lists,
+    audit,
+    match_decisions,
+    protection,
+    repository,
+    work,
+)
 from registration_core.store.database import UnitOfWork
 from registration_core.store.rivals import rivals_for
 from registration_core.store.tables import CheckRequestRow
@@ -190,7 +198,9 @@ def _check_one(
         said = match_decisions.of_customer(session, registration.customer_id)
         wanted = candidates.Wanted(of_customer(registration.customer), keys, said)
         accounts = candidates.likely(session, wanted)
-    found, failed = candidates.read(runtime, accounts, wanted)
+        listed = [a.record_id for a in accounts if a.connection == LIST_FILE]
+        entries = account_lists.entries(session, listed)
+    found, failed = candidates.read(runtime, accounts, wanted, entries)
     with runtime.database.read() as session:
         rivals = rivals_for(session, registration, keys, candidates.may_be_customer(found))
     readings = tuple(
@@ -215,7 +225,7 @@ def _chosen(found: Sequence[Candidate]) -> dict[ConnectionName, str]:
     """Return the one strongly matched account of each connection; several choose nothing."""
     strong: dict[ConnectionName, list[str]] = defaultdict(list)
     for candidate in found:
-        if candidate.match.band is Band.STRONG:
+        if candidate.match.band is Band.STRONG and candidate.entry is None:
             strong[candidate.account.connection].append(candidate.account.record_id)
     return {name: ids[0] for name, ids in strong.items() if len(ids) == 1}
 

@@ -19,10 +19,10 @@ from mapping.schema import AccountMapping
 from mapping.translate import read_fields
 from registration_core.contracts import ConnectionName, Fields, Value
 from registration_core.errors import NotFound
-from registration_core.matching import MatchKey, account_keys, domain_of
+from registration_core.matching import MatchKey, account_keys, domain_of, of_account
 from registration_core.model import Account, Actor, Reading
 from registration_core.program import AccountList, ListKind, Program
-from registration_core.store import audit, match_index, repository, work
+from registration_core.store import audit, match_index, rechecks, repository
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import ListCountRow
 from sync.ledger.tables import CursorRow
@@ -138,11 +138,12 @@ def take(
     changed accounts; one that was read before what is known of it changes nothing.
     """
     _hold(unit, connection)
-    news = [account for account in accounts if _is_news(unit, account)]
+    known = {a.record_id: _known(unit, a) for a in accounts}
+    news = [account for account in accounts if _is_news(account, known[account.record_id])]
     repository.put_accounts(unit.session, news)
     for record_id in gone:
         repository.drop_account(unit.session, connection, record_id)
-    recheck_protected(unit, news)
+    recheck_protected(unit, news, [a for a in news if _gained(a, known[a.record_id])])
     return [account.record_id for account in news]
 
 
@@ -151,9 +152,17 @@ def _hold(unit: UnitOfWork, connection: ConnectionName) -> None:
     unit.hold(f"accounts:{connection}")
 
 
-def _is_news(unit: UnitOfWork, account: Account) -> bool:
-    known = repository.account(unit.session, account.connection, account.record_id)
+def _known(unit: UnitOfWork, account: Account) -> Account | None:
+    return repository.account(unit.session, account.connection, account.record_id)
+
+
+def _is_news(account: Account, known: Account | None) -> bool:
     return known is None or (known != account and known.read_at <= account.read_at)
+
+
+def _gained(account: Account, known: Account | None) -> bool:
+    """Whether an account came onto a list."""
+    return bool(account.lists - (known.lists if known else frozenset()))
 
 
 def concerned(session: Session, connection: ConnectionName, account_ids: set[str]) -> set[str]:
@@ -169,14 +178,16 @@ def concerned(session: Session, connection: ConnectionName, account_ids: set[str
     return {record_id for record_id, held in keys.items() if held & theirs}
 
 
-def recheck_protected(unit: UnitOfWork, accounts: Sequence[Account]) -> None:
-    """Ask for a check of every protected registration that these accounts may concern."""
-    keys: set[MatchKey] = set()
-    for account in accounts:
-        keys |= account_keys(account)
-    owners = repository.customers_with(unit.session, keys)
-    for registration_id, _ in repository.protected_of(unit.session, list(owners)):
-        work.request_check(unit, registration_id, "an account of the customer changed")
+def recheck_protected(
+    unit: UnitOfWork, accounts: Sequence[Account], by_evidence: Sequence[Account] = ()
+) -> None:
+    """Ask for a check of every protected registration that these accounts may concern.
+
+    By the exact keys of all and, which costs more, by the whole evidence of some.
+    """
+    keys = frozenset[MatchKey]().union(*map(account_keys, accounts))
+    judged = [of_account(account) for account in by_evidence]
+    rechecks.request(unit, judged, keys, "an account of the customer changed")
 
 
 def move_cursor(
@@ -236,7 +247,7 @@ def _shrunken(runtime: Runtime, program: Program, rule: AccountList, accounts: i
         if row is not None and accounts < row.accounts * program.list_shrink_limit:
             return (
                 f"the {rule.kind.value} list has {accounts} accounts, it had {row.accounts}: "
-                f"type dealreg connection accept-list {rule.connection} {rule.kind.value} if that is right"
+                f"type dealreg account-list accept-count {rule.connection} {rule.kind.value} if that is right"
             )
         if row is None:
             row = ListCountRow(

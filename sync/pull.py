@@ -290,7 +290,7 @@ def _recheck_account(runtime: Runtime, connection: ConnectionName, account_id: s
     with runtime.database.begin() as unit:
         known = repository.account(unit.session, connection, account_id)
         if known is not None:
-            directory.recheck_protected(unit, [known])
+            directory.recheck_protected(unit, [known], [known])
 
 
 def _read(runtime: Runtime, rows: Sequence[InboxRow]) -> None:

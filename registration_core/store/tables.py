@@ -217,6 +217,25 @@ class MatchKeyCountRow(Base):
     accounts: Mapped[int]
 
 
+class ListEntryRow(Base):
+    """One account on a list from a file; an entry that changed or went is ended and kept."""
+
+    __tablename__ = "account_list_entry"
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(24), index=True)
+    customer: Mapped[dict[str, Any]]
+    owner: Mapped[str] = mapped_column(String(255))
+    reason: Mapped[str] = mapped_column(Text)
+    valid_from: Mapped[date]
+    valid_until: Mapped[date | None]
+    notice_days: Mapped[int]
+    source: Mapped[str] = mapped_column(String(255))
+    added_at: Mapped[datetime]
+    added_by: Mapped[str] = mapped_column(String(255))
+    ended_at: Mapped[datetime | None] = mapped_column(index=True)
+    ended_by: Mapped[str] = mapped_column(String(255))
+
+
 class ListCountRow(Base):
     """How many accounts a list had when it was last read completely."""
 

@@ -26,7 +26,7 @@ def _commands(group: click.Group, context: click.Context, before: str = "") -> I
 def test_the_table_of_commands_has_every_command_and_no_other() -> None:
     table = DOCUMENT.read_text().partition("## Commands")[2].partition("## The import file")[0]
     rows = re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
-    documented = {re.match(r"[a-z]+( [a-z-]+)?", row)[0] for row in rows}  # type: ignore[index]
+    documented = {re.match(r"[a-z-]+( [a-z-]+)?", row)[0] for row in rows}  # type: ignore[index]
     with click.Context(root) as context:
         assert documented == set(_commands(root, context))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cli import importing
+from cli import csv_file
 from tests.unit.cli.conftest import Dealreg, answer
 
 HEADER = "partner,customer,country,tax_id,deal,product,amount,currency,close"
@@ -186,9 +186,9 @@ def test_bytes_that_are_no_utf_8_are_refused_with_their_line(
 def test_files_that_are_too_large_are_refused(
     imported: Import, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importing, "ROWS_MAX", 2)
+    monkeypatch.setattr(csv_file, "ROWS_MAX", 2)
     assert "more than 2 rows" in imported(row(), row(), row())["error"]["message"]
-    monkeypatch.setattr(importing, "BYTES_MAX", 100)
+    monkeypatch.setattr(csv_file, "BYTES_MAX", 100)
     assert "larger than 100 bytes" in imported(row())["error"]["message"]
 
 
