@@ -145,8 +145,8 @@ class MemoryConnector:
             return None
         return ApiBudget(self.calls.total(), self._budget_allowed, "test")
 
-    def describe(self, object_name: str) -> ObjectSchema:
-        with self._call("describe"):
+    def describe(self, object_name: str, *, fresh: bool = False) -> ObjectSchema:
+        with self._call("describe"):  # nothing is kept here, so that every answer is fresh
             return self._schema(object_name)
 
     def read(

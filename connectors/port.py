@@ -307,8 +307,11 @@ class CrmConnector(Protocol):
     def api_budget(self) -> ApiBudget | None:
         """Tell what the CRM last said of our quota, or None if it has said nothing yet."""
 
-    def describe(self, object_name: str) -> ObjectSchema:
-        """Describe an object as our user sees it. Cached; `CallRejected` if it does not exist."""
+    def describe(self, object_name: str, *, fresh: bool = False) -> ObjectSchema:
+        """Describe an object as our user sees it; `CallRejected` if it does not exist.
+
+        Kept for some minutes, unless it has to be `fresh`.
+        """
 
     def read(
         self, object_name: str, record_ids: Sequence[str], fields: Sequence[str]

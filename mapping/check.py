@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -55,6 +55,39 @@ def check(
     checker.accounts()
     checker.opportunities()
     return SchemaReport(tuple(checker.problems), tuple(checker.warnings))
+
+
+def misfits(
+    mapping: ConnectionMapping, schemas: Mapping[str, ObjectSchema]
+) -> dict[str, tuple[Problem, ...]]:
+    """Return the problems of `check` by the object they keep from being read or written."""
+    found: dict[str, tuple[Problem, ...]] = {}
+
+    def keep(object_name: str, look: Callable[[_Checker], None]) -> None:
+        checker = _Checker(mapping, schemas, history_wanted=False)
+        look(checker)
+        if checker.problems:
+            found[object_name] = (*found.get(object_name, ()), *checker.problems)
+
+    for name, item in mapping.objects.items():
+        keep(item.object, lambda checker, n=name, i=item: checker.object(n, i))  # type: ignore[misc]
+    keep(mapping.accounts.object, _Checker.accounts)
+    keep(mapping.opportunities.object, _Checker.opportunities)
+    return found
+
+
+def required_unfilled(
+    mapping: ConnectionMapping, schemas: Mapping[str, ObjectSchema], object_name: str
+) -> frozenset[str]:
+    """Return the fields that the CRM requires of an object and some create would leave empty."""
+    schema = schemas.get(object_name)
+    made = [item for item in mapping.objects.values() if item.object == object_name]
+    return frozenset(
+        field.name
+        for field in (schema.fields.values() if schema else ())
+        if field.required and field.createable
+        and any(field.name not in item.writes() for item in made)
+    )  # fmt: skip
 
 
 class _Checker:

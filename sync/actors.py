@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import dramatiq
 
-from sync import checking, pull, push, runs
+from sync import checking, pull, push, runs, schema_watch
 from sync.runtime import Runtime
 
 #: The queue that all nudges share.
@@ -27,6 +27,8 @@ class Actors:
                 push.drain(runtime(), connection)
             elif work == "pull":
                 pull.drain(runtime(), connection)
+            elif work == "schema":
+                schema_watch.look(runtime(), connection)
             elif work == "poll":
                 runs.poll(runtime(), connection)
             else:

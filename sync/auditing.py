@@ -24,6 +24,7 @@ from registration_core.contracts import ConnectionName
 from registration_core.fields import FIELDS, FieldGroup
 from registration_core.store import repository
 from registration_core.store.database import UnitOfWork
+from sync import schema_watch
 from sync.carrying import keep_conflict
 from sync.ledger.tables import IntentRow, LinkRow
 from sync.runtime import Runtime
@@ -41,12 +42,14 @@ def audit_overwrites(runtime: Runtime, crm: CrmConnector) -> None:
     history that the CRM refuses for good is logged and the audits are given up.
     """
     with runtime.database.read() as session:
+        still = schema_watch.standing_still(session, crm.name)
         owed = session.scalars(
             select(IntentRow)
             .where(
                 IntentRow.connection == crm.name,
                 IntentRow.audit_since.is_not(None),
                 IntentRow.state.in_(("done", "not_done")),
+                IntentRow.object.not_in(still),
             )
             .order_by(IntentRow.id)
             .limit(AUDITS_MAX)

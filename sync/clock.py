@@ -14,7 +14,7 @@ from registration_core import protecting
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.store import audit, match_index
 from registration_core.store.tables import CheckRequestRow, OutboxRow
-from sync import schedule, switch
+from sync import schedule, schema_watch, switch
 from sync.ledger.tables import ConnectionStateRow, InboxRow, IntentRow
 from sync.runtime import Runtime
 
@@ -30,6 +30,8 @@ def tick(runtime: Runtime, nudge: Callable[[set[str]], None]) -> set[str]:
     for name in _readable(runtime):
         if schedule.claim(runtime, f"poll:{name}", runtime.poll_seconds):
             kinds.add(f"poll:{name}")
+        if schema_watch.due(runtime, name):
+            kinds.add(f"schema:{name}")
     if schedule.claim(runtime, "expire", 3600):
         with runtime.database.begin() as unit:
             expired = protecting.expire_due(unit)

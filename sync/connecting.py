@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from connectors.errors import ConnectorError
+import structlog
+
+from connectors.errors import CallRejected, ConnectorError
 from connectors.port import CheckItem, CrmConnector, ObjectNeed
 from mapping.check import SchemaReport, objects_of
 from mapping.check import check as check_mapping
@@ -16,6 +18,8 @@ from registration_core.model import ProtectionState, RegistrationState
 from registration_core.program import Program, Role
 from sync import directory
 from sync.runtime import Runtime
+
+log = structlog.get_logger()
 
 
 def check(runtime: Runtime, name: str) -> tuple[CheckItem, ...]:
@@ -140,5 +144,11 @@ def _direction_against(
 
 
 def describe_all(crm: CrmConnector, mapping: ConnectionMapping) -> Mapping[str, ObjectSchema]:
-    """Describe every object that the mapping names."""
-    return {name: crm.describe(name) for name in objects_of(mapping)}
+    """Describe every object that the mapping names, as it is now; what is not there is left out."""
+    schemas: dict[str, ObjectSchema] = {}
+    for name in objects_of(mapping):
+        try:
+            schemas[name] = crm.describe(name, fresh=True)
+        except CallRejected as error:  # it does not exist, or our user may not see it
+            log.warning("no such object", connection=crm.name, reason=error.message)
+    return schemas

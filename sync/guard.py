@@ -159,9 +159,9 @@ class GuardedConnector:
         """Verify a delivery; no call."""
         return self._inner.webhook(request)
 
-    def describe(self, object_name: str) -> ObjectSchema:
+    def describe(self, object_name: str, *, fresh: bool = False) -> ObjectSchema:
         """Describe an object."""
-        return self._call("describe", lambda: self._inner.describe(object_name))
+        return self._call("describe", lambda: self._inner.describe(object_name, fresh=fresh))
 
     def read(
         self, object_name: str, record_ids: Sequence[str], fields: Sequence[str]

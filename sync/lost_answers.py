@@ -16,6 +16,7 @@ from mapping.translate import to_store
 from reconciler.merge import same
 from registration_core.contracts import ConnectionName
 from registration_core.store import repository
+from sync import schema_watch
 from sync.ledger.tables import IntentRow
 from sync.runtime import Runtime
 from sync.settling import settle_batch
@@ -29,6 +30,8 @@ def settle_pending(runtime: Runtime, connection: ConnectionName) -> None:
             .where(IntentRow.connection == connection, IntentRow.state == "pending")
             .order_by(IntentRow.id)
         ).all()
+        still = schema_watch.standing_still(session, connection)
+    pending = [intent for intent in pending if intent.object not in still]
     for object_name in sorted({intent.object for intent in pending}):
         intents = [intent for intent in pending if intent.object == object_name]
         records = _look_up(runtime, connection, object_name, intents)

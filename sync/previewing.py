@@ -25,7 +25,7 @@ from registration_core.errors import DomainRefusal
 from registration_core.fields import FieldGroup
 from registration_core.store import protection, repository
 from registration_core.store.tables import OutboxRow
-from sync import linking
+from sync import linking, schema_watch
 from sync.jobs import Job, Planned, job_of, plan_job
 from sync.planning import GroupPlan
 from sync.runtime import Runtime
@@ -182,6 +182,12 @@ def _previews(runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]) -> Itera
 def _batch(
     runtime: Runtime, crm: CrmConnector, object_name: str, jobs: Sequence[Job]
 ) -> Iterator[Preview]:
+    with runtime.database.read() as session:
+        still = schema_watch.standing_still(session, crm.name)
+    if object_name in still:
+        why = f"{object_name} stands still: {still[object_name]}"
+        yield from (Preview(job, Does.WAIT, (), {}, why) for job in jobs)
+        return
     reads = sorted({name for job in jobs for name in job.mapping.reads()})
     linked = [job.link.record_id for job in jobs if job.link and job.link.state == "active"]
     records = crm.read(object_name, linked, reads) if linked else {}

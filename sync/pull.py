@@ -19,7 +19,7 @@ from connectors.port import CrmConnector, Gone, RemoteRecord
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import NotFound, SyncError
 from registration_core.store import repository, work
-from sync import dead_letters, directory, echoes, emptiness, leases, seen, settling
+from sync import dead_letters, directory, echoes, emptiness, leases, schema_watch, seen, settling
 from sync.carrying import Outdated, carry_out, dead_letter
 from sync.holding import Gate
 from sync.jobs import Job, Planned, job_of, plan_job
@@ -80,15 +80,34 @@ def _pull_group(
     runtime: Runtime, crm: CrmConnector, object_name: str, rows: Sequence[InboxRow]
 ) -> None:
     """Pull records; those that the CRM refuses twice to read are halved to find the one at fault."""
+    with runtime.database.read() as session:
+        still: Mapping[str, str] = schema_watch.standing_still(session, crm.name)
     try:
-        _pull_object(runtime, crm, object_name, rows)
-    except CallRejected as error:
-        if len(rows) == 1 or not all(row.attempts for row in rows):
-            _postpone(runtime, crm.name, rows, error.message)
+        if object_name not in still:
+            _pull_object(runtime, crm, object_name, rows)
             return
-        middle = len(rows) // 2
-        _pull_group(runtime, crm, object_name, rows[:middle])
-        _pull_group(runtime, crm, object_name, rows[middle:])
+    except CallRejected as error:
+        still = schema_watch.after_refusal(runtime, crm.name)
+        if object_name not in still:
+            _one_by_one(runtime, crm, object_name, rows, error)
+            return
+    for row in rows:
+        _wait(runtime, row, HELD_SECONDS)
+
+
+def _one_by_one(
+    runtime: Runtime,
+    crm: CrmConnector,
+    object_name: str,
+    rows: Sequence[InboxRow],
+    error: CallRejected,
+) -> None:
+    if len(rows) == 1 or not all(row.attempts for row in rows):
+        _postpone(runtime, crm.name, rows, error.message)
+        return
+    middle = len(rows) // 2
+    _pull_group(runtime, crm, object_name, rows[:middle])
+    _pull_group(runtime, crm, object_name, rows[middle:])
 
 
 def _due(runtime: Runtime, connection: ConnectionName, limit: int) -> list[InboxRow]:

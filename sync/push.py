@@ -41,6 +41,7 @@ from sync import (
     lost_answers,
     observing,
     runs,
+    schema_watch,
     seen,
     settling,
     switch,
@@ -90,6 +91,8 @@ def drain(runtime: Runtime, connection: str) -> int:
             try:
                 worked += _rounds(runtime, name, lease)
             except ConnectorError as error:
+                if isinstance(error, CallRejected) and schema_watch.after_refusal(runtime, name):
+                    continue  # what cannot be read stands still now; the rest goes on
                 settling.note_failed_drain(runtime, name, error)
                 return worked
             except SyncError as error:
@@ -154,14 +157,19 @@ def _jobs(runtime: Runtime, connection: ConnectionName, due: dict[str, int]) -> 
     """Read due registrations; what the settings leave nothing to do for waits for other settings."""
     with runtime.database.read() as session:
         jobs = jobs_of(runtime, session, connection, due)
+        still = schema_watch.standing_still(session, connection)
     for registration_id in due.keys() - {job.registration.id for job in jobs}:
         reason = f"no object of {connection} is mapped for this registration's role"
         settling.hold(runtime, registration_id, connection, reason)
-    ready = [job for job in jobs if job.registration.program in runtime.programs]
+    ready = []
     for job in jobs:
-        if job not in ready:
+        reason = still.get(job.mapping.object, "")
+        if job.registration.program not in runtime.programs:
             reason = f"there is no program {job.registration.program}"
+        if reason:
             settling.hold(runtime, job.registration.id, connection, reason)
+        else:
+            ready.append(job)
     return ready
 
 
@@ -378,5 +386,6 @@ def _sent(send: Callable[[Sequence[T]], Sequence[Outcome]], items: Sequence[T]) 
 
 def _settle(runtime: Runtime, intents: Sequence[IntentRow], outcomes: Sequence[Outcome]) -> None:
     """T4: the outcome of every record of a batch, in one commit."""
+    outcomes = schema_watch.excused(runtime, intents, outcomes)
     settled = {i.id: outcome for i, outcome in zip(intents, outcomes, strict=True)}
     settling.settle_batch(runtime.database, settled)

@@ -13,12 +13,12 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from connectors.errors import ConnectorError, FeedExpired
+from connectors.errors import CallRejected, ConnectorError, FeedExpired
 from connectors.port import ChangePage, CrmConnector
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import SyncError
 from registration_core.store.database import UnitOfWork
-from sync import directory, echoes, leases, schedule, switch
+from sync import directory, echoes, leases, schedule, schema_watch, switch
 from sync.inbox import Notice, take_note
 from sync.ledger.tables import CursorRow, LinkRow, SyncRunRow
 from sync.runtime import Runtime
@@ -92,15 +92,21 @@ def poll(runtime: Runtime, connection: str) -> SyncRun | None:
         records = notices = 0
         state, message = "done", ""
         try:
-            fresh = directory.refresh(runtime, name)
-            records += len(fresh.changed)
-            for object_name in _objects(runtime, name):
+            with runtime.database.read() as session:
+                still = schema_watch.standing_still(session, name)
+            if runtime.mappings[name].accounts.object not in still:
+                fresh = directory.refresh(runtime, name)
+                records += len(fresh.changed)
+            message = "; ".join(f"{each} stands still" for each in still)
+            for object_name in (each for each in _objects(runtime, name) if each not in still):
                 seen, noted = _poll_object(runtime, crm, object_name, lease)
                 records, notices = records + seen, notices + noted
             notices += _reread(runtime, crm)
         except (ConnectorError, SyncError) as error:
             state, message = "failed", error.message
             log.warning("poll failed", connection=name, code=error.code, reason=error.message)
+            if isinstance(error, CallRejected):
+                schema_watch.after_refusal(runtime, name)
         return _finish(runtime, run.id, state, records, notices, message)
 
 

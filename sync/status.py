@@ -23,6 +23,7 @@ from sync.ledger.tables import (
     SyncRunRow,
 )
 from sync.runtime import Runtime
+from sync.schema_watch import standing_still
 from sync.switch import Stop, stopping
 
 
@@ -49,6 +50,8 @@ class ConnectionStatus:
     accounts_as_of: datetime | None
     #: The stop that a person has put on it or on everything.
     stop: Stop | None
+    #: Objects whose live schema does not fit the mapping, each with the reason; they stand still.
+    standing_still: Mapping[str, str]
 
     @property
     def state(self) -> str:
@@ -57,7 +60,9 @@ class ConnectionStatus:
             return "unusable"
         if self.stop is not None:
             return "writes stopped" if self.stop.writes_only else "stopped"
-        return "paused" if self.paused_until else "ready"
+        if self.paused_until:
+            return "paused"
+        return "in part" if self.standing_still else "ready"
 
     @property
     def why(self) -> str:
@@ -66,7 +71,8 @@ class ConnectionStatus:
             return "; ".join(self.problems)
         if self.stop is not None:
             return f"by {self.stop.stopped_by}: {self.stop.reason or 'no reason was given'}"
-        return self.reason
+        still = [f"{name} stands still: {why}" for name, why in self.standing_still.items()]
+        return "; ".join(each for each in (self.reason, *still) if each)
 
 
 @dataclass(frozen=True)
@@ -139,6 +145,7 @@ def _connection(runtime: Runtime, session: Session, name: ConnectionName) -> Con
         last_run=run.state if run else "",
         last_run_at=run.started_at if run else None,
         accounts_as_of=cursor.as_of if cursor else None,
+        standing_still=standing_still(session, name),
         stop=stopping(session, name, writing=False) or stopping(session, name, writing=True),
     )
 

@@ -108,8 +108,10 @@ class DynamicsConnector:
         allowed = max(REQUESTS_ALLOWED, remaining)
         return ApiBudget(allowed - remaining, allowed, "5 minutes, per web server")
 
-    def describe(self, object_name: str) -> ObjectSchema:
+    def describe(self, object_name: str, *, fresh: bool = False) -> ObjectSchema:
         """Describe a table as our user sees it."""
+        if fresh:
+            self._tables.forget(object_name)
         return self._tables.table(object_name).schema
 
     def read(

@@ -128,6 +128,11 @@ class Tables:
                 )
             return table
 
+    def forget(self, name: str) -> None:
+        """Read a table's definition again at its next use."""
+        with self._lock:
+            self._known.pop(name, None)
+
     def _read(self, name: str) -> Table:
         root = f"EntityDefinitions(LogicalName='{name}')"
         if not name.replace("_", "").isalnum() or not name.isascii():

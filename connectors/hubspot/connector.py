@@ -125,11 +125,11 @@ class HubSpotConnector:
         """Tell the daily quota as HubSpot last did."""
         return self._gateway.budget
 
-    def describe(self, object_name: str) -> ObjectSchema:
+    def describe(self, object_name: str, *, fresh: bool = False) -> ObjectSchema:
         """Describe an object from its property definitions and its pipelines, where it has any."""
         with self._lock:
             kept = self._schemas.get(object_name)
-        if kept is not None and self._clock() - kept[0] < _SCHEMA_AGE_MAX:
+        if kept is not None and not fresh and self._clock() - kept[0] < _SCHEMA_AGE_MAX:
             return kept[1]
         schema = self._fetch_schema(object_name)
         with self._lock:

@@ -115,8 +115,11 @@ class SalesforceConnector:
         """Tell what the last answer's Sforce-Limit-Info said; approximate, counted by Salesforce."""
         return self._transport.budget
 
-    def describe(self, object_name: str) -> ObjectSchema:
+    def describe(self, object_name: str, *, fresh: bool = False) -> ObjectSchema:
         """Describe an object as our user sees it; kept for a quarter of an hour."""
+        if fresh:
+            with self._lock:
+                self._schemas.pop(object_name, None)
         return self.schema(object_name).schema
 
     def read(

@@ -238,6 +238,20 @@ class DeadLetterRow(Base):
     settled_at: Mapped[datetime | None]
 
 
+class SchemaWatchRow(Base):
+    """How an object's live schema fits the mapping, as it was last looked at."""
+
+    __tablename__ = "schema_watch"
+    connection: Mapped[str] = mapped_column(String(64), primary_key=True)
+    object: Mapped[str] = mapped_column(String(64), primary_key=True)
+    #: Fields that the CRM requires and no row fills, and that are lived with.
+    required: Mapped[list[Any]]
+    #: Why the object stands still; empty while it fits.
+    reason: Mapped[str] = mapped_column(Text)
+    changed_at: Mapped[datetime]
+    looked_at: Mapped[datetime]
+
+
 class LeaseRow(Base):
     """Who drains a lane of a connection; `fence` rises with every new holder."""
 
