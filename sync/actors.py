@@ -13,8 +13,8 @@ import dramatiq
 from sync import checking, pull, push, runs, schema_watch
 from sync.runtime import Runtime
 
-#: The queue that all nudges share.
-QUEUE = "dealreg"
+#: The queue of pushes, pulls and polls, and that of checks: they never wait behind the others.
+QUEUE, CHECKS = "dealreg", "dealreg-checks"
 
 
 class Actors:
@@ -29,15 +29,20 @@ class Actors:
                 pull.drain(runtime(), connection)
             elif work == "schema":
                 schema_watch.look(runtime(), connection)
-            elif work == "poll":
-                runs.poll(runtime(), connection)
             else:
-                checking.drain(runtime())
+                runs.poll(runtime(), connection)
 
-        self._do = do
+        @dramatiq.actor(broker=broker, queue_name=CHECKS, actor_name="check")
+        def check() -> None:
+            checking.drain(runtime())
+
+        self._do, self._check = do, check
 
     def nudge(self, kinds: set[str]) -> None:
         """Send one message per kind, for example `push:salesforce` or `check`."""
         for kind in sorted(kinds):
             work, _, connection = kind.partition(":")
-            self._do.send(work, connection)
+            if work == "check":
+                self._check.send()
+            else:
+                self._do.send(work, connection)

@@ -1,6 +1,6 @@
 """The live conflict check: bring directories up to date, read candidates' evidence, decide.
 
-Takes no lease: checks never queue behind bulk work. A connection that cannot be read makes the
+Takes no lease: checks never queue behind bulk work, nor behind each other. A connection that cannot be read makes the
 check incomplete with that reason; the registration waits and is checked again by itself.
 """
 
@@ -12,7 +12,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import select
 
 from connectors.errors import ConnectorError
 from registration_core import recording, use_cases
@@ -48,30 +47,24 @@ from registration_core.store import (
 from registration_core.store.database import UnitOfWork
 from registration_core.store.rivals import rivals_for
 from registration_core.store.tables import CheckRequestRow
-from sync import candidates, directory, guard, leases
+from sync import candidates, check_claims, directory, guard
 from sync.runtime import Runtime
 
 log = structlog.get_logger()
 
-#: Most registrations that one round checks on one refresh of the directories.
-BATCH = 50
 #: An incomplete check is repeated after 1, 2, 4, … seconds, at most this long.
 REPEAT_SECONDS_MAX = 60
 
 
 def drain(runtime: Runtime) -> int:
-    """Check every registration that is due; returns how many were checked."""
+    """Check every registration that is due; returns how many were checked. Any number may run."""
     checked = 0
-    with leases.held(runtime.database, "check") as lease:
-        while lease is not None:
-            due = _due(runtime)
+    while True:
+        with check_claims.claimed(runtime) as due:
             if not due:
-                break
+                return checked
             _check_batch(runtime, due)
             checked += len(due)
-            if not leases.renew(runtime.database, lease):
-                break
-    return checked
 
 
 def check_now(runtime: Runtime, number: str) -> ConflictCheck:
@@ -112,17 +105,6 @@ def _counts(
     except CheckNotUsable:
         return False
     return True
-
-
-def _due(runtime: Runtime) -> list[tuple[str, int]]:
-    with runtime.database.read() as session:
-        rows = session.execute(
-            select(CheckRequestRow.registration_id, CheckRequestRow.version)
-            .where(CheckRequestRow.due_at <= runtime.database.clock())
-            .order_by(CheckRequestRow.due_at)
-            .limit(BATCH)
-        )
-        return [(row.registration_id, row.version) for row in rows]
 
 
 def _check_batch(runtime: Runtime, due: Sequence[tuple[str, int]]) -> None:

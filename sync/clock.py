@@ -14,7 +14,7 @@ from registration_core import protecting
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.store import audit, match_index
 from registration_core.store.tables import CheckRequestRow, OutboxRow
-from sync import schedule, schema_watch, switch
+from sync import check_claims, schedule, schema_watch, switch
 from sync.ledger.tables import ConnectionStateRow, InboxRow, IntentRow
 from sync.runtime import Runtime
 
@@ -84,7 +84,7 @@ def due_work(runtime: Runtime) -> set[str]:
             .distinct()
         ).all()
         check = session.scalars(
-            select(CheckRequestRow.registration_id).where(CheckRequestRow.due_at <= now).limit(1)
+            select(CheckRequestRow.registration_id).where(check_claims.due(now)).limit(1)
         ).first()
         stops = switch.stops(session)
 

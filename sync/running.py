@@ -11,7 +11,7 @@ from dramatiq.brokers.stub import StubBroker
 
 from registration_core.errors import DealregError
 from sync import clock
-from sync.actors import Actors
+from sync.actors import CHECKS, QUEUE, Actors
 from sync.middleware import LogContext
 from sync.runtime import Runtime
 from sync.wiring import careful
@@ -20,6 +20,8 @@ log = structlog.get_logger()
 
 #: How often the embedded store is looked at for commits of other processes, in seconds.
 LOOK_SECONDS = 0.1
+#: Threads that make checks; a CRM that hangs holds one of them up, not all.
+_CHECK_THREADS = 2
 #: How long a part rests after a failure, in seconds.
 _PAUSE_SECONDS = 5
 
@@ -72,15 +74,21 @@ class Workers:
         self.nudge = careful(self._actors.nudge)
         runtime.database.on_work = self.nudge
         self._broker = broker
-        self._worker = dramatiq.Worker(broker, worker_threads=threads, worker_timeout=100)
-        self._worker.start()
+        # Checks have threads of their own: bulk work may keep all others for seconds.
+        self._workers = [
+            dramatiq.Worker(broker, queues={queue}, worker_threads=count, worker_timeout=100)
+            for queue, count in ((QUEUE, threads), (CHECKS, _CHECK_THREADS))
+        ]
+        for worker in self._workers:
+            worker.start()
         self._look_out = _LookOut(runtime, self.nudge) if embedded else None
 
     def stop(self) -> None:
         """Let running work end, take no more."""
         if self._look_out is not None:
             self._look_out.stop()
-        self._worker.stop()
+        for worker in self._workers:
+            worker.stop()
         if self._look_out is not None:
             self._broker.close()
 

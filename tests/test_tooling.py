@@ -105,7 +105,7 @@ def test_every_dependency_has_its_reason_on_record() -> None:
     assert {name for name in _wanted() if f"`{name}`" not in record} == set()
 
 
-@pytest.mark.parametrize("name", ["web", "worker", "clock", "release"])
+@pytest.mark.parametrize("name", ["web", "worker", "checks", "clock", "release"])
 def test_every_process_of_the_procfile_runs_from_the_projects_own_environment(name: str) -> None:
     lines = (PROJECT / "Procfile").read_text().splitlines()
     commands = dict(line.split(": ", 1) for line in lines)

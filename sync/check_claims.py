@@ -1,0 +1,72 @@
+"""Who checks which registration: each due check is claimed by itself, for a while.
+
+No lane, no lease for all: a CRM that hangs keeps the registrations that need it, and nobody
+else's. A claim is for economy only. One that runs out is taken over, and a check that was made
+twice does no harm, because what follows is decided under the lock on what holds by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, or_, select, update
+
+from registration_core.store.tables import CheckRequestRow, RegistrationRow
+from sync.runtime import Runtime
+
+#: Most registrations that one round checks on one refresh of the directories.
+BATCH = 50
+#: How long a claim lasts: longer than a check takes whose CRM answers at all.
+CLAIM = timedelta(seconds=60)
+
+
+def due(now: datetime) -> ColumnElement[bool]:
+    """Return what makes a check request due: its time has come, and nobody is at it."""
+    free = or_(CheckRequestRow.claimed_until.is_(None), CheckRequestRow.claimed_until <= now)
+    return (CheckRequestRow.due_at <= now) & free
+
+
+@contextmanager
+def claimed(runtime: Runtime) -> Iterator[Sequence[tuple[str, int]]]:
+    """Claim due checks that ask the same connections, for one round; yields ids and versions."""
+    taken = _take(runtime)
+    try:
+        yield taken
+    finally:
+        if taken:
+            _release(runtime, taken)
+
+
+def _take(runtime: Runtime) -> list[tuple[str, int]]:
+    with runtime.database.begin() as unit:
+        rows = unit.session.execute(
+            select(CheckRequestRow, RegistrationRow.program)
+            .join(RegistrationRow, RegistrationRow.id == CheckRequestRow.registration_id)
+            .where(due(unit.now))
+            .order_by(CheckRequestRow.due_at)
+            .limit(BATCH)
+            .with_for_update(skip_locked=True, of=CheckRequestRow)
+        ).all()
+        alike = [
+            row for row, program in rows if _asks(runtime, program) == _asks(runtime, rows[0][1])
+        ]
+        for row in alike:
+            row.claimed_until = unit.now + CLAIM
+        return [(row.registration_id, row.version) for row in alike]
+
+
+def _asks(runtime: Runtime, program: str) -> frozenset[str]:
+    known = runtime.programs.get(program)
+    return frozenset(known.required_connections) if known else frozenset()
+
+
+def _release(runtime: Runtime, taken: Sequence[tuple[str, int]]) -> None:
+    """Give back what is still asked for: a check that has to be made again, or a newer request."""
+    with runtime.database.begin() as unit:
+        unit.session.execute(
+            update(CheckRequestRow)
+            .where(CheckRequestRow.registration_id.in_([key for key, _ in taken]))
+            .values(claimed_until=None)
+        )
