@@ -242,14 +242,17 @@ def opened(
 
 
 def _without_limits(folder: Path) -> Path:
-    """Copy the shipped configuration, with every cap lifted: here much moves on purpose."""
+    """Copy the shipped configuration, with every cap lifted: here much moves on purpose.
+
+    No bulk job takes a backlog together either: what is measured is the work of every day.
+    """
     shutil.copytree(
         SHIPPED_CONFIG_DIR, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__")
     )
     yaml, file = YAML(), folder / connections.FILE_NAME
     described = yaml.load(file)
     for connection in described["connections"].values():
-        connection["limits"] = {cap.name: 0 for cap in fields(Limits)}
+        connection |= {"limits": {cap.name: 0 for cap in fields(Limits)}, "bulk_from": 0}
     yaml.dump(described, file)
     return folder
 
