@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 from config.documents import Document
 from mapping.expressions import Expression
@@ -80,27 +81,27 @@ class Row:
     #: Computed from other fields of ours instead of being one; then it only flows to the CRM.
     expression: Expression | None = None
 
-    @property
+    @cached_property
     def pushes(self) -> bool:
         """Whether a change of ours is written to an existing record."""
         return self.direction is not Direction.PULL and self.write is not Write.ON_CREATE
 
-    @property
+    @cached_property
     def pulls(self) -> bool:
         """Whether a change in the CRM may come here."""
         return self.direction is not Direction.PUSH
 
-    @property
+    @cached_property
     def writes(self) -> bool:
         """Whether anything is ever written to the CRM by it."""
         return self.creates or self.pushes
 
-    @property
+    @cached_property
     def merges(self) -> bool:
         """Whether the field is compared after the create; what only creates write is not."""
         return self.pushes or self.pulls
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Digest of what the row makes of a value; the base of a field is of one fingerprint."""
         meant = repr((self.theirs, self.transform, self.expression))
@@ -114,12 +115,12 @@ class GroupMapping:
     name: str
     rows: tuple[Row, ...]
 
-    @property
+    @cached_property
     def pushes(self) -> frozenset[str]:
         """Our fields of the group that flow store → CRM."""
         return frozenset(row.ours.name for row in self.rows if row.pushes)
 
-    @property
+    @cached_property
     def pulls(self) -> frozenset[str]:
         """Our fields of the group that flow CRM → store."""
         return frozenset(row.ours.name for row in self.rows if row.pulls)
@@ -146,7 +147,7 @@ class ObjectMapping:
     on_create: Mapping[str, Value]
     groups: Mapping[str, GroupMapping]
 
-    @property
+    @cached_property
     def rows(self) -> tuple[Row, ...]:
         """Every row, in the order of the groups."""
         return tuple(row for group in self.groups.values() for row in group.rows)
@@ -157,6 +158,10 @@ class ObjectMapping:
 
     def reads(self) -> tuple[str, ...]:
         """All CRM fields to fetch for a merge, sorted."""
+        return self._reads
+
+    @cached_property
+    def _reads(self) -> tuple[str, ...]:
         return tuple(sorted({name for row in self.rows if row.merges for name in row.theirs}))
 
     def writes(self) -> tuple[str, ...]:

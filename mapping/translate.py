@@ -149,8 +149,10 @@ def _translate(
         done: dict[str, Value] = {}
         refused: list[ValueProblem] = []
         for row in group.rows:
+            if not wanted(row):
+                continue
             names = needs(row)
-            if not wanted(row) or any(name not in source for name in names):
+            if not all(name in source for name in names):
                 continue
             try:
                 done.update(translate(row, [source[name] for name in names]))

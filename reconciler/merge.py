@@ -150,8 +150,8 @@ class _Merge:
         filled = {n for n in rule.fills if self.remote.get(n) is not None}
         self.rule = replace(rule, pushes=rule.pushes - filled) if filled else rule
         self.differing = [n for n in names if not same(store[n], remote[n])]
-        self.by_store = self._changed(self.store)
-        self.by_remote = self._changed(self.remote)
+        self.by_store = self._changed(self.store) if self.differing else []
+        self.by_remote = self._changed(self.remote) if self.differing else []
         self.may_take = self.rule.remote_may_write and rule.pulls.issuperset(self.differing)
         self.may_push = not self.rule.pushes.isdisjoint(self.differing)
 

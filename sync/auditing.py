@@ -58,11 +58,10 @@ def audit_overwrites(runtime: Runtime, crm: CrmConnector) -> None:
         intents = [intent for intent in owed if intent.object == object_name]
         changes = _history(crm, object_name, intents)
         with runtime.database.begin() as unit:
+            unit.lock_all(IntentRow, [intent.id for intent in intents])
             for known in intents:
-                intent = unit.session.get_one(
-                    IntentRow, known.id, with_for_update=True, populate_existing=True
-                )
-                if intent.audit_since is None or intent.state != known.state:
+                intent = unit.lock(IntentRow, known.id)
+                if intent is None or intent.audit_since is None or intent.state != known.state:
                     continue  # another worker audited it meanwhile
                 for change in _overwritten(intent, changes.get(str(intent.record_id), [])):
                     _keep(runtime, unit, intent, change)

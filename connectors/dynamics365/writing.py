@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -123,6 +124,7 @@ class Writer:
     def _path(self, table: Table, address: str) -> str:
         return f"{self._transport.api_path}{address}?$select={table.primary_id},modifiedon"
 
+    @cached_property
     def _tag(self) -> str:
         return f"tag={quote(self._transport.tag, safe='')}"
 
@@ -138,7 +140,7 @@ class Writer:
         for name, value in fields.items():
             body.update(wire.to_wire(table, name, value, ids))
         headers = {**guard, "Prefer": "return=representation"}
-        path = f"{self._path(table, address)}&{self._tag()}"
+        path = f"{self._path(table, address)}&{self._tag}"
         return batch.Part("PATCH", path, headers, body)
 
     def _action(self, table: Table, address: str, fields: Fields, today: date) -> batch.Part:
@@ -158,7 +160,7 @@ class Writer:
         given = fields.get("statuscode")
         status = int(str(given)) if given is not None else table.default_status[int(state)]
         body = {"Status": status, "OpportunityClose": close}
-        return batch.Part("POST", f"{self._transport.api_path}{action}?{self._tag()}", {}, body)
+        return batch.Part("POST", f"{self._transport.api_path}{action}?{self._tag}", {}, body)
 
     # Sending -----------------------------------------------------------------------------------
 
