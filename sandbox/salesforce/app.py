@@ -78,7 +78,7 @@ def build_app(org: SalesforceOrg) -> Starlette:
             *route(f"{data}/sobjects/{{object}}/updated", api.updated, "GET"),
             *route(f"{data}/sobjects/{{object}}/deleted", api.deleted, "GET"),
             *route(f"{data}/sobjects/{{object}}/{{id}}", api.row, "GET", "PATCH", "DELETE"),
-            *route(f"{data}/sobjects/{{object}}/{{field}}/{{value}}", api.upsert, "PATCH"),
+            *route(f"{data}/sobjects/{{object}}/{{field}}/{{value}}", api.by_key, "GET", "PATCH"),
             *route(f"{data}/composite/sobjects", api.collections, "POST", "PATCH", "DELETE"),
             *route(f"{data}/composite/sobjects/{{object}}", api.retrieve, "POST"),
             *route(f"{data}/composite/sobjects/{{object}}/{{field}}", api.upsert_many, "PATCH"),
@@ -194,11 +194,14 @@ class _Api:
         names = call.request.query_params.get("fields", "")
         return self._single(rows.read(org, thing, record_id, names, version))
 
-    def upsert(self, call: Call) -> object:
-        """Upsert one record by an external id."""
+    def by_key(self, call: Call) -> object:
+        """Read (GET) or upsert (PATCH) one record by an external id."""
+        org, thing, by = self._org, self._object(call), self._org.integration_user_id
         key = (call.request.path_params["field"], call.request.path_params["value"])
-        by = self._org.integration_user_id
-        return self._single(rows.upsert(self._org, self._object(call), key, _json(call.body), by))
+        if call.request.method == "PATCH":
+            return self._single(rows.upsert(org, thing, key, _json(call.body), by))
+        version = call.request.path_params["version"]
+        return self._single(rows.read_by_key(org, thing, key, version))
 
     def updated(self, call: Call) -> object:
         """List ids that changed within a span (sObject Get Updated)."""

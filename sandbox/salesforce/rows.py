@@ -65,12 +65,24 @@ def upsert(
         )
     found = find_by_external_id(org, thing, *key)
     if len(found) > 1:
-        return 300, [f"/services/data/v67.0/sobjects/{thing.name}/{row.id}" for row in found]
+        return _several(thing, found)
     if not found:
         row = org.insert(thing.name, {**fields, key[0]: key[1]}, by)
         return 201, {"id": row.id, "success": True, "errors": [], "created": True}
     org.patch(thing.name, found[0].id, fields, by)
     return 200, {"id": found[0].id, "success": True, "errors": [], "created": False}
+
+
+def read_by_key(
+    org: SalesforceOrg, thing: SalesforceObject, key: tuple[str, str], version: str
+) -> Answer:
+    """Read one record by an external id (GET /sobjects/X/F/V); 300 where many have it."""
+    found = find_by_external_id(org, thing, *key)
+    if not found:
+        raise _not_found()
+    if len(found) > 1:
+        return _several(thing, found)
+    return read(org, thing, found[0].id, "", version)
 
 
 def find_by_external_id(
@@ -96,6 +108,10 @@ def _fields(body: object) -> dict[str, Json]:
     if not isinstance(body, Mapping):
         raise SalesforceError("JSON_PARSER_ERROR", "The request body is no record")
     return {str(name): value for name, value in body.items() if name != "attributes"}
+
+
+def _several(thing: SalesforceObject, found: list[Row]) -> Answer:
+    return 300, [f"/services/data/v67.0/sobjects/{thing.name}/{row.id}" for row in found]
 
 
 def _not_found() -> SalesforceError:

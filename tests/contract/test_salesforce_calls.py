@@ -32,6 +32,8 @@ from sandbox.salesforce.engine import SalesforceOrg
 from sandbox.serving import Running
 from tests.contract.peers import Timepiece, settings_of
 from tests.contract.salesforce import KEY, OPPORTUNITY, REP, account, create, item
+from tests.verify.salesforce import simple
+from tests.verify.salesforce.environment import Environment
 
 
 @pytest.fixture(scope="session")
@@ -257,6 +259,13 @@ def test_the_spent_quota_stops_calls_for_minutes(
         org.calls_max = allowed
 
     assert caught.value.retry_after_seconds >= 300
+
+
+def test_simple_salesforce_reads_and_writes_the_stand_in_by_its_own_methods(
+    running: Running, settings: ConnectionSettings, org: SalesforceOrg, timepiece: Timepiece
+) -> None:
+    connector = SalesforceConnector(settings, timepiece)
+    simple.check_records(Environment(running.crms["salesforce"], org, settings, connector))
 
 
 def test_simple_salesforce_by_itself_pages_through_the_stand_in(
