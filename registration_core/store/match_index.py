@@ -12,12 +12,13 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from functools import lru_cache
+from operator import itemgetter
 
 from sqlalchemy import TextClause, bindparam, delete, func, insert, literal, select, text
 from sqlalchemy.orm import Session
 
 from registration_core.matching import FAMILY_MAX, MatchKey, blocking, fold_id, match_organisation
-from registration_core.matching.organisation import Organisation, of_account, of_customer
+from registration_core.matching.organisation import Organisation, of_customer
 from registration_core.model import Account, Customer
 from registration_core.program import ListKind
 from registration_core.store.tables import (
@@ -43,10 +44,19 @@ _LIST = {
 _ACCOUNTS = ("match_key", "account_ref")
 _REGISTRATIONS = ("registration_key", "receipt_seq")
 
-_COMPARED = (
-    AccountRow.record_id, AccountRow.name, AccountRow.domain, AccountRow.country, AccountRow.city,
-    AccountRow.postcode, AccountRow.phone, AccountRow.tax_id, AccountRow.duns,
-)  # fmt: skip
+#: Accounts by ref, whole and as they are compared; made once, because making them costs time.
+_FIELDS = tuple(f.name for f in fields(Account))
+_BY_REF = AccountRow.ref.in_(bindparam("refs", expanding=True))
+_WHOLE = select(AccountRow.ref, *(getattr(AccountRow, name) for name in _FIELDS)).where(_BY_REF)
+_COMPARED_AS = ("id", "name", "website", "country", "city", "postcode", "phone", "tax_id", "duns")
+_COMPARED = select(
+    AccountRow.ref, AccountRow.record_id, AccountRow.name, AccountRow.domain, AccountRow.country,
+    AccountRow.city, AccountRow.postcode, AccountRow.phone, AccountRow.tax_id, AccountRow.duns,
+).where(_BY_REF)  # fmt: skip
+_ADD = insert(MatchKeyRow)
+_FORGET = delete(MatchKeyRow).where(
+    MatchKeyRow.key == bindparam("key"), MatchKeyRow.account_ref == bindparam("account_ref")
+)
 
 
 def ref_of(connection: str, record_id: str) -> int:
@@ -55,33 +65,28 @@ def ref_of(connection: str, record_id: str) -> int:
     return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big") >> 1
 
 
-def add(session: Session, accounts: Sequence[tuple[int, Account]]) -> None:
-    """Add the keys of accounts that have none."""
-    rows = [
-        {"key": key, "account_ref": ref}
-        for ref, account in accounts
-        for key in _digests(of_account(account))
-    ]
-    if rows:
-        session.execute(insert(MatchKeyRow), rows)
+def keep(
+    session: Session, changes: Iterable[tuple[int, Organisation | None, Organisation | None]]
+) -> None:
+    """Keep the keys of accounts that changed from one value to another; None is no account.
 
-
-def remove(session: Session, accounts: Sequence[tuple[int, Account]]) -> None:
-    """Remove the keys of accounts as they stand in the store."""
-    rows = [
-        {"gone_key": key, "gone_ref": ref}
-        for ref, account in accounts
-        for key in _digests(of_account(account))
-    ]
-    if rows:
+    Writes what differs: a new owner or a new read time costs nothing here.
+    """
+    gone: list[dict[str, int]] = []
+    come: list[dict[str, int]] = []
+    for ref, before, after in changes:
+        if before != after:
+            old = _digests(before) if before else set()
+            new = _digests(after) if after else set()
+            gone += [{"key": key, "account_ref": ref} for key in old - new]
+            come += [{"key": key, "account_ref": ref} for key in new - old]
+    # In the order of the index, so that a batch of many touches each of its pages once.
+    in_order = itemgetter("key", "account_ref")
+    if gone:
         # One by one: SQLite has no index look-up for a list of pairs.
-        session.connection().execute(
-            delete(MatchKeyRow).where(
-                MatchKeyRow.key == bindparam("gone_key"),
-                MatchKeyRow.account_ref == bindparam("gone_ref"),
-            ),
-            rows,
-        )
+        session.connection().execute(_FORGET, sorted(gone, key=in_order))
+    if come:
+        session.connection().execute(_ADD, sorted(come, key=in_order))
 
 
 def keep_registration(
@@ -157,13 +162,10 @@ def refs_with(session: Session, key: str) -> list[int]:
 
 def accounts_by_ref(session: Session, refs: Sequence[int]) -> dict[int, Account]:
     """Return the accounts behind the refs of the match index, in the order asked for."""
-    names = [f.name for f in fields(Account)]
-    columns = [getattr(AccountRow, name) for name in (*names, "ref")]
     found: dict[int, Account] = {}
     for at in range(0, len(refs), _IN_MAX):
-        query = select(*columns).where(AccountRow.ref.in_(refs[at : at + _IN_MAX]))
-        for *values, ref in session.execute(query):
-            kept = dict(zip(names, values, strict=True))
+        for ref, *values in session.execute(_WHOLE, {"refs": refs[at : at + _IN_MAX]}).all():
+            kept = dict(zip(_FIELDS, values, strict=True))
             kept["lists"] = frozenset(ListKind(kind) for kind in kept["lists"])
             found[ref] = Account(**kept)
     return {ref: found[ref] for ref in refs if ref in found}
@@ -189,15 +191,8 @@ def _organisations(session: Session, refs: Sequence[int]) -> dict[int, Organisat
     """Return what is compared of the accounts, in the order asked for; half the cost of all."""
     found: dict[int, Organisation] = {}
     for at in range(0, len(refs), _IN_MAX):
-        query = select(AccountRow.ref, *_COMPARED).where(
-            AccountRow.ref.in_(refs[at : at + _IN_MAX])
-        )
-        for ref, record_id, name, domain, *rest in session.execute(query).all():
-            country, city, postcode, phone, tax_id, duns = rest
-            found[ref] = Organisation(
-                id=record_id, name=name, website=domain, country=country, city=city,
-                postcode=postcode, phone=phone, tax_id=tax_id, duns=duns,
-            )  # fmt: skip
+        for ref, *values in session.execute(_COMPARED, {"refs": refs[at : at + _IN_MAX]}).all():
+            found[ref] = Organisation(**dict(zip(_COMPARED_AS, values, strict=True)))
     return {ref: found[ref] for ref in refs if ref in found}
 
 

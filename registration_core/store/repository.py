@@ -8,14 +8,25 @@ from dataclasses import asdict, fields, replace
 from datetime import date, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, delete, insert, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from registration_core.contracts import ConnectionName
 from registration_core.errors import NotFound
 from registration_core.fields import SalesStage
 from registration_core.findings import Decision, FindingKind
-from registration_core.matching import MatchKey
+from registration_core.matching import MatchKey, of_account
 from registration_core.model import (
     Account,
     Band,
@@ -270,35 +281,41 @@ def _claim(row: ClaimRow) -> Claim:
 
 
 def put_accounts(session: Session, accounts: Sequence[Account]) -> None:
-    """Insert or replace accounts together with their match keys; the last of a record counts."""
-    latest = {(a.connection, a.record_id): a for a in accounts}
-    columns = [
-        {
-            **{f.name: getattr(account, f.name) for f in fields(account)},
-            "lists": sorted(kind.value for kind in account.lists),
-            "ref": match_index.ref_of(account.connection, account.record_id),
-        }
-        for account in latest.values()
-    ]
-    if columns:
-        _drop(session, [c["ref"] for c in columns])
-        session.execute(insert(AccountRow), columns)
-        match_index.add(
-            session, [(c["ref"], a) for c, a in zip(columns, latest.values(), strict=True)]
-        )
+    """Insert or change accounts together with their match keys; the last of a record counts."""
+    latest = {match_index.ref_of(a.connection, a.record_id): a for a in accounts}
+    known = match_index.accounts_by_ref(session, list(latest))
+    added = [_account_columns(ref, a) for ref, a in latest.items() if ref not in known]
+    changed = [_account_columns(ref, a) for ref, a in latest.items() if known.get(ref, a) != a]
+    if added:
+        session.connection().execute(_ADD_ACCOUNT, added)
+    if changed:
+        session.connection().execute(_CHANGE_ACCOUNT, [{**c, "its_ref": c["ref"]} for c in changed])
+    match_index.keep(
+        session,
+        ((ref, of_account(known[ref]) if ref in known else None, of_account(account))
+         for ref, account in latest.items()),
+    )  # fmt: skip
+
+
+_ADD_ACCOUNT = insert(AccountRow)
+_CHANGE_ACCOUNT = update(AccountRow).where(AccountRow.ref == bindparam("its_ref"))
+
+
+def _account_columns(ref: int, account: Account) -> dict[str, Any]:
+    columns = {name: getattr(account, name) for name in _ACCOUNT_FIELDS}
+    return {**columns, "lists": sorted(kind.value for kind in account.lists), "ref": ref}
+
+
+_ACCOUNT_FIELDS = tuple(f.name for f in fields(Account))
 
 
 def drop_account(session: Session, connection: ConnectionName, record_id: str) -> None:
     """Forget an account that the CRM says is gone."""
-    _drop(session, [match_index.ref_of(connection, record_id)])
-
-
-def _drop(session: Session, refs: Sequence[int]) -> None:
-    known = match_index.accounts_by_ref(session, refs)
+    ref = match_index.ref_of(connection, record_id)
+    known = match_index.accounts_by_ref(session, [ref])
     if known:
-        match_index.remove(session, list(known.items()))
-        for at in range(0, len(refs), _IN_MAX):
-            session.execute(delete(AccountRow).where(AccountRow.ref.in_(refs[at : at + _IN_MAX])))
+        match_index.keep(session, [(ref, of_account(known[ref]), None)])
+        session.execute(delete(AccountRow).where(AccountRow.ref == ref))
 
 
 def account(session: Session, connection: str, record_id: str) -> Account | None:
