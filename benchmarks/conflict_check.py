@@ -28,7 +28,7 @@ from registration_core.contracts import ConnectionName
 from registration_core.matching import Organisation, customer_keys, of_customer
 from registration_core.matching.names import read_name
 from registration_core.model import Account, Customer
-from registration_core.store import match_index, repository
+from registration_core.store import match_index, match_upkeep, repository
 from registration_core.store.database import Database
 from registration_core.store.rivals import rivals_of
 from registration_core.store.tables import Base
@@ -86,8 +86,7 @@ def build(database: Database, made: Iterator[Account], count: int) -> float:
         if done % (10 * _BATCH) == 0:
             pace = done / (time.perf_counter() - began)
             print(f"{done:,} of {count:,} accounts, {pace:,.0f} a second", file=sys.stderr)
-    with database.begin() as unit:
-        match_index.recount(unit.session)
+    match_upkeep.recount(database)
     return time.perf_counter() - began
 
 

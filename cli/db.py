@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.frame import Exit, Frame, Noun, pass_frame
+from cli.progress import Progress
 from registration_core.errors import DealregError
 
 if TYPE_CHECKING:
@@ -29,7 +30,19 @@ def upgrade(frame: Frame) -> None:
     """Make the tables, or bring them to this version. May be repeated."""
     before, after = upgrade_store(frame.settings)
     text = f"The store is at {after}." if before == after else f"The store went to {after}."
-    frame.out.done(text, {"before": before, "after": after})
+    made = _make_keys(frame, only_if_needed=True)
+    if made is not None:
+        text += f" The match keys of {made:,} accounts were made anew."
+    frame.out.done(text, {"before": before, "after": after, "match_keys_of": made})
+
+
+@db.command()
+@pass_frame
+def reindex(frame: Frame) -> None:
+    """Make every match key anew, and count them. Checks wait until it is done; may be repeated."""
+    require_current(frame.settings)
+    made = _make_keys(frame, only_if_needed=False)
+    frame.out.done(f"The match keys of {made:,} accounts were made anew.", {"accounts": made})
 
 
 @db.command()
@@ -56,6 +69,18 @@ def check(frame: Frame) -> None:
     frame.out.done(text, {"ok": fits, "current": now, "wanted": wanted})
     if not fits:
         frame.exit(Exit.FAILED)
+
+
+def _make_keys(frame: Frame, *, only_if_needed: bool) -> int | None:
+    """Make the match keys anew; returns of how many accounts, None if that was not needed."""
+    from registration_core.store import match_index, match_upkeep
+
+    with frame.database() as database:
+        with database.read() as session:
+            needed = not match_index.reliable(session)
+        if only_if_needed and not needed:
+            return None
+        return match_upkeep.rebuild(database, Progress("accounts").at)
 
 
 def upgrade_store(settings: Settings) -> tuple[str | None, str | None]:

@@ -5,7 +5,7 @@ Each row is a commit of its own, so that an interrupted import is simply typed a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -47,16 +47,16 @@ def import_lines(
     database: Database,
     actor: Actor,
     program: Program,
-    lines: Iterable[Line],
+    lines: Sequence[Line],
     *,
     dry_run: bool,
-    tick: Callable[[], None],
+    told: Callable[[int, int], None],
 ) -> list[Outcome]:
-    """Register every good row; `tick` is called after each. With `dry_run` nothing is kept."""
+    """Register every good row; `told` hears done and to do after each. With `dry_run` nothing is kept."""
     outcomes, first_lines = [], dict[tuple[str, str], int]()
-    for line in lines:
+    for done, line in enumerate(lines, 1):
         outcomes.append(_import(database, actor, program, line, first_lines, dry_run=dry_run))
-        tick()
+        told(done, len(lines))
     return outcomes
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 import uuid
 from dataclasses import asdict
 from datetime import date
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.frame import Exit, Frame, Noun, chosen_program, pass_frame
+from cli.progress import Progress
 from cli.values import CAPITALS, DAY, MONEY, text
 from registration_core.errors import InvalidInput
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 #: Most registrations that a list shows at once.
 LIST_MAX = 500
-#: Seconds of an import after which a person at a terminal is told how far it is.
-_QUIET_SECONDS = 2.0
 
 _PROGRAM = click.option(
     "--program", default="", metavar="NAME", help="Needed where there are several."
@@ -99,8 +96,8 @@ def import_(frame: Frame, file: Path, program: str, *, dry_run: bool) -> None:
     rules = chosen_program(frame.programs(), program)
     lines = read_file(file, REQUIRED, (*OPTIONAL, *rules.custom_fields))
     with frame.database() as database:
-        tick = _Progress(len(lines)).tick
-        outcomes = import_lines(database, frame.actor, rules, lines, dry_run=dry_run, tick=tick)
+        told = Progress("rows").at
+        outcomes = import_lines(database, frame.actor, rules, lines, dry_run=dry_run, told=told)
     _tell_import(frame, outcomes, dry_run=dry_run)
 
 
@@ -270,22 +267,6 @@ def plan(frame: Frame, number: str, connection: str) -> None:
         frame.out.json(plan_answer(planned))
     else:
         show_plan(frame.out, planned)
-
-
-class _Progress:
-    """Tells a person at a terminal how far a long import is."""
-
-    def __init__(self, total: int) -> None:
-        self._total, self._done = total, 0
-        self._told_at = time.monotonic() + _QUIET_SECONDS - 1
-
-    def tick(self) -> None:
-        """Count one row; tell about once a second."""
-        self._done += 1
-        now, ends = time.monotonic(), self._done == self._total
-        if sys.stderr.isatty() and now - self._told_at >= 1:
-            self._told_at = now
-            click.echo(f"\r{self._done} of {self._total} rows ", nl=ends, err=True)
 
 
 def _own_fields(given: tuple[str, ...], rules: Program) -> dict[str, str]:

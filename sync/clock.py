@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from registration_core import protecting
 from registration_core.contracts import ConnectionName, Mode
-from registration_core.store import audit, match_index
+from registration_core.store import audit, match_upkeep
 from registration_core.store.tables import CheckRequestRow, OutboxRow
 from sync import check_claims, schedule, schema_watch, switch
 from sync.ledger.tables import ConnectionStateRow, InboxRow, IntentRow
@@ -41,8 +41,7 @@ def tick(runtime: Runtime, nudge: Callable[[set[str]], None]) -> set[str]:
         with runtime.database.begin() as unit:
             audit.checkpoint(unit)
     if schedule.claim(runtime, "match_keys", 86400):
-        with runtime.database.begin() as unit:
-            match_index.recount(unit.session)
+        match_upkeep.recount(runtime.database)
     if kinds:
         nudge(kinds)
     return kinds

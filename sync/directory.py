@@ -214,10 +214,16 @@ def _cursor(
         return (row.cursor, row.version) if row else (None, 0)
 
 
+_UNRELIABLE = "the match keys are being made anew: type dealreg db reindex unless that runs already"
+
+
 def reading(runtime: Runtime, program: Program, crm: CrmConnector, fresh: Refresh) -> Reading:
     """Say whether a refreshed connection may be believed: canaries found, lists not shrunken."""
     if not fresh.complete:
         return Reading(crm.name, False, fresh.as_of, "not every change was read yet")
+    with runtime.database.read() as session:
+        if not match_index.reliable(session):
+            return Reading(crm.name, False, fresh.as_of, _UNRELIABLE)
     mapping = runtime.mappings[crm.name].accounts
     for rule in program.lists:
         if rule.connection != crm.name:

@@ -1,6 +1,7 @@
 """Under which keys an organisation is found among a million others.
 
-A key is text; the store keeps a digest of it. Most are made of the name: its words, their
+A key is text; the store keeps a digest of it. Whoever changes how keys are made adds a migration
+that marks the index as unreliable (`0014` shows how), so that every store makes them anew. Most are made of the name: its words, their
 openings and endings, neighbours joined, an acronym, consonants alone. Keys that too many
 organisations share are skipped when searching, so that the work of a search is bounded.
 """
@@ -22,8 +23,6 @@ from registration_core.matching.organisation import Organisation, plain
 
 Ref = TypeVar("Ref", int, str)
 
-#: Raised when keys are made differently; the store then has to make them anew.
-KEYS_VERSION = 1
 #: A key of more accounts than this is skipped.
 CAP = 3000
 #: How many candidates are scored.
@@ -91,6 +90,11 @@ def _keys_of_name(name: Name) -> Iterable[str]:
 def digest(key: str) -> int:
     """Return a key as a 48-bit number; two keys that share one only add a candidate."""
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=6).digest(), "big")
+
+
+def digests_of(organisation: Organisation) -> set[int]:
+    """Return the keys of an organisation as numbers."""
+    return {digest(key) for key in keys_of(organisation)}
 
 
 def rank(hits: Mapping[str, Iterable[Ref]], counts: Mapping[str, int], total: int) -> list[Ref]:

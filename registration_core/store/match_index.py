@@ -3,7 +3,7 @@
 A key is a digest (`matching.blocking`), an account a digest of its connection and record id, so
 that nothing has to be allocated and writing twice is harmless. A registration is known by its
 receipt; closed ones have no keys. Keys that more accounts share
-than `blocking.CAP` are skipped; `recount` says from time to time which they are.
+than `blocking.CAP` are skipped; `match_upkeep` counts from time to time which they are.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import fields
 from functools import lru_cache
 from operator import itemgetter
 
-from sqlalchemy import TextClause, bindparam, delete, func, insert, literal, select, text
+from sqlalchemy import TextClause, bindparam, delete, insert, select, text
 from sqlalchemy.orm import Session
 
 from registration_core.matching import FAMILY_MAX, MatchKey, blocking, fold_id, match_organisation
@@ -28,8 +28,6 @@ from registration_core.store.tables import (
     RegistrationKeyRow,
 )
 
-#: Keys of fewer accounts are not counted; they cost nothing to read.
-_COUNTED_MIN = 200
 #: Most refs put into one `IN`; larger sets are split.
 _IN_MAX = 500
 #: Most rows one search reads over all its keys.
@@ -76,8 +74,8 @@ def keep(
     come: list[dict[str, int]] = []
     for ref, before, after in changes:
         if before != after:
-            old = _digests(before) if before else set()
-            new = _digests(after) if after else set()
+            old = blocking.digests_of(before) if before else set()
+            new = blocking.digests_of(after) if after else set()
             gone += [{"key": key, "account_ref": ref} for key in old - new]
             come += [{"key": key, "account_ref": ref} for key in new - old]
     # In the order of the index, so that a batch of many touches each of its pages once.
@@ -95,8 +93,8 @@ def keep_registration(
     """Keep the keys of a live registration's customer; None is a registration that is not live."""
     if before == after:
         return
-    gone = _digests(of_customer(before)) if before else set()
-    come = _digests(of_customer(after)) if after else set()
+    gone = blocking.digests_of(of_customer(before)) if before else set()
+    come = blocking.digests_of(of_customer(after)) if after else set()
     if gone - come:
         session.connection().execute(
             delete(RegistrationKeyRow).where(
@@ -228,33 +226,19 @@ def relatives(session: Session, account: Account) -> list[Account]:
     return [kept for ref, kept in accounts_by_ref(session, found).items() if ref != own]
 
 
-def recount(session: Session) -> int:
-    """Count the frequent keys anew; returns how many there are. Reads the whole index once."""
-    session.execute(delete(MatchKeyCountRow))
-    accounts = func.count()
-    session.execute(
-        insert(MatchKeyCountRow).from_select(
-            ["key", "accounts"],
-            select(MatchKeyRow.key, accounts)
-            .group_by(MatchKeyRow.key)
-            .having(accounts >= literal(_COUNTED_MIN)),
-        )
-    )
-    session.execute(
-        insert(MatchKeyCountRow).from_select(
-            ["key", "accounts"],
-            select(literal(_TOTAL), select(func.count(AccountRow.ref)).scalar_subquery()),
-        )
-    )
-    return session.scalar(select(func.count()).select_from(MatchKeyCountRow)) or 0
+#: Key digests have 48 bits and no sign, so numbers about the whole index can stand beside them:
+#: how many accounts it has, and that it is not to be relied on until it was made anew.
+TOTAL = -1
+UNRELIABLE = -2
 
 
-#: Key digests have 48 bits and no sign, so the number of all accounts can stand beside them.
-_TOTAL = -1
+def reliable(session: Session) -> bool:
+    """Whether the match keys are complete: not while they are made anew, nor when they have to be."""
+    return session.get(MatchKeyCountRow, UNRELIABLE) is None
 
 
 def _total(session: Session) -> int:
-    row = session.get(MatchKeyCountRow, _TOTAL)
+    row = session.get(MatchKeyCountRow, TOTAL)
     return row.accounts if row else 100_000
 
 
@@ -269,7 +253,3 @@ def _union(dialect: str, table: str, ref: str, keys: int) -> TextClause:
     """Read who has each key, up to a limit of its own, in one statement."""
     one = _ONE.format(list=_LIST[dialect].format(ref=ref), ref=ref, table=table)
     return text(" UNION ALL ".join(one.format(at) for at in range(keys)))
-
-
-def _digests(organisation: Organisation) -> set[int]:
-    return {blocking.digest(key) for key in blocking.keys_of(organisation)}

@@ -8,18 +8,7 @@ from dataclasses import asdict, fields, replace
 from datetime import date, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import (
-    ColumnElement,
-    Select,
-    and_,
-    bindparam,
-    delete,
-    insert,
-    or_,
-    select,
-    tuple_,
-    update,
-)
+from sqlalchemy import ColumnElement, Select, bindparam, delete, insert, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from registration_core.contracts import ConnectionName
@@ -195,8 +184,8 @@ def protections_ending(session: Session, today: date, warn_until: date) -> list[
         session,
         RegistrationRow.state == RegistrationState.APPROVED.value,
         or_(
-            and_(state.in_(running), ends_on < today),
-            and_(state == ProtectionState.ACTIVE.value, ends_on <= warn_until),
+            state.in_(running) & (ends_on < today),
+            (state == ProtectionState.ACTIVE.value) & (ends_on <= warn_until),
         ),
     )
 

@@ -21,7 +21,8 @@ from registration_core.model import (
     RegistrationState,
 )
 from registration_core.program import ListKind
-from registration_core.store import repository
+from registration_core.store import match_index, match_upkeep, repository
+from registration_core.store.tables import MatchKeyCountRow
 from sync import checking, directory
 from tests.world import BEN, HOME, MIRROR, World
 
@@ -183,6 +184,19 @@ def test_a_missing_canary_makes_the_check_incomplete(world: World) -> None:
     assert made.state is RegistrationState.SUBMITTED
     (unread,) = last_check(world, made.id).incomplete
     assert "canary of the house list" in unread.reason
+
+
+def test_a_check_waits_while_the_match_keys_are_made_anew(world: World) -> None:
+    with world.database.begin() as unit:
+        unit.session.add(MatchKeyCountRow(key=match_index.UNRELIABLE, accounts=0))
+
+    made = world.approved()
+
+    assert made.state is RegistrationState.SUBMITTED
+    assert all("dealreg db reindex" in r.reason for r in last_check(world, made.id).incomplete)
+    match_upkeep.rebuild(world.database, lambda *_: None)
+    world.settle()
+    assert world.registration(made.id).state is RegistrationState.APPROVED
 
 
 def test_a_shrunken_list_is_not_believed_until_a_person_accepts_it(world: World) -> None:

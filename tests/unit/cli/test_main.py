@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -202,6 +203,18 @@ def test_db_check_fails_on_a_store_of_another_version(dealreg: Dealreg, home: Pa
         "current": made["after"],
         "wanted": made["after"],
     }
+
+
+def test_the_match_keys_are_made_anew_on_demand_and_by_an_upgrade_that_needs_it(
+    dealreg: Dealreg, home: Path
+) -> None:
+    assert answer(dealreg("db", "upgrade", "--json"))["match_keys_of"] is None
+    with sqlite3.connect(home / "dealreg.db") as store:
+        store.execute("INSERT INTO match_key_count (key, accounts) VALUES (-2, 0)")
+    assert answer(dealreg("db", "upgrade", "--json"))["match_keys_of"] == 0
+    assert answer(dealreg("db", "upgrade", "--json"))["match_keys_of"] is None
+    done = dealreg("db", "reindex")
+    assert done.stdout == "The match keys of 0 accounts were made anew.\n"
 
 
 @pytest.mark.parametrize(
