@@ -80,7 +80,7 @@ class HubSpotConnector:
         self._gateway = Gateway(settings, clock, vault or MemoryTokenVault(), pace or Pace())
         self._reader = Reader(self._gateway, clock, self._schema_with, self._app_id)
         self._feed = Feed(self._gateway, self._reader, str(settings.name), clock, self._schema_with)
-        self._writer = Writer(self._gateway, self._reader, self.describe)
+        self._writer = Writer(self._gateway, self._reader, self.describe, self._forget)
         self._lock = threading.Lock()
         self._schemas: dict[str, tuple[datetime, ObjectSchema]] = {}
         self._identity: OrgIdentity | None = None
@@ -189,8 +189,7 @@ class HubSpotConnector:
         schema = self.describe(object_name)
         missing = [name for name in fields if name not in schema.fields]
         if missing:
-            with self._lock:
-                self._schemas.pop(object_name, None)
+            self._forget(object_name)
             schema = self.describe(object_name)
             missing = [name for name in missing if name not in schema.fields]
         if missing:
@@ -201,6 +200,10 @@ class HubSpotConnector:
                 hint="Create it in HubSpot, or take it out of the mapping.",
             )
         return schema
+
+    def _forget(self, object_name: str) -> None:
+        with self._lock:
+            self._schemas.pop(object_name, None)
 
     def _fetch_schema(self, object_name: str) -> ObjectSchema:
         crm, operation = self._gateway.client.crm, f"describe {object_name}"

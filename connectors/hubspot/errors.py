@@ -30,6 +30,28 @@ _PAUSE_DEFAULT = 10.0
 _LOCK_PAUSE = 2.0
 #: The account is moving between data centres: HubSpot says how long in `Retry-After` (477).
 _MOVE_PAUSE = 600.0
+#: What to do about a refused row, by HubSpot's code.
+_ROW_HINTS: Mapping[str, str] = {
+    "PROPERTY_DOESNT_EXIST": "Create it (dealreg connection provision), or correct the mapping.",
+    "READ_ONLY_VALUE": "Let it flow from HubSpot only, or map another property.",
+    "INVALID_OPTION": "Add the option to the property in HubSpot, or correct the mapping.",
+    "INVALID_OWNER_ID": "Map the owner to one that HubSpot has.",
+    "MISSING_REQUIRED_PROPERTY": "HubSpot's forms demand it: map it, or relax the rule there.",
+    "MISSING_CONDITIONAL_REQUIRED_PROPERTY": (
+        "HubSpot's forms demand it for this value: map it, or relax the rule there."
+    ),
+    "MISSING_REQUIRED_ASSOCIATION": "Map associations.contacts: no lead is without a contact.",
+    _UNIQUE_CONFLICT: "Another record has that value: find it in HubSpot.",
+    "INVALID_OBJECT_IDS": "The record to associate with is not in HubSpot any more.",
+}
+#: Codes which say that the definitions we keep are not those that HubSpot has now.
+_OUTDATED = ("PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE", "INVALID_OPTION")
+#: What to do about an outage, by status; 521 and above are the network in front of HubSpot.
+_OUTAGE_HINTS: Mapping[int, str] = {
+    522: "HubSpot's network did not reach it: see status.hubspot.com if this stays.",
+    525: "The TLS handshake failed: check base_url and ca_file, then ask HubSpot.",
+    526: "A certificate was not valid: check base_url and ca_file, then ask HubSpot.",
+}
 #: Row categories that pass.
 _PASSING = ("RATE_LIMITS", "INTERNAL_ERROR", "LOCKED", "SERVICE_UNAVAILABLE")
 
@@ -75,15 +97,21 @@ def failure(
             **about,
         )
     if status == 403:
+        scopes = _scopes(body)
         return NotPermitted(
             f"HubSpot does not permit {operation}: {words}",
-            hint=f"Grant the app these scopes in HubSpot: {_scopes(body) or 'see the message'}.",
+            hint=(
+                f"Grant the app these scopes in HubSpot: {scopes}."
+                if scopes
+                else "Look up whether the app, its user and HubSpot's edition may do this."
+            ),
             **about,
         )
     if status in (423, 429, 477):
         return RateLimited(
             f"HubSpot asks to wait: {words}",
             retry_after_seconds=_pause(status, headers, body),
+            hint=_wait_hint(status, body),
             **about,
         )
     if status == 404:
@@ -92,7 +120,10 @@ def failure(
         )
     if status == 408 or status >= 500 or status < 400:
         return CrmUnavailable(
-            f"HubSpot cannot answer right now: {words}", may_have_happened=write, **about
+            f"HubSpot cannot answer right now: {words}",
+            may_have_happened=write,
+            hint=_OUTAGE_HINTS.get(status, ""),
+            **about,
         )
     return CallRefused(f"HubSpot refused {operation}: {words}", body=body, **about)
 
@@ -135,7 +166,13 @@ def row_outcome(error: Mapping[str, Any]) -> Refused | Deferred:
     first = inner[0] if inner else {}
     code = first.get("code") or error.get("subCategory") or error.get("category") or "REFUSED"
     names = _context(first).get("propertyName") or []
-    return Refused(str(code), describe(error), str(names[0]) if names else None)
+    words = f"{describe(error)} {_ROW_HINTS.get(str(code), '')}".strip()
+    return Refused(str(code), words, str(names[0]) if names else None)
+
+
+def is_outdated(outcome: object) -> bool:
+    """True where a row was refused by definitions that we know otherwise."""
+    return isinstance(outcome, Refused) and outcome.code in _OUTDATED
 
 
 def _pause(status: int, headers: Mapping[str, str], body: Mapping[str, Any]) -> float:
@@ -147,6 +184,14 @@ def _pause(status: int, headers: Mapping[str, str], body: Mapping[str, Any]) -> 
     if status == 477:
         return _MOVE_PAUSE
     return _POLICY_PAUSE.get(str(body.get("policyName")), _PAUSE_DEFAULT)
+
+
+def _wait_hint(status: int, body: Mapping[str, Any]) -> str:
+    if status == 477:
+        return "HubSpot moves the account to another data centre; nothing is to be done."
+    if body.get("policyName") == "DAILY":
+        return "The calls of the day are used up; they come back at the account's midnight."
+    return ""
 
 
 def _scopes(body: Mapping[str, Any]) -> str:

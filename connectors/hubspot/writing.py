@@ -18,6 +18,7 @@ from connectors.hubspot.errors import (
     CallRefused,
     describe,
     is_missing,
+    is_outdated,
     is_unique_conflict,
     row_outcome,
 )
@@ -43,11 +44,17 @@ class Writer:
     """All that is written to one account."""
 
     def __init__(
-        self, gateway: Gateway, reader: Reader, schema: Callable[[str], ObjectSchema]
+        self,
+        gateway: Gateway,
+        reader: Reader,
+        schema: Callable[[str], ObjectSchema],
+        forget: Callable[[str], None],
     ) -> None:
         self._gateway = gateway
         self._reader = reader
         self._schema = schema
+        #: Has the definitions of an object read anew before they are used again.
+        self._forget = forget
 
     def create(
         self, object_name: str, key_field: str, items: Sequence[CreateItem]
@@ -79,6 +86,7 @@ class Writer:
                     outcomes[key] = AlreadyExists(there[key].record_id)
                 elif key not in outcomes:
                     outcomes[key] = _unanswered(errors)
+        self._learn(object_name, outcomes)
         return self._in_order(items, outcomes)
 
     def update(self, object_name: str, items: Sequence[UpdateItem]) -> tuple[Outcome, ...]:
@@ -103,9 +111,14 @@ class Writer:
             with _already_sent() if written else nullcontext():
                 outcomes |= self._move(object_name, field, ready)
             written = True
+        self._learn(object_name, outcomes)
         return tuple(outcomes[item.record_id] for item in items)
 
     # --- within
+
+    def _learn(self, object_name: str, outcomes: Mapping[str, Outcome]) -> None:
+        if any(map(is_outdated, outcomes.values())):
+            self._forget(object_name)
 
     def _patch(self, schema: ObjectSchema, items: Sequence[UpdateItem]) -> dict[str, Outcome]:
         api = self._gateway.client.crm.objects.batch_api

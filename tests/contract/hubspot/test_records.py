@@ -250,3 +250,19 @@ def test_what_the_stand_in_does_not_offer_is_answered_501(
     answer = hubspot._gateway._pool.request("GET", f"{stand_in.url}/crm/v3/lists")
     assert answer.status == 501
     assert "does not offer" in answer.json()["message"]
+
+
+def test_definitions_that_a_refused_row_proves_old_are_read_again(
+    hubspot: HubSpotConnector, org: HubSpotOrg, stand_in: StandIn, new_key: Callable[[], str]
+) -> None:
+    hubspot.describe("deals")
+    before = stand_in.journal.total
+    hubspot.describe("deals")
+    assert stand_in.journal.total == before
+    (refused,) = hubspot.create(
+        "deals", "dealreg_id", [item(new_key(), dealstage="a stage that is no more")]
+    )
+    assert isinstance(refused, Refused)
+    hubspot.describe("deals")
+    paths = [entry.path for entry in stand_in.journal.last(3)]
+    assert any("properties" in path for path in paths)

@@ -20,6 +20,7 @@ from connectors.hubspot.errors import (
     RecordMissing,
     failure,
     is_missing,
+    is_outdated,
     is_unique_conflict,
     row_outcome,
 )
@@ -40,29 +41,130 @@ def fail(
     )
 
 
+WAIT, AWAY = "HubSpot asks to wait", "HubSpot cannot answer right now"
+HTML = b"<html>a proxy</html>"
+
+
+def said(message: str = "no", category: str = "", **more: object) -> dict[str, Any]:
+    """Word an error body."""
+    body: dict[str, Any] = {"status": "error", "message": message, "correlationId": "c", **more}
+    return body | ({"category": category} if category else {})
+
+
+def limit(policy: str) -> dict[str, Any]:
+    """Word the body of a 429."""
+    words = f"You have reached your {policy.lower()} limit."
+    return said(words, errorType="RATE_LIMIT", policyName=policy)
+
+
+SCOPES = [{"message": "required", "context": {"requiredGranularScopes": ["crm.lists.read"]}}]
+#: Refusals of a whole call ("Error handling"): what it is, and what a person reads.
+CALLS: list[tuple[int, Mapping[str, Any] | bytes, type[ConnectorError], str]] = [
+    (302, HTML, CrmUnavailable, AWAY),
+    (400, said("Bad.", "VALIDATION_ERROR"), CallRejected, "HubSpot refused create deals: Bad."),
+    (400, said("Invalid input JSON on line 1"), CallRejected, "Invalid input JSON"),
+    (401, said("No credentials.", "INVALID_AUTHENTICATION"), AuthenticationFailed, "access_token"),
+    (401, said("It expired.", "EXPIRED_AUTHENTICATION"), AuthenticationFailed, "installed again"),
+    (401, HTML, AuthenticationFailed, "status 401"),
+    (403, said("No.", "MISSING_SCOPES", errors=SCOPES), NotPermitted, "crm.lists.read"),
+    (403, said("Not in your tier."), NotPermitted, "edition"),
+    (404, said("resource not found"), RecordMissing, "resource not found"),
+    (404, said("Object not found.", "OBJECT_NOT_FOUND"), RecordMissing, "Object not found"),
+    (408, HTML, CrmUnavailable, AWAY),
+    (409, said("Existing ID: 123", "CONFLICT"), CallRejected, "Existing ID: 123"),
+    (409, said("Taken.", "OBJECT_ALREADY_EXISTS"), CallRejected, "Taken."),
+    (413, said("Too large"), CallRejected, "Too large"),
+    (414, HTML, CallRejected, "status 414"),
+    (415, said("Media type"), CallRejected, "Media type"),
+    (423, said("locked"), RateLimited, WAIT),
+    (429, limit("SECONDLY"), RateLimited, WAIT),
+    (429, limit("TEN_SECONDLY_ROLLING"), RateLimited, WAIT),
+    (429, limit("DAILY"), RateLimited, "the account's midnight"),
+    (429, said("no policy at all"), RateLimited, WAIT),
+    (477, HTML, RateLimited, "another data centre"),
+    (500, said("oops"), CrmUnavailable, AWAY),
+    (502, HTML, CrmUnavailable, AWAY),
+    (503, HTML, CrmUnavailable, AWAY),
+    (504, HTML, CrmUnavailable, AWAY),
+    (521, HTML, CrmUnavailable, AWAY),
+    (522, HTML, CrmUnavailable, "status.hubspot.com"),
+    (523, HTML, CrmUnavailable, AWAY),
+    (524, HTML, CrmUnavailable, AWAY),
+    (525, HTML, CrmUnavailable, "TLS handshake"),
+    (526, HTML, CrmUnavailable, "certificate"),
+    (500, b"\xff\xfe not text", CrmUnavailable, "status 500"),
+]
+
+
 @pytest.mark.parametrize(
-    ("status", "expected"),
-    [
-        (400, CallRejected),
-        (401, AuthenticationFailed),
-        (403, NotPermitted),
-        (404, RecordMissing),
-        (409, CallRejected),
-        (414, CallRejected),
-        (423, RateLimited),
-        (429, RateLimited),
-        (477, RateLimited),
-        (302, CrmUnavailable),
-        (408, CrmUnavailable),
-        (500, CrmUnavailable),
-        (502, CrmUnavailable),
-        (524, CrmUnavailable),
-    ],
+    ("status", "body", "expected", "told"),
+    [pytest.param(*case, id=f"{number} {case[0]}") for number, case in enumerate(CALLS)],
 )
-def test_a_status_tells_what_to_do(status: int, expected: type[ConnectorError]) -> None:
-    error = fail(status, b"<html>a proxy</html>")
-    assert type(error) is expected or isinstance(error, expected)
-    assert str(status) in error.message
+def test_a_refused_call_says_what_it_is_and_what_to_do(
+    status: int, body: Mapping[str, Any] | bytes, expected: type[ConnectorError], told: str
+) -> None:
+    error = fail(status, body)
+    assert type(error) is expected or (expected is CallRejected and isinstance(error, expected))
+    assert told in f"{error.message} {error.hint}"
+
+
+def bad(code: str, name: str = "dealstage") -> dict[str, Any]:
+    """Word the refusal of a row by one property."""
+    inner = {"message": "why", "code": code, "context": {"propertyName": [name]}}
+    return said("Property values were not valid: [{…}]", "VALIDATION_ERROR", errors=[inner])
+
+
+INVALID_IDS = said("Associations.", "VALIDATION_ERROR", subCategory="INVALID_OBJECT_IDS")
+NO_CONTACT = said("No.", "VALIDATION_ERROR", subCategory="MISSING_REQUIRED_ASSOCIATION")
+#: Refusals of one row: the outcome, its code, what a person reads, and whether our definitions
+#: are to be read anew.
+ROWS: list[tuple[Mapping[str, Any], type, str, str, bool]] = [
+    (bad("PROPERTY_DOESNT_EXIST"), Refused, "PROPERTY_DOESNT_EXIST", "connection provision", True),
+    (bad("READ_ONLY_VALUE"), Refused, "READ_ONLY_VALUE", "flow from HubSpot only", True),
+    (bad("INVALID_OPTION"), Refused, "INVALID_OPTION", "Add the option", True),
+    (bad("INVALID_EMAIL"), Refused, "INVALID_EMAIL", "why", False),
+    (bad("INVALID_INTEGER"), Refused, "INVALID_INTEGER", "why", False),
+    (bad("INVALID_LONG"), Refused, "INVALID_LONG", "why", False),
+    (bad("INVALID_DATE"), Refused, "INVALID_DATE", "why", False),
+    (bad("INVALID_OWNER_ID"), Refused, "INVALID_OWNER_ID", "Map the owner", False),
+    (
+        bad("CONFLICTING_UNIQUE_VALUE"), Refused, "CONFLICTING_UNIQUE_VALUE",
+        "Another record has that value", False,
+    ),
+    (
+        bad("MISSING_REQUIRED_PROPERTY"), Refused, "MISSING_REQUIRED_PROPERTY",
+        "forms demand it", False,
+    ),
+    (
+        bad("MISSING_CONDITIONAL_REQUIRED_PROPERTY"), Refused,
+        "MISSING_CONDITIONAL_REQUIRED_PROPERTY", "for this value", False,
+    ),
+    (INVALID_IDS, Refused, "INVALID_OBJECT_IDS", "not in HubSpot any more", False),
+    (NO_CONTACT, Refused, "MISSING_REQUIRED_ASSOCIATION", "associations.contacts", False),
+    (said("later", "RATE_LIMITS"), Deferred, "", "later", False),
+    (said("oops", "INTERNAL_ERROR"), Deferred, "", "oops", False),
+    (said("busy", "LOCKED"), Deferred, "", "busy", False),
+    (said("away", "SERVICE_UNAVAILABLE"), Deferred, "", "away", False),
+    (said("who knows", "SOMETHING_NEW"), Refused, "SOMETHING_NEW", "who knows", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "code", "told", "outdated"),
+    [pytest.param(*case, id=f"{number} {case[2]}") for number, case in enumerate(ROWS)],
+)
+def test_a_refused_row_says_what_it_is_and_what_to_do(
+    error: Mapping[str, Any], expected: type, code: str, told: str, outdated: bool
+) -> None:
+    outcome = row_outcome(error)
+    assert type(outcome) is expected
+    assert is_outdated(outcome) is outdated
+    if isinstance(outcome, Deferred):
+        assert told in outcome.reason
+        assert outcome.retry_after_seconds > 0
+    else:
+        assert outcome.code == code
+        assert told in outcome.message
 
 
 @pytest.mark.parametrize("write", [True, False])
@@ -122,21 +224,10 @@ def test_an_error_is_told_by_its_inner_errors_and_kept_short() -> None:
     assert len(message) < 400
 
 
-def test_a_bad_property_refuses_its_row_and_is_named() -> None:
-    error = {
-        "category": "VALIDATION_ERROR",
-        "message": "Property values were not valid: …",
-        "errors": [
-            {
-                "code": "INVALID_OPTION",
-                "message": "no such stage",
-                "context": {"propertyName": ["dealstage"]},
-            }
-        ],
-    }
-    assert row_outcome(error) == Refused(
-        "INVALID_OPTION", "INVALID_OPTION no such stage", "dealstage"
-    )
+def test_a_bad_property_is_named() -> None:
+    outcome = row_outcome(bad("INVALID_DATE", "closedate"))
+    assert isinstance(outcome, Refused)
+    assert outcome.field == "closedate"
 
 
 @pytest.mark.parametrize("error", [{}, {"errors": None}, {"errors": [7]}, {"context": 3}])
@@ -144,13 +235,6 @@ def test_an_error_that_says_nothing_is_still_a_refusal(error: Mapping[str, Any])
     outcome = row_outcome(error)
     assert isinstance(outcome, Refused)
     assert outcome.code
-
-
-@pytest.mark.parametrize("category", ["RATE_LIMITS", "INTERNAL_ERROR"])
-def test_a_row_that_met_a_passing_trouble_is_deferred(category: str) -> None:
-    outcome = row_outcome({"category": category, "message": "later"})
-    assert isinstance(outcome, Deferred)
-    assert outcome.retry_after_seconds > 0
 
 
 def test_a_taken_unique_value_and_a_missing_record_are_told_apart() -> None:
