@@ -92,6 +92,42 @@ def check(frame: Frame, name: str) -> None:
         frame.exit(Exit.FAILED)
 
 
+@connection.command()
+@click.argument("name")
+@click.option("--dry-run", is_flag=True, help="Only show what would be made.")
+@pass_frame
+def provision(frame: Frame, name: str, *, dry_run: bool) -> None:
+    """Make the fields in the CRM that the mapping and the account lists name and it lacks.
+
+    Makes nothing else and changes nothing that is there. Where a CRM does not let fields be made
+    from outside, it says where they are made.
+    """
+    from sync import provisioning
+
+    with frame.runtime() as runtime:
+        act = provisioning.missing if dry_run else provisioning.provision
+        found = act(runtime, name)
+    frame.out.table(
+        [
+            {
+                "object": each.object, "field": each.field.name, "type": each.field.type.value,
+                "unique": each.field.unique, "label": each.field.label,
+                "values": list(each.field.options or ()),
+            }
+            for each in found
+        ],
+        {
+            "object": "Object", "field": "Field", "type": "Type", "unique": "Unique",
+            "label": "Label", "values": "Values",
+        },
+        empty=f"{name} lacks no field.",
+    )  # fmt: skip
+    if found and dry_run:
+        frame.out.say(f"Nothing was made. To make them: dealreg connection provision {name}")
+    elif found:
+        frame.out.say(f"They were made. Prove the rest: dealreg connection check {name}")
+
+
 @connection.command("accept-deletes")
 @click.argument("name")
 @pass_frame

@@ -49,7 +49,7 @@ from connectors.port import (
     WebhookRequest,
     Written,
 )
-from registration_core.contracts import Condition, ConnectionName, ObjectSchema
+from registration_core.contracts import Condition, ConnectionName, FieldSchema, ObjectSchema
 
 #: A CRM that can do everything; take abilities away with `dataclasses.replace`.
 ABLE = Capabilities(
@@ -148,6 +148,11 @@ class MemoryConnector:
     def describe(self, object_name: str, *, fresh: bool = False) -> ObjectSchema:
         with self._call("describe"):  # nothing is kept here, so that every answer is fresh
             return self._schema(object_name)
+
+    def create_fields(self, object_name: str, fields: Sequence[FieldSchema]) -> None:
+        """Define fields that an object lacks."""
+        with self._call("create_fields"):
+            self.org.define(object_name, fields)
 
     def read(
         self, object_name: str, record_ids: Sequence[str], fields: Sequence[str]

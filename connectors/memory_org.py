@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import unicodedata
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -60,6 +60,13 @@ class MemoryOrg:
         self.lock = threading.RLock()
         self._records: dict[str, dict[str, Stored]] = {name: {} for name in self.schemas}
         self._version = 0
+
+    def define(self, object_name: str, fields: Iterable[FieldSchema]) -> None:
+        """Add fields to an object; one of a name that is taken is left out."""
+        with self.lock:
+            schema = self.schemas[object_name]
+            more = {field.name: field for field in fields if field.name not in schema.fields}
+            self.schemas[object_name] = replace(schema, fields={**schema.fields, **more})
 
     def add(self, object_name: str, fields: Fields, user: str = PERSON) -> str:
         """Create a record as a CRM user and return its id; `ValueError` if the org refuses it."""

@@ -15,7 +15,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from registration_core.contracts import Condition, ConnectionName, Fields, ObjectSchema, Value
+from registration_core.contracts import (
+    Condition,
+    ConnectionName,
+    Fields,
+    FieldSchema,
+    ObjectSchema,
+    Value,
+)
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,8 @@ class Capabilities:
     #: and may then last minutes; 0 where there is no such way.
     load_from: int = 0
     load_batch: int = 0
+    #: Whose CRM it is, in one word, for those that another CRM's own sync reaches.
+    vendor: str = ""
 
 
 @dataclass(frozen=True)
@@ -235,6 +244,9 @@ class ObjectNeed:
     key_field: str | None = None
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
+    #: Of `writes`, what a connection to another CRM writes there too, by that CRM's vendor: a sync
+    #: between the two CRMs, which is not ours, would carry it over a second time.
+    written_elsewhere: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -311,6 +323,12 @@ class CrmConnector(Protocol):
         """Describe an object as our user sees it; `CallRejected` if it does not exist.
 
         Kept for some minutes, unless it has to be `fresh`.
+        """
+
+    def create_fields(self, object_name: str, fields: Sequence[FieldSchema]) -> None:
+        """Define fields that an object lacks; one that is there already is left as it is.
+
+        `CallRejected` where that is not done over the API: the page of the CRM says how it is.
         """
 
     def read(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import structlog
 
@@ -10,12 +10,12 @@ from connectors.errors import CallRejected, ConnectorError
 from connectors.port import CheckItem, CrmConnector, ObjectNeed
 from mapping.check import SchemaReport, objects_of
 from mapping.check import check as check_mapping
-from mapping.schema import ConnectionMapping, GroupMapping
+from mapping.schema import ConnectionMapping, GroupMapping, ObjectMapping
 from registration_core.contracts import ConnectionName, ObjectSchema
 from registration_core.errors import Problem, SyncError
 from registration_core.fields import FieldGroup
 from registration_core.model import ProtectionState, RegistrationState
-from registration_core.program import Program, Role
+from registration_core.program import AccountList, Program, Role
 from sync import directory
 from sync.runtime import Runtime
 
@@ -43,6 +43,10 @@ def check(runtime: Runtime, name: str) -> tuple[CheckItem, ...]:
         CheckItem("mapping", True, f"{p.where}: {p.what}", p.remedy, warning=True)
         for p in report.warnings
     ]
+    accounts = mapping.accounts.object
+    items += _lists_against(
+        directory.lists_of(runtime, mapping.connection), accounts, crm.describe(accounts)
+    )
     if not report.problems:
         items.append(CheckItem("mapping", True, f"{mapping.source.name} fits the live schema"))
     return tuple(items)
@@ -51,7 +55,13 @@ def check(runtime: Runtime, name: str) -> tuple[CheckItem, ...]:
 def needs_of(runtime: Runtime, mapping: ConnectionMapping) -> tuple[ObjectNeed, ...]:
     """Return what the mapping and the programs want of each object of a connection."""
     needs = [
-        ObjectNeed(mapped.object, mapped.key, mapped.reads(), mapped.writes())
+        ObjectNeed(
+            mapped.object,
+            mapped.key,
+            mapped.reads(),
+            mapped.writes(),
+            _written_elsewhere(runtime, mapping, mapped),
+        )
         for mapped in mapping.objects.values()
     ]
     needs.append(
@@ -62,6 +72,41 @@ def needs_of(runtime: Runtime, mapping: ConnectionMapping) -> tuple[ObjectNeed, 
     if mapping.opportunities.object not in {need.object for need in needs}:
         needs.append(ObjectNeed(mapping.opportunities.object, None, mapping.opportunities.reads()))
     return tuple(needs)
+
+
+def _written_elsewhere(
+    runtime: Runtime, mapping: ConnectionMapping, mapped: ObjectMapping
+) -> Mapping[str, tuple[str, ...]]:
+    """Return what other vendors' CRMs get of us, too, in this object's own field names."""
+    found: dict[str, tuple[str, ...]] = {}
+    for other in runtime.mappings.values():
+        if other.connection == mapping.connection or other.connection not in runtime.connectors:
+            continue
+        pushed = {r.ours.name for o in other.objects.values() for r in o.rows if r.pushes}
+        fields = [f for r in mapped.rows if r.pushes and r.ours.name in pushed for f in r.theirs]
+        vendor = runtime.connectors[other.connection].capabilities.vendor
+        found[vendor] = tuple(dict.fromkeys([*found.get(vendor, ()), *fields]))
+    return found
+
+
+def _lists_against(
+    lists: Iterable[AccountList], object_name: str, schema: ObjectSchema
+) -> Iterator[CheckItem]:
+    """Hold the predicates of account lists against what the CRM says their fields take."""
+    for rule in lists:
+        for condition in rule.where:
+            field = schema.fields.get(condition.field)
+            if field is None or field.options is None:
+                continue  # the CRM's own check tells of a field that is not there
+            unknown = [v for v in condition.values if v is not None and v not in field.options]
+            if unknown:
+                yield CheckItem(
+                    f"list {rule.kind.value}",
+                    False,
+                    f"{object_name}.{field.name} never is {', '.join(map(str, unknown))}; "
+                    f"it takes {', '.join(field.options)}",
+                    "Correct the list in the program, or add the value in the CRM.",
+                )
 
 
 def check_against_all(runtime: Runtime, name: str) -> SchemaReport:

@@ -37,7 +37,7 @@ from connectors.port import (
     WebhookDelivery,
     WebhookRequest,
 )
-from registration_core.contracts import Condition, ConnectionName, ObjectSchema
+from registration_core.contracts import Condition, ConnectionName, FieldSchema, ObjectSchema
 from registration_core.errors import SyncError
 from registration_core.store.database import Database
 from registration_core.store.tables import CheckRequestRow
@@ -162,6 +162,10 @@ class GuardedConnector:
     def describe(self, object_name: str, *, fresh: bool = False) -> ObjectSchema:
         """Describe an object."""
         return self._call("describe", lambda: self._inner.describe(object_name, fresh=fresh))
+
+    def create_fields(self, object_name: str, fields: Sequence[FieldSchema]) -> None:
+        """Define fields that an object lacks."""
+        self._call("create_fields", lambda: self._inner.create_fields(object_name, fields))
 
     def read(
         self, object_name: str, record_ids: Sequence[str], fields: Sequence[str]

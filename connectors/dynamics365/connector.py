@@ -20,6 +20,7 @@ from connectors.dynamics365.tables import CURRENCY, Table, Tables
 from connectors.dynamics365.transport import REQUESTS_ALLOWED, Transport
 from connectors.dynamics365.wire import is_guid
 from connectors.dynamics365.writing import Writer
+from connectors.errors import CallRejected
 from connectors.port import (
     Absence,
     ApiBudget,
@@ -41,7 +42,13 @@ from connectors.port import (
     WebhookRequest,
 )
 from connectors.tokens import MemoryTokenVault, TokenVault
-from registration_core.contracts import Condition, ConnectionName, Fields, ObjectSchema
+from registration_core.contracts import (
+    Condition,
+    ConnectionName,
+    Fields,
+    FieldSchema,
+    ObjectSchema,
+)
 
 READ_BATCH = 500
 
@@ -78,6 +85,7 @@ class DynamicsConnector:
     def capabilities(self) -> Capabilities:
         """What Dataverse can do; how much in one call is learned from its answers."""
         return Capabilities(
+            vendor="dynamics365",
             write_batch=self._pace.size,
             read_batch=READ_BATCH,
             precondition=True,
@@ -113,6 +121,16 @@ class DynamicsConnector:
         if fresh:
             self._tables.forget(object_name)
         return self._tables.table(object_name).schema
+
+    def create_fields(self, object_name: str, fields: Sequence[FieldSchema]) -> None:
+        """Refuse: fields of Dynamics 365 are made in the maker portal or by a solution."""
+        names = ", ".join(field.name for field in fields)
+        raise CallRejected(
+            f"{names} of {object_name} cannot be made from here.",
+            connection=str(self.name),
+            operation="create fields",
+            hint="Fields of Dynamics 365 are made in the maker portal or by a solution: see docs/dynamics.md.",
+        )
 
     def read(
         self, object_name: str, record_ids: Sequence[str], fields: Sequence[str]

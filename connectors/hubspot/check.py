@@ -1,16 +1,24 @@
-"""`connection check` for HubSpot: each step proven against the account, with what to do about it.
+"""`connection check` for HubSpot: each set-up step proven against the account, with what to do.
 
-Sources: HubSpot developer documentation, "Scopes", "Private apps", "Properties guide".
+Sources: HubSpot developer documentation, "Scopes", "Private apps", "Properties guide"; HubSpot
+Knowledge Base, "Salesforce integration".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from connectors.errors import ConnectorError, NotPermitted
+from connectors.hubspot.links import is_link, links_of
 from connectors.port import ApiBudget, CheckItem, ObjectNeed, OrgIdentity
 from registration_core.contracts import FieldSchema, ObjectSchema
+
+#: HubSpot's own sync with Salesforce stamps the records of each type that it keeps (observed).
+SALESFORCE_STAMP = "salesforcelastsynctime"
+#: A sync that has stamped no record for so long counts as switched off.
+_SYNC_QUIET = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -21,40 +29,53 @@ class AppFacts:
     scopes: frozenset[str] = frozenset()
 
 
-def check(
-    needs: Iterable[ObjectNeed],
-    *,
-    identity: Callable[[], OrgIdentity],
-    app: Callable[[], AppFacts],
-    describe: Callable[[str], ObjectSchema],
-    sample: Callable[[ObjectNeed], object],
-    budget: Callable[[], ApiBudget | None],
-    configured_app_id: str,
-) -> Iterator[CheckItem]:
-    """Prove the token, the app, each object's fields and reads, and the quota, in this order."""
+@dataclass(frozen=True)
+class Account:
+    """The account under check: what to ask it, and what the connection says of it."""
+
+    connection: str
+    identity: Callable[[], OrgIdentity]
+    app: Callable[[], AppFacts]
+    describe: Callable[[str], ObjectSchema]
+    sample: Callable[[ObjectNeed], object]
+    #: Counts records of an object whose stamp in a property is not older than a moment.
+    synced_since: Callable[[str, str, datetime], int]
+    budget: Callable[[], ApiBudget | None]
+    clock: Callable[[], datetime]
+    webhook: Mapping[str, str]
+
+
+def check(needs: Iterable[ObjectNeed], account: Account) -> Iterator[CheckItem]:
+    """Prove token, app, webhooks, then each object's properties, scopes and reads, and the quota."""
     try:
-        who = identity()
-        facts = app()
+        who = account.identity()
+        facts = account.app()
     except ConnectorError as error:
         yield _failed("sign in", error)
         return
     yield CheckItem("sign in", ok=True, detail=f"HubSpot account {who.org_id}")
-    yield _app_item(facts, configured_app_id)
-    for need in needs:
-        try:
-            schema = describe(need.object)
-        except ConnectorError as error:
-            yield _failed(f"describe {need.object}", error)
-            continue
-        yield from _fields(need, schema)
-        yield _scope_item(need, facts)
-        try:
-            sample(need)
-        except ConnectorError as error:
-            yield _failed(f"read {need.object}", error)
-            continue
+    yield _app_item(facts, account.webhook.get("app_id", ""))
+    yield _webhook_item(account)
+    # Two needs of one object have much in common: what was said once is enough.
+    yield from dict.fromkeys(item for need in needs for item in _object(need, facts, account))
+    yield _budget_item(account.budget())
+
+
+def _object(need: ObjectNeed, facts: AppFacts, account: Account) -> Iterator[CheckItem]:
+    try:
+        schema = account.describe(need.object)
+    except ConnectorError as error:
+        yield _failed(f"describe {need.object}", error)
+        return
+    yield from _fields(need, schema, account.connection)
+    yield _scope_item(need, facts)
+    try:
+        account.sample(need)
         yield CheckItem(f"read {need.object}", ok=True)
-    yield _budget_item(budget())
+        if SALESFORCE_STAMP in schema.fields and need.writes:
+            yield _salesforce_item(need, account)
+    except ConnectorError as error:
+        yield _failed(f"read {need.object}", error)
 
 
 def _app_item(facts: AppFacts, configured: str) -> CheckItem:
@@ -77,23 +98,49 @@ def _app_item(facts: AppFacts, configured: str) -> CheckItem:
     return CheckItem(step, ok=True, detail=f"app {configured}")
 
 
-def _fields(need: ObjectNeed, schema: ObjectSchema) -> Iterator[CheckItem]:
-    wanted = dict.fromkeys([*([need.key_field] if need.key_field else ()), *need.reads])
-    for name in dict.fromkeys([*wanted, *need.writes]):
-        field = schema.fields.get(name)
-        step = f"property {need.object}.{name}"
-        if field is None:
-            yield CheckItem(
-                step,
-                ok=False,
-                detail=f"{need.object} has no property {name}",
-                remedy="Create the property in HubSpot, or take it out of the mapping.",
-            )
-            continue
-        yield _field_item(step, field, need)
+def _webhook_item(account: Account) -> CheckItem:
+    step, version = "webhooks", account.webhook.get("version", "v3")
+    if not account.webhook.get("secret"):
+        return CheckItem(
+            step,
+            ok=True,
+            warning=True,
+            detail="webhook.secret is not set: changes are found by the poll alone",
+            remedy="Set webhook.secret to the app's client secret; a service key has none.",
+        )
+    if version != "v3":
+        return CheckItem(
+            step,
+            ok=True,
+            warning=True,
+            detail=f"signature {version} is taken, which whoever saw a delivery can send again",
+            remedy="Move to a project app, whose webhooks are signed as v3.",
+        )
+    return CheckItem(step, ok=True, detail=f"signature v3, at /webhooks/{account.connection}")
 
 
-def _field_item(step: str, field: FieldSchema, need: ObjectNeed) -> CheckItem:
+def _fields(need: ObjectNeed, schema: ObjectSchema, connection: str) -> Iterator[CheckItem]:
+    """Tell of each property that is not as it has to be, and of the others in one."""
+    key = [need.key_field] if need.key_field else []
+    wanted = dict.fromkeys([*key, *need.reads, *need.writes])
+    items = [_field_item(name, schema.fields.get(name), need, connection) for name in wanted]
+    yield from filter(None, items)
+    if all(item is None or item.ok for item in items):
+        count = f"all {len(wanted)} are there"
+        yield CheckItem(f"properties of {need.object}", ok=True, detail=count)
+
+
+def _field_item(
+    name: str, field: FieldSchema | None, need: ObjectNeed, connection: str
+) -> CheckItem | None:
+    step = f"property {need.object}.{name}"
+    if field is None:
+        return CheckItem(
+            step,
+            ok=False,
+            detail=f"{need.object} has no property {name}",
+            remedy=f"Type: dealreg connection provision {connection}; or correct the mapping.",
+        )
     if field.name == need.key_field and not field.unique:
         return CheckItem(
             step,
@@ -101,7 +148,7 @@ def _field_item(step: str, field: FieldSchema, need: ObjectNeed) -> CheckItem:
             detail=f"{field.name} does not demand unique values",
             remedy="Create the property anew with unique values: HubSpot cannot add that later.",
         )
-    if field.name in need.writes and not field.updateable:
+    if field.name in need.writes and not (field.updateable or field.createable):
         return CheckItem(
             step,
             ok=False,
@@ -115,13 +162,33 @@ def _field_item(step: str, field: FieldSchema, need: ObjectNeed) -> CheckItem:
             warning=True,
             detail=f"HubSpot keeps no history of {field.name}: an overwrite cannot be proven",
         )
-    return CheckItem(step, ok=True)
+    return None
+
+
+def scopes_for(need: ObjectNeed) -> list[str]:
+    """Name the scopes that a need takes; an association takes those of both sides."""
+    verbs = ("read", "write") if need.writes else ("read",)
+    scopes = [f"crm.objects.{_area(need.object)}.{verb}" for verb in verbs]
+    if need.object != "leads":  # whose definitions have no scope of their own
+        scopes.append(f"crm.schemas.{_area(need.object)}.read")
+    for field, link in links_of(need.object).items():
+        if field in need.reads:
+            scopes.append(f"crm.objects.{link.far}.read")
+        if field in need.writes:
+            scopes.append(f"crm.objects.{link.far}.write")
+    if "hubspot_owner_id" in need.reads:
+        scopes.append("crm.objects.owners.read")
+    return list(dict.fromkeys(scopes))
+
+
+def _area(object_name: str) -> str:
+    """What scopes call an object: all custom ones have one name."""
+    standard = ("deals", "companies", "contacts", "leads", "line_items", "products")
+    return object_name if object_name in standard else "custom"
 
 
 def _scope_item(need: ObjectNeed, facts: AppFacts) -> CheckItem:
-    step = f"scopes for {need.object}"
-    verbs = ("read", "write") if need.writes else ("read",)
-    wanted = [f"crm.objects.{need.object}.{verb}" for verb in verbs]
+    step, wanted = f"scopes for {need.object}", scopes_for(need)
     if not facts.scopes:
         return CheckItem(
             step,
@@ -139,6 +206,35 @@ def _scope_item(need: ObjectNeed, facts: AppFacts) -> CheckItem:
             remedy=f"Grant the app {', '.join(missing)} in HubSpot.",
         )
     return CheckItem(step, ok=True, detail=", ".join(wanted))
+
+
+def _salesforce_item(need: ObjectNeed, account: Account) -> CheckItem:
+    """Tell of HubSpot's own sync with Salesforce, and refuse to write on both sides of it."""
+    step = f"Salesforce sync of {need.object}"
+    since = account.clock() - _SYNC_QUIET
+    if not account.synced_since(need.object, SALESFORCE_STAMP, since):
+        return CheckItem(step, ok=True, detail="HubSpot's own has been quiet for a week")
+    twice = [f for f in need.written_elsewhere.get("salesforce", ()) if not is_link(f)]
+    if twice:
+        return CheckItem(
+            step,
+            ok=False,
+            detail=(
+                f"HubSpot's own sync carries {need.object} to and from Salesforce, and both sides "
+                f"are written from here: {', '.join(twice)}"
+            ),
+            remedy=(
+                "Map these in one of the two CRMs only, or keep the records of registrations out "
+                "of HubSpot's Salesforce sync and switch it off for them."
+            ),
+        )
+    return CheckItem(
+        step,
+        ok=True,
+        warning=True,
+        detail=f"HubSpot's own sync carries {need.object} to and from Salesforce",
+        remedy="Write their fields on one side of it only.",
+    )
 
 
 def _budget_item(budget: ApiBudget | None) -> CheckItem:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from connectors.errors import CallRejected, NotPermitted
 from connectors.hubspot import check as checking
-from connectors.hubspot import links, wire
+from connectors.hubspot import links, provisioning, wire
 from connectors.hubspot.feed import Feed
 from connectors.hubspot.gateway import Gateway
 from connectors.hubspot.pacing import Pace
@@ -41,7 +41,7 @@ from connectors.port import (
     WebhookRequest,
 )
 from connectors.tokens import MemoryTokenVault, TokenVault
-from registration_core.contracts import Condition, ConnectionName, ObjectSchema
+from registration_core.contracts import Condition, ConnectionName, FieldSchema, ObjectSchema
 
 #: How long definitions are believed before they are read again.
 _SCHEMA_AGE_MAX = timedelta(minutes=10)
@@ -52,7 +52,9 @@ _CAPABILITIES = Capabilities(
     precondition=False,
     history=True,
     feed=FeedKind.SEARCH,
+    # Archived records are told of, moved associations are not: linked records are read again.
     feed_tells_deletes=False,
+    vendor="hubspot",
     costly=frozenset({links.COMPANIES, links.CONTACTS}),
 )
 
@@ -108,16 +110,21 @@ class HubSpotConnector:
         return self._identity
 
     def check(self, needs: Sequence[ObjectNeed]) -> tuple[CheckItem, ...]:
-        """Prove token, app, scopes, properties, reads and quota; never raises."""
+        """Prove token, app, scopes, properties, reads, webhooks and quota; never raises."""
         return tuple(
             checking.check(
                 needs,
-                identity=self.identity,
-                app=self._app,
-                describe=self.describe,
-                sample=lambda need: self.select(need.object, (), (), 1),
-                budget=self.api_budget,
-                configured_app_id=self._app_id,
+                checking.Account(
+                    connection=str(self.name),
+                    identity=self.identity,
+                    app=self._app,
+                    describe=self.describe,
+                    sample=lambda need: self.select(need.object, (), (), 1),
+                    synced_since=self._reader.synced_since,
+                    budget=self.api_budget,
+                    clock=self._clock,
+                    webhook=self._settings.webhook,
+                ),
             )
         )
 
@@ -135,6 +142,11 @@ class HubSpotConnector:
         with self._lock:
             self._schemas[object_name] = (self._clock(), schema)
         return schema
+
+    def create_fields(self, object_name: str, fields: Sequence[FieldSchema]) -> None:
+        """Define properties that an object lacks, in a group of their own."""
+        provisioning.create(self._gateway, object_name, tuple(fields))
+        self._forget(object_name)
 
     def read(
         self, object_name: str, record_ids: Sequence[str], fields: Sequence[str]

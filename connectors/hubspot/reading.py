@@ -120,6 +120,11 @@ class Reader:
             total += int(answer["total"])
         return total
 
+    def synced_since(self, object_name: str, property_name: str, since: datetime) -> int:
+        """Count the records whose stamp in a property is not older."""
+        filters = [queries.modified_since(property_name, wire.millis(since))]
+        return int(self.search(object_name, queries.body(filters, "", limit=1))[0]["total"])
+
     def history(
         self, object_name: str, record_ids: Sequence[str], fields: Sequence[str], since: datetime
     ) -> tuple[FieldChange, ...]:

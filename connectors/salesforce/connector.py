@@ -54,6 +54,7 @@ from connectors.tokens import MemoryTokenVault, TokenVault
 from registration_core.contracts import Condition, ConnectionName, FieldSchema, ObjectSchema
 
 CAPABILITIES = Capabilities(
+    vendor="salesforce",
     write_batch=WRITE_MAX,
     read_batch=RETRIEVE_MAX,
     precondition=False,
@@ -121,6 +122,16 @@ class SalesforceConnector:
             with self._lock:
                 self._schemas.pop(object_name, None)
         return self.schema(object_name).schema
+
+    def create_fields(self, object_name: str, fields: Sequence[FieldSchema]) -> None:
+        """Refuse: fields of Salesforce are made with its metadata."""
+        names = ", ".join(field.name for field in fields)
+        raise CallRejected(
+            f"{names} of {object_name} cannot be made from here.",
+            connection=str(self.name),
+            operation="create fields",
+            hint="Fields of Salesforce are made with its metadata: see docs/salesforce.md.",
+        )
 
     def read(
         self, object_name: str, record_ids: Sequence[str], fields: Sequence[str]

@@ -44,6 +44,13 @@ class Definitions:
         self._store.set_fact(_PROPERTIES, json.dumps(made))
         self._own[kind.name][prop.name] = prop
 
+    def take_away(self, kind: ObjectType, property_name: str) -> None:
+        """Be a portal that never had a property."""
+        self._own[kind.name].pop(property_name, None)
+        made = json.loads(self._store.fact(_PROPERTIES) or "{}")
+        left = [each for each in made.get(kind.name, []) if each["name"] != property_name]
+        self._store.set_fact(_PROPERTIES, json.dumps({**made, kind.name: left}))
+
     def groups(self, kind: ObjectType) -> list[str]:
         """The property groups of a type: HubSpot's own, and those that were made."""
         made: dict[str, list[str]] = json.loads(self._store.fact(_GROUPS) or "{}")

@@ -10,6 +10,7 @@ import pytest
 
 from connectors.errors import (
     AuthenticationFailed,
+    CallRejected,
     NotPermitted,
     RateLimited,
 )
@@ -17,9 +18,11 @@ from connectors.hubspot.connector import HubSpotConnector
 from connectors.hubspot.pacing import Pace
 from connectors.port import ConnectionSettings, ObjectNeed
 from connectors.tokens import MemoryTokenVault
+from registration_core.contracts import FieldSchema, FieldType
 from sandbox.hubspot.engine import HubSpotOrg
+from sandbox.hubspot.schema import Property
 from sandbox.serving import Running, StandIn
-from tests.contract.hubspot.portal import COMPANY, created, item
+from tests.contract.hubspot.portal import COMPANY, REP, created, item
 from tests.contract.peers import Timepiece, settings_of
 
 
@@ -166,3 +169,84 @@ def test_an_exhausted_day_is_told_with_a_long_pause(
     with pytest.raises(RateLimited) as caught:
         hubspot.find("deals", "dealreg_id", ["key"], [])
     assert caught.value.retry_after_seconds == 3600
+
+
+def test_check_says_what_a_connection_without_webhooks_or_with_old_signatures_means(
+    running: Running, timepiece: Timepiece
+) -> None:
+    settings = settings_of(running, "hubspot")
+    for webhook, told in (
+        ({}, "poll alone"),
+        ({**settings.webhook, "version": "v1"}, "send again"),
+        (settings.webhook, "signature v3, at /webhooks/hubspot"),
+    ):
+        hubspot = HubSpotConnector(replace(settings, webhook=webhook), timepiece)
+        (item_,) = [each for each in hubspot.check([]) if each.step == "webhooks"]
+        assert told in item_.detail
+
+
+def test_check_forbids_writing_both_sides_of_hubspots_own_salesforce_sync(
+    hubspot: HubSpotConnector,
+    org: HubSpotOrg,
+    timepiece: Timepiece,
+    new_key: Callable[[], str],
+) -> None:
+    deals = org.kind("deals")
+    deal_id = created(hubspot, new_key())
+    stamp = Property("salesforcelastsynctime", "Last Salesforce Sync Time", "datetime")
+    need = ObjectNeed("deals", "dealreg_id", ("amount",), ("amount",), {"salesforce": ("amount",)})
+
+    def told() -> list[tuple[bool, bool]]:
+        hubspot._forget("deals")
+        steps = [each for each in hubspot.check([need]) if "Salesforce" in each.step]
+        return [(each.ok, each.warning) for each in steps]
+
+    assert told() == []
+    org.definitions.define(deals, stamp)
+    try:
+        assert told() == [(True, False)]
+        org.edit("deals", deal_id, {stamp.name: timepiece().isoformat()}, REP)
+        assert told() == [(False, False)]
+        need = replace(need, written_elsewhere={"dynamics365": ("amount",)})
+        assert told() == [(True, True)]
+    finally:
+        org.edit("deals", deal_id, {stamp.name: ""}, REP)
+        org.definitions.take_away(deals, stamp.name)
+        hubspot._forget("deals")
+
+
+def test_properties_are_made_once_with_unique_values_where_asked(
+    hubspot: HubSpotConnector, org: HubSpotOrg, new_key: Callable[[], str]
+) -> None:
+    deals = org.kind("deals")
+    wanted = [
+        FieldSchema("partner_key", FieldType.TEXT, label="Partner key", unique=True),
+        FieldSchema("partner_score", FieldType.NUMBER),
+        FieldSchema("partner_since", FieldType.DATE),
+        FieldSchema("partner_seen", FieldType.DATETIME),
+        FieldSchema("partner_gold", FieldType.BOOLEAN),
+        FieldSchema("partner_kind", FieldType.PICKLIST, options=("reseller", "agent")),
+        FieldSchema("partner_areas", FieldType.MULTI_PICKLIST, options=("a", "b")),
+    ]
+    try:
+        hubspot.create_fields("deals", wanted)
+        hubspot.create_fields("deals", wanted)
+        made = hubspot.describe("deals").fields
+        assert {w.name: (w.type, w.unique) for w in wanted} == {
+            w.name: (made[w.name].type, made[w.name].unique) for w in wanted
+        }
+        assert made["partner_kind"].options == ("reseller", "agent")
+        key = new_key()
+        deal_id = created(hubspot, new_key(), partner_key=key, partner_gold=True)
+        assert hubspot.find("deals", "partner_key", [key], [])[key].record_id == deal_id
+        with pytest.raises(CallRejected) as caught:
+            hubspot.create_fields("deals", [FieldSchema("boss", FieldType.REFERENCE)])
+        assert "take it out of the mapping" in caught.value.hint
+        org.access.scopes = org.access.scopes - {"crm.schemas.deals.write"}
+        with pytest.raises(NotPermitted) as refused:
+            hubspot.create_fields("deals", [FieldSchema("more", FieldType.TEXT)])
+        assert "crm.schemas.deals.write" in refused.value.hint
+    finally:
+        for each in wanted:
+            org.definitions.take_away(deals, each.name)
+        hubspot._forget("deals")
