@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from cli.frame import Exit, Frame, Noun, pass_frame
+
+if TYPE_CHECKING:
+    from sync.ladder import Report, Rung
 
 
 @click.group(cls=Noun)
@@ -126,6 +130,92 @@ def provision(frame: Frame, name: str, *, dry_run: bool) -> None:
         frame.out.say(f"Nothing was made. To make them: dealreg connection provision {name}")
     elif found:
         frame.out.say(f"They were made. Prove the rest: dealreg connection check {name}")
+
+
+_MODES = ("off", "observe", "link", "canary", "push")
+_NAME = click.argument("name")
+
+
+@connection.command()
+@_NAME
+@pass_frame
+def report(frame: Frame, name: str) -> None:
+    """Show what would have been written, and what people did with it since; reads the CRM."""
+    from sync import ladder
+
+    with frame.runtime() as runtime:
+        stands = ladder.rung(runtime, runtime.connector(name).name)
+        found = ladder.report(runtime, name)
+    if frame.out.as_json:
+        frame.out.json(asdict(stands) | {"report": asdict(found)})
+    else:
+        _show_report(frame, stands, found)
+
+
+@connection.command()
+@_NAME
+@click.option("--to", type=click.Choice(_MODES[1:]), help="As far as this; the next rung without.")
+@click.option("--registration", "numbers", multiple=True, metavar="NUMBER",
+              help="Mode canary: may be written; repeatable.")  # fmt: skip
+@click.option("--records", type=click.IntRange(1), default=None, metavar="N",
+              help="Mode canary: so many may be written besides, as they come.")  # fmt: skip
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_frame
+def promote(
+    frame: Frame,
+    name: str,
+    *,
+    to: str | None,
+    numbers: tuple[str, ...],
+    records: int | None,
+    yes: bool,
+) -> None:
+    """Let a connection go one rung further: off, observe, link, canary, push.
+
+    Shows the report that it is decided on, and keeps it with who decided. Without --yes a script
+    gets the report and exit code 3.
+    """
+    from registration_core.contracts import Mode
+    from sync import ladder
+
+    with frame.runtime() as runtime:
+        found = ladder.report(runtime, name)
+        stands = ladder.rung(runtime, runtime.connector(name).name)
+        if not frame.out.as_json:
+            _show_report(frame, stands, found)
+        if not yes:
+            if frame.out.as_json:
+                frame.out.json(asdict(stands) | {"report": asdict(found)})
+                frame.exit(Exit.NEEDS_A_HUMAN)
+            click.confirm(f"Let {name} go further?", abort=True)
+        after = ladder.promote(
+            runtime, name, frame.actor, found=found, to=Mode(to) if to else None,
+            canary=numbers, canary_most=records or 0,
+        )  # fmt: skip
+    frame.out.done(f"{name} is at {after.mode} now.", asdict(after) | {"report": asdict(found)})
+
+
+@connection.command()
+@_NAME
+@click.option("--to", type=click.Choice(_MODES[:-1]), help="As far back as this; one rung without.")
+@pass_frame
+def demote(frame: Frame, name: str, *, to: str | None) -> None:
+    """Take a connection back, at once; what is due then is only recorded."""
+    from registration_core.contracts import Mode
+    from sync import ladder
+
+    with frame.runtime() as runtime:
+        after = ladder.demote(runtime, name, frame.actor, to=Mode(to) if to else None)
+    frame.out.done(f"{name} is at {after.mode} now.", asdict(after))
+
+
+def _show_report(frame: Frame, stands: Rung, found: Report) -> None:
+    frame.out.facts(
+        {"stands at": stands.mode, "may go as far as": stands.highest,
+         "since": stands.changed_at, "by": stands.changed_by,
+         **{key.replace("_", " "): value for key, value in asdict(found).items()}},
+        title=f"{stands.connection}, on the way to writing",
+    )  # fmt: skip
 
 
 @connection.command("accept-deletes")

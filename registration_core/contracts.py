@@ -89,5 +89,9 @@ class Mode(StrEnum):
     OFF = "off"
     #: Read and planned; what would be written is recorded and nothing is written.
     OBSERVE = "observe"
+    #: Existing records are linked and proposed besides; still nothing is written.
+    LINK = "link"
+    #: A few named registrations are written.
+    CANARY = "canary"
     #: Read and written.
     PUSH = "push"

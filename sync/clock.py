@@ -14,7 +14,7 @@ from registration_core import protecting
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.store import audit, match_upkeep
 from registration_core.store.tables import CheckRequestRow, OutboxRow
-from sync import check_claims, schedule, schema_watch, switch
+from sync import check_claims, ladder, schedule, schema_watch, switch
 from sync.ledger.tables import ConnectionStateRow, InboxRow, IntentRow
 from sync.runtime import Runtime
 
@@ -50,7 +50,8 @@ def tick(runtime: Runtime, nudge: Callable[[set[str]], None]) -> set[str]:
 def _readable(runtime: Runtime) -> list[ConnectionName]:
     with runtime.database.read() as session:
         stops = switch.stops(session)
-    on = [name for name in runtime.connectors if runtime.modes[name] is not Mode.OFF]
+        stands = ladder.rungs(runtime, session, list(runtime.connectors))
+    on = [name for name, rung in stands.items() if rung.mode is not Mode.OFF]
     return [n for n in on if not any(stop.covers(n, writing=False) for stop in stops)]
 
 

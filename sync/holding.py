@@ -27,7 +27,8 @@ from sync import limits
 from sync.ids import by_id
 from sync.inbox import Notice, take_note
 from sync.jobs import Planned
-from sync.ledger.tables import HeldChangeRow, HeldRow, LinkRow, TallyRow
+from sync.ledger.gates import HeldChangeRow, HeldRow, TallyRow
+from sync.ledger.tables import LinkRow
 from sync.runtime import Runtime
 
 log = structlog.get_logger()

@@ -8,7 +8,8 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from registration_core.errors import InvalidInput
-from sync.ledger.tables import DeadLetterRow, HeldRow, LinkProposalRow, SyncConflictRow, SyncRunRow
+from sync.ledger.gates import HeldRow
+from sync.ledger.tables import DeadLetterRow, LinkProposalRow, SyncConflictRow, SyncRunRow
 
 #: Fewest characters that may stand for an id.
 SHORT_MIN = 6

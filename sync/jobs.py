@@ -20,7 +20,8 @@ from registration_core.model import Partner, Registration
 from registration_core.program import Role
 from registration_core.store import repository
 from sync import breaker
-from sync.ledger.tables import HeldChangeRow, HeldRow, IntentRow, LinkRow
+from sync.ledger.gates import HeldChangeRow, HeldRow
+from sync.ledger.tables import IntentRow, LinkRow
 from sync.planning import Plan, Situation, plan
 from sync.runtime import Runtime
 

@@ -1,4 +1,4 @@
-"""Mode `observe`: what would be written is recorded, and nothing is written."""
+"""Below mode `push`: what would be written is recorded, and nothing is written."""
 
 from __future__ import annotations
 
@@ -9,43 +9,47 @@ from sqlalchemy import select, update
 from registration_core.contracts import ConnectionName
 from registration_core.store.tables import OutboxRow
 from sync.jobs import Planned
+from sync.ladder import Rung, split
 from sync.runtime import Runtime
 from sync.settling import intend
 
-#: Why a row waits in mode `observe`.
-OBSERVED = "mode observe: nothing is written"
-
 
 def end_observing(runtime: Runtime, connection: ConnectionName) -> None:
-    """Let rows that waited for mode `push` go on."""
+    """Let rows that were only recorded go on, when the configuration has raised the mode."""
+    watched = (OutboxRow.connection == connection, OutboxRow.state == "observed")
     with runtime.database.read() as session:
         waiting = session.scalars(
-            select(OutboxRow.registration_id)
-            .where(OutboxRow.connection == connection, OutboxRow.reason == OBSERVED)
-            .limit(1)
+            select(OutboxRow.registration_id).where(*watched).limit(1)
         ).first()
     if waiting is None:
         return
     with runtime.database.begin() as unit:
         unit.session.execute(
-            update(OutboxRow)
-            .where(OutboxRow.connection == connection, OutboxRow.reason == OBSERVED)
-            .values(state="open", reason="", due_at=unit.now)
+            update(OutboxRow).where(*watched).values(state="open", reason="", due_at=unit.now)
         )
 
 
-def observe(runtime: Runtime, connection: ConnectionName, planned: Sequence[Planned]) -> None:
-    """Record what would be written, write nothing, and let the rows wait for mode `push`."""
+def allowed(runtime: Runtime, stands: Rung, planned: Sequence[Planned]) -> list[Planned]:
+    """Return the plans that are carried out on this rung; the others are only recorded."""
+    going, watched = split(runtime, stands, planned)
+    _observe(runtime, stands, watched)
+    return going
+
+
+def _observe(runtime: Runtime, stands: Rung, planned: Sequence[Planned]) -> None:
+    """Record what would be written, write nothing, and let the rows wait for a promotion."""
+    if not planned:
+        return
     with runtime.database.begin() as unit:
         for p in planned:
             if p.plan.write:
-                intent = intend(unit, connection, p, p.job.link, {})
+                intent = intend(unit, stands.connection, p, p.job.link, {})
                 intent.state, intent.settled_at = "observed", unit.now
             unit.session.execute(
                 update(OutboxRow)
                 .where(
                     OutboxRow.registration_id == p.job.registration.id,
-                    OutboxRow.connection == connection,
+                    OutboxRow.connection == stands.connection,
                 )
-                .values(state="waiting", reason=OBSERVED)
+                .values(state="observed", reason=f"mode {stands.mode}: only recorded")
             )

@@ -25,7 +25,7 @@ from registration_core.errors import DomainRefusal
 from registration_core.fields import FieldGroup
 from registration_core.store import protection, repository
 from registration_core.store.tables import OutboxRow
-from sync import linking, schema_watch
+from sync import ladder, linking, schema_watch
 from sync.jobs import Job, Planned, job_of, plan_job
 from sync.planning import GroupPlan
 from sync.runtime import Runtime
@@ -146,7 +146,7 @@ def preview_many(
     return Previews(
         crm.name,
         runtime.mappings[crm.name].version,
-        runtime.modes.get(crm.name, Mode.OFF),
+        ladder.rung(runtime, crm.name).mode,
         tuple(found[job.registration.id] for job in jobs),
     )
 

@@ -19,7 +19,17 @@ from connectors.port import CrmConnector, Gone, RemoteRecord
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import NotFound, SyncError
 from registration_core.store import repository, work
-from sync import dead_letters, directory, echoes, emptiness, leases, schema_watch, seen, settling
+from sync import (
+    dead_letters,
+    directory,
+    echoes,
+    emptiness,
+    ladder,
+    leases,
+    schema_watch,
+    seen,
+    settling,
+)
 from sync.carrying import Outdated, carry_out, dead_letter
 from sync.holding import Gate
 from sync.jobs import Job, Planned, job_of, plan_job
@@ -43,7 +53,7 @@ HELD_SECONDS = 300.0
 def drain(runtime: Runtime, connection: str) -> int:
     """Read noticed records of one connection; returns how many. Safe to run anywhere, any time."""
     name = ConnectionName(connection)
-    if runtime.modes.get(name, Mode.OFF) is Mode.OFF or name not in runtime.connectors:
+    if name not in runtime.connectors or ladder.rung(runtime, name).mode is Mode.OFF:
         return 0
     worked = 0
     for _ in range(LOOKS_MAX):

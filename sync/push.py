@@ -36,6 +36,7 @@ from registration_core.store.tables import OutboxRow, RegistrationRow
 from sync import (
     auditing,
     emptiness,
+    ladder,
     leases,
     linking,
     lost_answers,
@@ -81,7 +82,7 @@ def drain(runtime: Runtime, connection: str) -> int:
     compare-and-set keeps them right when it fails to.
     """
     name = ConnectionName(connection)
-    if runtime.modes.get(name, Mode.OFF) is Mode.OFF or name not in runtime.connectors:
+    if name not in runtime.connectors or (stands := ladder.rung(runtime, name)).mode is Mode.OFF:
         return 0
     worked = 0
     for _ in range(LOOKS_MAX):
@@ -89,7 +90,7 @@ def drain(runtime: Runtime, connection: str) -> int:
             if lease is None:
                 return worked
             try:
-                worked += _rounds(runtime, name, lease)
+                worked += _rounds(runtime, stands, lease)
             except ConnectorError as error:
                 if isinstance(error, CallRejected) and schema_watch.after_refusal(runtime, name):
                     continue  # what cannot be read stands still now; the rest goes on
@@ -104,10 +105,11 @@ def drain(runtime: Runtime, connection: str) -> int:
     return worked
 
 
-def _rounds(runtime: Runtime, connection: ConnectionName, lease: leases.Lease) -> int:
+def _rounds(runtime: Runtime, stands: ladder.Rung, lease: leases.Lease) -> int:
+    connection = stands.connection
     crm, worked = runtime.connector(connection), 0
     run, gate = _Run(runtime.database.ids.new(), lease), Gate(runtime, connection)
-    if runtime.modes[connection] is Mode.PUSH:
+    if stands.mode is Mode.PUSH:
         observing.end_observing(runtime, connection)
     for _ in range(ROUNDS_MAX):
         lost_answers.settle_pending(runtime, connection)
@@ -116,11 +118,8 @@ def _rounds(runtime: Runtime, connection: ConnectionName, lease: leases.Lease) -
         due = _batch(runtime, crm)
         if not due:
             break
-        planned = _plan_all(runtime, crm, _jobs(runtime, connection, due))
-        if runtime.modes[connection] is Mode.OBSERVE:
-            observing.observe(runtime, connection, planned)
-        else:
-            _write_all(runtime, crm, gate.pushes(planned), run)
+        planned = _plan_all(runtime, crm, _jobs(runtime, connection, due), links=stands.links)
+        _write_all(runtime, crm, gate.pushes(observing.allowed(runtime, stands, planned)), run)
         worked += len(due)
         if not leases.renew(runtime.database, lease):
             break
@@ -173,7 +172,9 @@ def _jobs(runtime: Runtime, connection: ConnectionName, due: dict[str, int]) -> 
     return ready
 
 
-def _plan_all(runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]) -> list[Planned]:
+def _plan_all(
+    runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job], *, links: bool
+) -> list[Planned]:
     """Plan each job on what the CRM held when it was last seen, or read it, one call per object."""
     planned: list[Planned] = []
     for object_name in sorted({job.mapping.object for job in jobs}):
@@ -198,7 +199,7 @@ def _plan_all(runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]) -> list[
                 settling.hold(runtime, job.registration.id, crm.name, reason)
         orphaned = [j for j in group if j.link and j.link.state != "active"]
         settling.close(runtime, orphaned, "the record is orphaned")
-        planned += _plan_unlinked(runtime, crm, [j for j in group if j.link is None])
+        planned += _plan_unlinked(runtime, crm, [j for j in group if j.link is None], links=links)
     return planned
 
 
@@ -216,8 +217,13 @@ def _plan_remembered(runtime: Runtime, jobs: Sequence[Job]) -> dict[str, Planned
     return planned
 
 
-def _plan_unlinked(runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]) -> list[Planned]:
-    """Link first, create second: our key, then an open opportunity that fits, then a create."""
+def _plan_unlinked(
+    runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job], *, links: bool
+) -> list[Planned]:
+    """Link first, create second: our key, then an open opportunity that fits, then a create.
+
+    On a rung that does not link yet, the creates are planned alone.
+    """
     if not jobs:
         return []
     mapping = jobs[0].mapping
@@ -225,7 +231,10 @@ def _plan_unlinked(runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]) -> 
     known = crm.find(mapping.object, mapping.key, keys, mapping.reads())
     planned = []
     for job in jobs:
-        if job.registration.id in known:
+        if job.registration.id in known and not links:
+            record = known[job.registration.id]
+            planned.append(Planned(job, record, plan_job(runtime, job, record)))
+        elif job.registration.id in known:
             # A record with our key that no intent of ours explains: adopt it, base unknown.
             try:
                 linking.adopt(
@@ -235,7 +244,7 @@ def _plan_unlinked(runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]) -> 
                 settling.hold(runtime, job.registration.id, crm.name, refusal.message)
         elif job.registration.state in _OVER:
             settling.close(runtime, [job], f"{job.registration.state.value} before it was there")
-        elif not linking.proposes(runtime, crm, job.registration, job.role):
+        elif not (links and linking.proposes(runtime, crm, job.registration, job.role)):
             made = Planned(job, None, plan_job(runtime, job, None))
             if made.plan.write:
                 planned.append(made)

@@ -10,6 +10,7 @@ from connectors.errors import WebhookRejected
 from connectors.port import WebhookDelivery, WebhookRequest
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import ConfigurationError, NotFound
+from sync import ladder
 from sync.inbox import Notice, take_note
 from sync.ledger.tables import ConnectionStateRow, QuarantineRow
 from sync.runtime import Runtime
@@ -46,7 +47,7 @@ def receive(runtime: Runtime, connection: str, request: WebhookRequest) -> Reply
     except WebhookRejected as rejection:
         log.warning("webhook rejected", connection=name, reason=rejection.message)
         return Reply(rejection.status, b"rejected")
-    if runtime.modes[name] is Mode.OFF:
+    if ladder.rung(runtime, name).mode is Mode.OFF:
         return _reply(delivery)
     with runtime.database.begin() as unit:
         state = unit.session.get(ConnectionStateRow, name)

@@ -18,7 +18,7 @@ from connectors.port import ChangePage, CrmConnector
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import SyncError
 from registration_core.store.database import UnitOfWork
-from sync import directory, echoes, leases, schedule, schema_watch, switch
+from sync import directory, echoes, ladder, leases, schedule, schema_watch, switch
 from sync.inbox import Notice, take_note
 from sync.ledger.tables import CursorRow, LinkRow, SyncRunRow
 from sync.runtime import Runtime
@@ -74,7 +74,7 @@ def poll(runtime: Runtime, connection: str) -> SyncRun | None:
     A CRM that cannot be read ends the run as failed; the next one starts where it stopped.
     """
     name = ConnectionName(connection)
-    if runtime.modes.get(name, Mode.OFF) is Mode.OFF:
+    if ladder.rung(runtime, name).mode is Mode.OFF:
         return None
     crm = runtime.connector(name)
     with runtime.database.read() as session:

@@ -26,6 +26,7 @@ class Runtime:
     database: Database
     #: Usable connections only.
     connectors: Mapping[ConnectionName, CrmConnector]
+    #: As far as the configuration lets each connection go; where it stands: `sync/ladder.py`.
     modes: Mapping[ConnectionName, Mode]
     mappings: Mapping[ConnectionName, ConnectionMapping]
     programs: Mapping[str, Program]
@@ -37,6 +38,8 @@ class Runtime:
     #: The broker that nudges go to; None where the store itself is watched (embedded).
     broker: Broker | None
     _close: Callable[[], None]
+    #: Where a connection starts, unless as high as it may go.
+    start_modes: Mapping[ConnectionName, Mode] = field(default_factory=dict)
     #: How much may move by itself; a connection that is missing has no limits.
     limits: Mapping[ConnectionName, Limits] = field(default_factory=dict)
 

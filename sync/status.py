@@ -11,11 +11,12 @@ from sqlalchemy.orm import Session
 
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.store.tables import Base, CheckRequestRow, OutboxRow, RegistrationRow
+from sync import ladder
+from sync.ledger.gates import HeldRow
 from sync.ledger.tables import (
     ConnectionStateRow,
     CursorRow,
     DeadLetterRow,
-    HeldRow,
     InboxRow,
     LinkProposalRow,
     LinkRow,
@@ -102,7 +103,10 @@ def status(runtime: Runtime) -> Status:
             select(RegistrationRow.state, func.count()).group_by(RegistrationRow.state)
         )
         return Status(
-            connections=tuple(_connection(runtime, session, name) for name in names),
+            connections=tuple(
+                _connection(runtime, session, rung)
+                for rung in ladder.rungs(runtime, session, names).values()
+            ),
             registrations={row.state: row[1] for row in states},
             checks_due=_count(
                 session, CheckRequestRow, CheckRequestRow.due_at <= runtime.database.clock()
@@ -114,7 +118,8 @@ def status(runtime: Runtime) -> Status:
         )
 
 
-def _connection(runtime: Runtime, session: Session, name: ConnectionName) -> ConnectionStatus:
+def _connection(runtime: Runtime, session: Session, rung: ladder.Rung) -> ConnectionStatus:
+    name = rung.connection
     state = session.get(ConnectionStateRow, name)
     run = session.scalars(
         select(SyncRunRow)
@@ -128,13 +133,15 @@ def _connection(runtime: Runtime, session: Session, name: ConnectionName) -> Con
     behind = OutboxRow.done < OutboxRow.wanted
     return ConnectionStatus(
         name=name,
-        mode=runtime.modes.get(name, Mode.OFF),
+        mode=rung.mode,
         problems=tuple(str(problem) for problem in runtime.problems.get(name, ())),
         org_id=state.org_id if state else None,
         paused_until=state.paused_until if state else None,
         reason=state.reason if state else "",
         outbox_due=_count(session, OutboxRow, outbox, behind, OutboxRow.state == "open"),
-        outbox_waiting=_count(session, OutboxRow, outbox, behind, OutboxRow.state == "waiting"),
+        outbox_waiting=_count(
+            session, OutboxRow, outbox, behind, OutboxRow.state.in_(("waiting", "observed", "held"))
+        ),
         outbox_dead=_count(session, OutboxRow, outbox, behind, OutboxRow.state == "dead"),
         inbox_due=_count(
             session, InboxRow, InboxRow.connection == name, InboxRow.read < InboxRow.noticed

@@ -19,7 +19,7 @@ from registration_core.contracts import ConnectionName
 from registration_core.model import Actor
 from registration_core.store import audit
 from registration_core.store.database import Database
-from sync.ledger.tables import StopRow
+from sync.ledger.gates import StopRow
 
 #: The scope of a stop that is about every connection.
 EVERYWHERE = "*"

@@ -23,7 +23,8 @@ from registration_core.store import audit, repository, work
 from registration_core.store.database import UnitOfWork
 from sync.ids import by_id
 from sync.jobs import Job, jobs_of
-from sync.ledger.tables import HeldChangeRow, HeldRow, IntentRow, LinkRow, SyncRunRow
+from sync.ledger.gates import HeldChangeRow, HeldRow
+from sync.ledger.tables import IntentRow, LinkRow, SyncRunRow
 from sync.runtime import Runtime
 
 

@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from config.connections import REGISTRATIONS, Connection, load_connections
 from config.documents import read_text
 from config.programs import load_programs
-from config.settings import Settings
+from config.settings import Environment, Settings
 from config.signing_in import Kind
 from connectors.port import ConnectionSettings, CrmConnector
 from connectors.tokens import MemoryTokenVault, TokenVault
@@ -93,6 +93,11 @@ def build(
         registry=registry,
         broker=broker,
         _close=lambda: _close(database, broker),
+        start_modes={
+            name: Mode.OBSERVE
+            for name, connection in usable.items()
+            if connection.environment is Environment.PRODUCTION
+        },
         limits={name: connection.limits for name, connection in usable.items()},
     )
     if broker is not None:

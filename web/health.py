@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 import migrations
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.store.database import StoreUnavailable
+from sync import ladder
 from sync.ledger.tables import ConnectionStateRow
 from sync.runtime import Runtime
 
@@ -68,10 +69,11 @@ def readiness(runtime: Runtime, head: str | None) -> Readiness:
                 return Readiness("answers", "outdated", unknown)
             rows = session.scalars(select(ConnectionStateRow))
             paused = {ConnectionName(row.connection): row.paused_until for row in rows}
+            stands = ladder.rungs(runtime, session, names)
     except STORE_AWAY:
         return Readiness("away", "unknown", unknown)
     now = runtime.database.clock()
-    states = {name: _state(runtime, name, paused.get(name), now) for name in names}
+    states = {name: _state(runtime, stands[name], paused.get(name), now) for name in names}
     return Readiness("answers", "current", states)
 
 
@@ -84,10 +86,10 @@ def _version(session: Session) -> str | None:
 
 
 def _state(
-    runtime: Runtime, name: ConnectionName, paused_until: datetime | None, now: datetime
+    runtime: Runtime, stands: ladder.Rung, paused_until: datetime | None, now: datetime
 ) -> str:
-    if name in runtime.problems:
+    if stands.connection in runtime.problems:
         return "unusable"
-    if runtime.modes[name] is Mode.OFF:
+    if stands.mode is Mode.OFF:
         return "off"
     return "paused" if paused_until is not None and paused_until > now else "ready"

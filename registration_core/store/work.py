@@ -43,7 +43,7 @@ def request_push(
             unit.session.add(row)
         row.wanted += 1
         row.due_at, row.changed_at = unit.now, unit.now
-        if row.state == "dead":  # what changed may be the very thing that was refused
+        if row.state in ("dead", "observed"):  # what changed may be the very thing refused
             row.state, row.attempts, row.reason = "open", 0, ""
         unit.nudges.add(f"push:{connection}")
     unit.session.flush()

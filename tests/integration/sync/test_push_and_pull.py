@@ -234,7 +234,7 @@ def test_mode_observe_records_what_it_would_write_and_writes_nothing(fast_url: s
         observed = [i for i in session.query(IntentRow) if i.state == "observed"]
         waiting = session.query(OutboxRow).filter_by(connection=MIRROR).one()
     assert [i.payload["Name"] for i in observed] == ["Cold chain"]
-    assert waiting.state == "waiting"
+    assert waiting.state == "observed"
     world.runtime.close()
 
 
