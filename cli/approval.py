@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from cli.frame import Frame, Noun, pass_frame
-from cli.values import text
+from cli.frame import Exit, Frame, Noun, chosen_program, pass_frame
+from cli.values import reason_code, text
 
 _NUMBER = click.argument("number", metavar="NUMBER")
 _VERSION = click.option(
@@ -80,15 +80,9 @@ def approve(frame: Frame, number: str, version: int | None) -> None:
 def reject(frame: Frame, number: str, reason: str, note: str, version: int | None) -> None:
     """Reject with a reason code; the partner gets the code's own text."""
     from registration_core import use_cases
-    from registration_core.findings import ReasonCode
 
-    known = {code.value: code for code in ReasonCode}
-    if reason.upper() not in known:
-        raise click.BadParameter(
-            f"{reason!r} is none of: {', '.join(known)}", param_hint="--reason"
-        )
     with frame.database() as database, database.begin(frame.actor) as unit:
-        after = use_cases.reject(unit, number, known[reason.upper()], text(note, 4000), version)
+        after = use_cases.reject(unit, number, reason_code(reason), text(note, 4000), version)
     frame.out.done(
         f"{after.number} is rejected. The partner is told: {after.partner_message}",
         {
@@ -96,6 +90,52 @@ def reject(frame: Frame, number: str, reason: str, note: str, version: int | Non
             "reason_code": after.reason_code, "partner_message": after.partner_message,
         },
     )  # fmt: skip
+
+
+@approval.command()
+@_NUMBER
+@click.option("--question", required=True, help="What is wanted; the partner reads it as typed.")
+@_VERSION
+@pass_frame
+def ask(frame: Frame, number: str, question: str, version: int | None) -> None:
+    """Ask the partner for more information; their receipt stays."""
+    from registration_core import use_cases
+
+    with frame.database() as database, database.begin(frame.actor) as unit:
+        after = use_cases.ask(unit, number, text(question, 4000), version)
+    frame.out.done(
+        f"{after.number} waits for its partner. Their answer: "
+        f"dealreg registration answer {after.number} --text …",
+        {"number": after.number, "state": after.state, "version": after.version},
+    )
+
+
+@approval.command()
+@_NUMBER
+@click.option("--reason", required=True, help="Why old evidence is good enough; it is kept.")
+@pass_frame
+def override(frame: Frame, number: str, reason: str) -> None:
+    """Accept stale evidence; it takes two people, that is two operating-system users.
+
+    Nothing but staleness can be accepted: not a connection that was not read, not a missing
+    canary, not a list that shrank. A newer check has to be accepted anew.
+    """
+    from registration_core.overriding import PEOPLE
+    from registration_core.overriding import override as accept
+    from registration_core.store import repository
+
+    programs = frame.programs()
+    with frame.database() as database, database.begin(frame.actor) as unit:
+        found = repository.registration(unit.session, number)
+        rules = chosen_program(programs, found.program)
+        people = accept(unit, number, text(reason, 4000), rules)
+    answer = {"number": found.number, "people": people, "needed": PEOPLE}
+    if people < PEOPLE:
+        frame.out.done(
+            "A second person has to say so too, as another user of this machine.", answer
+        )
+        frame.exit(Exit.NEEDS_A_HUMAN)
+    frame.out.done(f"Accepted. Type: dealreg approval approve {found.number}", answer)
 
 
 @approval.command()

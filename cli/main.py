@@ -26,6 +26,7 @@ NOUNS = {
     "registration": "Deal registrations: submit, import, look, change.",
     "approval": "Decisions on registrations.",
     "protection": "Standing protections.",
+    "dispute": "Claims that are contested, and their decisions.",
     "match": "Whether two records are one customer: a person's word.",
     "link": "Which CRM record is which registration.",
     "conflict": "Sync conflicts: two sides changed one thing.",

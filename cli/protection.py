@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from cli.frame import Frame, Noun, pass_frame
 from cli.values import text
+
+if TYPE_CHECKING:
+    from registration_core.model import Registration
+
+_NUMBER = click.argument("number", metavar="NUMBER")
+_REASON = click.option("--reason", required=True, help="Why; kept in the audit trail.")
 
 
 @click.group(cls=Noun)
@@ -48,9 +56,9 @@ def list_(frame: Frame) -> None:
 
 
 @protection.command()
-@click.argument("number", metavar="NUMBER")
+@_NUMBER
 @click.option("--days", required=True, type=click.IntRange(1, 366))
-@click.option("--reason", required=True, help="Why; kept in the audit trail.")
+@_REASON
 @click.option(
     "--version", type=click.IntRange(1), help="Refuse if it was changed since this version."
 )
@@ -65,6 +73,52 @@ def extend(frame: Frame, number: str, days: int, reason: str, version: int | Non
         f"{after.number} is protected until {after.protection_ends_on}.",
         {"number": after.number, "protected_until": after.protection_ends_on},
     )
+
+
+@protection.command()
+@_NUMBER
+@_REASON
+@pass_frame
+def suspend(frame: Frame, number: str, reason: str) -> None:
+    """Put a protection on hold: it still keeps others out, and does not end meanwhile."""
+    from registration_core import protecting
+
+    with frame.database() as database, database.begin(frame.actor) as unit:
+        after = protecting.suspend(unit, number, text(reason))
+    frame.out.done(f"The protection of {after.number} is on hold.", _answer(after))
+
+
+@protection.command()
+@_NUMBER
+@_REASON
+@pass_frame
+def resume(frame: Frame, number: str, reason: str) -> None:
+    """Let a protection that was on hold run again, to the end it had."""
+    from registration_core import protecting
+
+    with frame.database() as database, database.begin(frame.actor) as unit:
+        after = protecting.resume(unit, number, text(reason))
+    frame.out.done(f"{after.number} is protected until {after.protection_ends_on}.", _answer(after))
+
+
+@protection.command()
+@_NUMBER
+@_REASON
+@pass_frame
+def reinstate(frame: Frame, number: str, reason: str) -> None:
+    """Approve an expired registration again, on a fresh check and if nobody else is protected."""
+    from sync import checking
+
+    with frame.runtime() as runtime:
+        after = checking.reinstate(runtime, number, frame.actor, text(reason))
+    frame.out.done(f"{after.number} is protected until {after.protection_ends_on}.", _answer(after))
+
+
+def _answer(after: Registration) -> dict[str, object]:
+    return {
+        "number": after.number, "state": after.state, "protection": after.protection_state,
+        "protected_until": after.protection_ends_on,
+    }  # fmt: skip
 
 
 @protection.command()

@@ -13,7 +13,7 @@ import click
 
 from cli.frame import Exit, Frame, Noun, chosen_program, pass_frame
 from cli.progress import Progress
-from cli.values import CAPITALS, DAY, MONEY, text
+from cli.values import CAPITALS, DAY, MONEY, reason_code, text
 from registration_core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def check(frame: Frame, number: str) -> None:
     from sync.checking import check_now
 
     with frame.runtime() as runtime:
-        made = check_now(runtime, number)
+        made = check_now(runtime, number, frame.actor)
         with runtime.database.read() as session:
             found = repository.registration(session, number)
     waits = showing.waits_for(found, made)
@@ -250,6 +250,40 @@ def withdraw(frame: Frame, number: str, version: int | None) -> None:
     with frame.database() as database, database.begin(frame.actor) as unit:
         after = use_cases.withdraw(unit, number, version)
     frame.out.done(f"{after.number} is withdrawn.", {"number": after.number, "state": after.state})
+
+
+@registration.command()
+@_NUMBER
+@click.option("--text", "said", required=True, help="What the partner answers.")
+@_VERSION
+@pass_frame
+def answer(frame: Frame, number: str, said: str, version: int | None) -> None:
+    """Give the partner's answer to a question; it keeps its receipt and is checked again."""
+    from registration_core import use_cases
+
+    with frame.database() as database, database.begin(frame.actor) as unit:
+        after = use_cases.answer(unit, number, text(said, 4000), version)
+    frame.out.done(
+        f"{after.number} is {after.state.value} and waits for its check.",
+        {"number": after.number, "state": after.state, "version": after.version},
+    )
+
+
+@registration.command()
+@_NUMBER
+@click.option("--reason", required=True, metavar="CODE", help="See: dealreg approval reasons")
+@click.option("--note", default="", help="Internal; the partner never sees it.")
+@pass_frame
+def cancel(frame: Frame, number: str, reason: str, note: str) -> None:
+    """Cancel an approved registration: its protection is freed, the partner gets the code's text."""
+    from registration_core import protecting
+
+    with frame.database() as database, database.begin(frame.actor) as unit:
+        after = protecting.cancel(unit, number, reason_code(reason), text(note, 4000))
+    frame.out.done(
+        f"{after.number} is cancelled. The partner is told: {after.partner_message}",
+        {"number": after.number, "state": after.state, "reason_code": after.reason_code},
+    )
 
 
 @registration.command()

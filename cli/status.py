@@ -23,6 +23,7 @@ def status(frame: Frame) -> None:
         {"count": count, "what": what, "command": command}
         for count, what, command in (
             (to_decide, "registrations under review", "dealreg approval list"),
+            (now.open_disputes, "open disputes", "dealreg dispute list"),
             (now.open_conflicts, "open sync conflicts", "dealreg conflict list"),
             (now.link_proposals, "proposed links", "dealreg link list"),
             (now.held, "held items", "dealreg held list"),

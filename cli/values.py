@@ -14,6 +14,7 @@ from decimal import Decimal
 import click
 
 from registration_core.errors import InvalidInput
+from registration_core.findings import ReasonCode
 
 _MONEY = re.compile(r"\d{1,15}(\.\d{1,2})?", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -53,6 +54,14 @@ def day(raw: str) -> date:
     except ValueError as error:
         raise InvalidInput(f"There is no day {clean}.", hint="Correct the date.") from error
     raise InvalidInput(f"{clean[:40]!r} is not a date.", hint="Write it like 2027-03-31.")
+
+
+def reason_code(raw: str) -> ReasonCode:
+    """Read a reason code; refuses what is none as the command line's own mistake."""
+    known = {code.value: code for code in ReasonCode}
+    if raw.upper() not in known:
+        raise click.BadParameter(f"{raw!r} is none of: {', '.join(known)}", param_hint="--reason")
+    return known[raw.upper()]
 
 
 class _Parsed(click.ParamType[object]):

@@ -31,10 +31,13 @@ def require_usable(
     program: Program,
     now: datetime,
     newest: ConflictCheck | None = None,
+    *,
+    overridden: bool = False,
 ) -> None:
     """Raise `CheckNotUsable` unless the check is complete, fresh, and later than the match keys.
 
     `newest` is the newest check that is kept, if any: what it found must not be passed over.
+    `overridden` says that two people accept stale evidence; nothing else can be accepted.
     """
     number = registration.number
     if check.registration_id != registration.id:
@@ -66,10 +69,12 @@ def require_usable(
             )
         limit = program.freshness_seconds[connection]
         # A CRM's clock may be ahead of ours: what was read is at least as old as the check.
-        if now - min(reading.as_of, check.began_at) > timedelta(seconds=limit):
+        stale = now - min(reading.as_of, check.began_at) > timedelta(seconds=limit)
+        if stale and not overridden:
             raise CheckNotUsable(
                 f"The evidence of {connection} for {number} is older than {limit} seconds.",
-                hint=again,
+                hint=f"{again}; where it stays so, two people may type: "
+                f"dealreg approval override {number} --reason …",
             )
 
 

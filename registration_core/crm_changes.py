@@ -26,7 +26,7 @@ from registration_core.model import (
 )
 from registration_core.program import Program, Role
 from registration_core.recording import subject_of
-from registration_core.store import attribution, audit, protection, repository, work
+from registration_core.store import attribution, audit, disputes, protection, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.types import is_exact
 from registration_core.submission import AMOUNT_BELOW
@@ -229,12 +229,9 @@ def _reopen(
         if takes_claim:
             reopened = protection.claim(unit, reopened, program, starts_on=unit.now.date())
     except AlreadyProtected as refusal:
-        audit.record(
-            unit,
-            subject_of(closed),
-            "open dispute",
-            {"because": f"reopened, but {refusal.message}"},
-        )
+        because = f"reopened, but {refusal.message}"
+        disputes.note(unit, closed.id, because)
+        audit.record(unit, subject_of(closed), "open dispute", {"because": because})
         reopened = replace(reopened, dispute_state=DisputeState.OPEN)
     attribution.reverse(unit, closed.id)
     return reopened

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from registration_core.contracts import ConnectionName, Value
+from registration_core.contracts import ConnectionName, Fields, Value
 from registration_core.fields import SalesStage
 from registration_core.findings import Decision, FindingKind
 from registration_core.program import ListKind, Phase, Role
@@ -169,6 +169,9 @@ class Registration:
     accounts: Mapping[ConnectionName, str] = field(default_factory=dict)
     owners: Mapping[ConnectionName, str] = field(default_factory=dict)
     custom: Mapping[str, Value] = field(default_factory=dict)
+    #: Deal name, amount, currency and expected close as they were last given here, for the
+    #: partner: what a user of a CRM types instead is the vendor's own.
+    registered: Fields = field(default_factory=dict)
 
     @property
     def home(self) -> ConnectionName:

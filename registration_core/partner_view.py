@@ -71,14 +71,21 @@ def reason_text(code: ReasonCode) -> str:
 
 
 def partner_view(registration: Registration) -> PartnerView:
-    """Return what the partner of this registration may see of it."""
+    """Return what the partner of this registration may see of it.
+
+    The deal is shown as it was registered: how a user of a CRM names and values it is not theirs.
+    """
+
+    def own(name: str) -> object:
+        return registration.registered.get(name, getattr(registration, name))
+
     return PartnerView(
         number=registration.number,
         customer=registration.customer.name,
-        deal_name=registration.deal_name,
+        deal_name=str(own("deal_name")),
         product_line=registration.product_line,
-        amount=registration.amount,
-        currency=registration.currency,
+        amount=Decimal(str(own("amount"))),
+        currency=str(own("currency")),
         state=_STATES[registration.state],
         message=registration.partner_message or "",
         protected_from=registration.protection_starts_on,

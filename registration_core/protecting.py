@@ -9,9 +9,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from registration_core.errors import InvalidInput
+from registration_core.conflict_check import require_decider, require_usable
+from registration_core.errors import DomainRefusal, InvalidInput
+from registration_core.findings import ReasonCode
 from registration_core.lifecycle import Move, advance
-from registration_core.model import ProtectionState, Registration
+from registration_core.model import ConflictCheck, DisputeState, ProtectionState, Registration
+from registration_core.partner_view import reason_text
+from registration_core.program import Program
 from registration_core.recording import locked, saved
 from registration_core.store import protection, repository
 from registration_core.store.database import UnitOfWork
@@ -48,3 +52,81 @@ def expire_due(unit: UnitOfWork, warn_days: int = 14) -> list[Registration]:
             ends = {"protected_until": str(before.protection_ends_on)}
             changed.append(saved(unit, after, "expiring soon", ends, partner=ends))
     return changed
+
+
+def suspend(unit: UnitOfWork, number: str, reason: str) -> Registration:
+    """Put a protection on hold: it keeps others out and does not end while it is."""
+    protection.hold_lock(unit)
+    before = locked(unit, number, None)
+    running = (ProtectionState.ACTIVE, ProtectionState.EXPIRING)
+    if before.protection_state not in running:
+        raise _cannot(before, "suspended")
+    after = replace(before, protection_state=ProtectionState.SUSPENDED)
+    return saved(
+        unit, after, "suspend protection", {"reason": reason},
+        partner={"message": "Your protection is on hold."},
+    )  # fmt: skip
+
+
+def resume(unit: UnitOfWork, number: str, reason: str) -> Registration:
+    """Let a protection that was on hold run again, to the end it had."""
+    protection.hold_lock(unit)
+    before = locked(unit, number, None)
+    if before.protection_state is not ProtectionState.SUSPENDED:
+        raise _cannot(before, "resumed")
+    after = replace(before, protection_state=ProtectionState.ACTIVE)
+    return saved(
+        unit, after, "resume protection", {"reason": reason},
+        partner={"protected_until": str(after.protection_ends_on)},
+    )  # fmt: skip
+
+
+def reinstate(
+    unit: UnitOfWork, number: str, check: ConflictCheck, reason: str, program: Program
+) -> Registration:
+    """Approve an expired registration again, on a check as for an approval, if a slot is free."""
+    protection.hold_lock(unit)
+    before = locked(unit, number, None)
+    state = advance(before.state, Move.REINSTATE, before.number)
+    newest = repository.last_check(unit.session, before.id)
+    require_usable(check, before, program, unit.now, newest)
+    require_decider(unit.actor, before, check)
+    after = protection.claim(unit, replace(before, state=state), program, unit.now.date())
+    return saved(
+        unit, after, "reinstate", {"check": check.id, "reason": reason},
+        partner={"state": "Approved", "protected_until": str(after.protection_ends_on)},
+    )  # fmt: skip
+
+
+def cancel(unit: UnitOfWork, number: str, reason: ReasonCode, note: str) -> Registration:
+    """Cancel an approved registration and free its protection; the partner gets the code's text.
+
+    Whoever submitted it may not; what is disputed is decided there.
+    """
+    protection.hold_lock(unit)
+    before = locked(unit, number, None)
+    require_decider(unit.actor, before, None)
+    if before.dispute_state is DisputeState.OPEN:
+        raise DomainRefusal(
+            f"{before.number} is disputed.",
+            hint=f"Type: dealreg dispute decide {before.number} cancel --reason …",
+        )
+    after = replace(
+        before,
+        state=advance(before.state, Move.CANCEL, before.number),
+        reason_code=reason.value,
+        partner_message=reason_text(reason),
+    )
+    after = protection.release(unit, after, ProtectionState.RELEASED)
+    return saved(
+        unit, after, "cancel", {"reason": reason.value, "note": note},
+        partner={"state": "Cancelled", "message": after.partner_message},
+    )  # fmt: skip
+
+
+def _cannot(registration: Registration, what: str) -> DomainRefusal:
+    return DomainRefusal(
+        f"The protection of {registration.number} is {registration.protection_state.value} "
+        f"and cannot be {what}.",
+        hint=f"Type: dealreg registration show {registration.number}",
+    )

@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 from registration_core.conflict_check import holding, require_decider, require_usable
-from registration_core.contracts import ConnectionName, Value
+from registration_core.contracts import ConnectionName, Fields, Value
 from registration_core.errors import InvalidInput, NotAllowed
 from registration_core.fields import FIELDS, SalesStage
 from registration_core.findings import ReasonCode
@@ -31,15 +31,25 @@ from registration_core.model import (
     Registration,
     RegistrationState,
 )
+from registration_core.overriding import PEOPLE
 from registration_core.partner_view import reason_text
 from registration_core.program import Program
 from registration_core.recording import locked, saved, subject_of
-from registration_core.store import audit, customers, protection, repository, work
+from registration_core.store import audit, customers, overrides, protection, repository, work
 from registration_core.store.database import UnitOfWork
-from registration_core.submission import Submission, in_nfc, is_email, require_valid, wrong_deal
+from registration_core.submission import (
+    DESCRIPTION_MAX,
+    Submission,
+    in_nfc,
+    is_email,
+    require_valid,
+    wrong_deal,
+)
 
 #: When an approved claim is checked again, counted from the approval.
 RECHECKS_AFTER = (timedelta(hours=1), timedelta(days=1))
+#: What a partner is always shown as it was given here.
+REGISTERED = ("deal_name", "amount", "currency", "expected_close_on")
 #: What `update` changes.
 CHANGED_HERE = (
     "deal_name",
@@ -117,6 +127,7 @@ def submit(unit: UnitOfWork, submission: Submission, program: Program) -> tuple[
         contact_email=submission.contact_email,
         roles=roles,
         custom=submission.custom,
+        registered=_registered(submission),
     )
     repository.add_registration(unit.session, made, submission.token)
     contact = {"contact_name": made.contact_name, "contact_email": made.contact_email}
@@ -163,7 +174,9 @@ def update(
                 f"{before.number} is worked in {before.home}: its {name} is changed there.",
                 hint=f"Change it in {before.home}.",
             )
-    after = replace(before, **_valid(before, changes, program))
+    values = _valid(before, changes, program)
+    given = {name: value for name, value in values.items() if name in REGISTERED}
+    after = replace(before, **values, registered={**before.registered, **given})
     if after == before:
         return before
     return saved(unit, after, "update", {"changes": {n: str(v) for n, v in changes.items()}})
@@ -194,7 +207,8 @@ def approve(
     before = locked(unit, number, expected_version)
     state = advance(before.state, Move.APPROVE, before.number)
     newest = repository.last_check(unit.session, before.id)
-    require_usable(check, before, program, unit.now, newest)
+    overridden = overrides.count(unit.session, check.id) >= PEOPLE
+    require_usable(check, before, program, unit.now, newest, overridden=overridden)
     require_decider(unit.actor, before, check)
     if unit.actor == SYSTEM and holding(check.findings):
         raise NotAllowed(f"{before.number} has findings: a person decides on it.")
@@ -271,6 +285,49 @@ def reject(
     )  # fmt: skip
 
 
+def ask(
+    unit: UnitOfWork, number: str, question: str, expected_version: int | None = None
+) -> Registration:
+    """Ask the partner for more information; they see the question as it is typed."""
+    if not question.strip():
+        raise InvalidInput("Say what is wanted: the partner reads it.", field="question")
+    before = locked(unit, number, expected_version)
+    require_decider(unit.actor, before, None)
+    after = replace(
+        before,
+        state=advance(before.state, Move.ASK, before.number),
+        partner_message=question,
+    )
+    seen = {"state": "We need more information from you", "message": question}
+    return saved(unit, after, "ask for information", {"question": question}, partner=seen)
+
+
+def answer(
+    unit: UnitOfWork, number: str, text: str, expected_version: int | None = None
+) -> Registration:
+    """Take the partner's answer; the registration keeps its receipt and is checked again."""
+    if not text.strip():
+        raise InvalidInput("An answer says something.", field="answer")
+    before = locked(unit, number, expected_version)
+    after = replace(
+        before,
+        state=advance(before.state, Move.ANSWER, before.number),
+        partner_message=None,
+        description=_with_answer(before.description, text),
+    )
+    work.request_check(unit, before.id, "the partner answered")
+    return saved(unit, after, "answer", {"answer": text}, partner={"answer": text})
+
+
+def _with_answer(description: str, text: str) -> str:
+    """Put an answer below what was said before; `InvalidInput` where there is no room for it."""
+    whole = "\n\n".join(filter(None, (description, unicodedata.normalize("NFC", text).strip())))
+    if len(whole) > DESCRIPTION_MAX:
+        room = DESCRIPTION_MAX - len(description)
+        raise InvalidInput(f"There is room for {room} characters more.", hint="Shorten it.")
+    return whole
+
+
 def withdraw(unit: UnitOfWork, number: str, expected_version: int | None = None) -> Registration:
     """Take a registration back; its protection is freed."""
     protection.hold_lock(unit)
@@ -279,14 +336,6 @@ def withdraw(unit: UnitOfWork, number: str, expected_version: int | None = None)
     if before.protection_state is not ProtectionState.NONE:
         after = protection.release(unit, after, ProtectionState.RELEASED)
     return saved(unit, after, "withdraw", {}, partner={"state": "Withdrawn"})
-
-
-def open_dispute(unit: UnitOfWork, registration: Registration, because: str) -> Registration:
-    """Open a dispute on an approved registration; its protection stays until it is decided."""
-    if registration.dispute_state is DisputeState.OPEN:
-        return registration
-    after = replace(registration, dispute_state=DisputeState.OPEN)
-    return saved(unit, after, "open dispute", {"because": because})
 
 
 def choose_account(
@@ -301,6 +350,11 @@ def choose_account(
     )
     work.request_check(unit, before.id, "another account was chosen")
     return saved(unit, after, "choose account", {"connection": connection, "account": record_id})
+
+
+def _registered(deal: Submission) -> Fields:
+    values: dict[str, Value] = {name: getattr(deal, name) for name in REGISTERED}
+    return values | {"deal_name": deal.deal_name.strip()}
 
 
 def _new_number(unit: UnitOfWork) -> str:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from connectors.errors import ConnectorError
-from registration_core import recording, use_cases
+from registration_core import disputing, protecting, recording, use_cases
 from registration_core.conflict_check import is_low_risk, rejecting, require_usable
 from registration_core.contracts import ConnectionName
 from registration_core.errors import AlreadyProtected, CheckNotUsable, ConfigurationError, SyncError
@@ -27,6 +27,7 @@ from registration_core.matching import (
 )
 from registration_core.model import (
     LIST_FILE,
+    SYSTEM,
     Actor,
     Band,
     ConflictCheck,
@@ -35,11 +36,13 @@ from registration_core.model import (
     Registration,
     RegistrationState,
 )
+from registration_core.overriding import PEOPLE
 from registration_core.program import Program
 from registration_core.store import (
     account_lists,
     audit,
     match_decisions,
+    overrides,
     protection,
     repository,
     work,
@@ -67,15 +70,18 @@ def drain(runtime: Runtime) -> int:
             checked += len(due)
 
 
-def check_now(runtime: Runtime, number: str) -> ConflictCheck:
-    """Check one registration live, now, and decide what follows; returns the check."""
-    with runtime.database.begin() as unit:
+def check_now(runtime: Runtime, number: str, actor: Actor = SYSTEM) -> ConflictCheck:
+    """Check one registration live, now, and decide what follows; returns the check.
+
+    `actor` is who asked for it: the check is audited as theirs, what follows as the program's.
+    """
+    with runtime.database.begin(actor) as unit:
         registration = repository.registration(unit.session, number)
         runtime.program(registration.program)  # tells if it is not configured any more
         work.request_check(unit, registration.id, "asked for by command")
         request = unit.session.get_one(CheckRequestRow, registration.id)
         version = request.version
-    _check_batch(runtime, [(registration.id, version)])
+    _check_batch(runtime, [(registration.id, version)], actor)
     with runtime.database.read() as session:
         check = repository.last_check(session, registration.id)
     if check is None:
@@ -87,33 +93,54 @@ def approve(
     runtime: Runtime, number: str, actor: Actor, expected_version: int | None = None
 ) -> Registration:
     """Approve as a person: on the last check where it still counts, else on a fresh one."""
-    with runtime.database.read() as session:
-        registration = repository.registration(session, number)
-        check = repository.last_check(session, registration.id)
-    program = runtime.program(registration.program)
-    if check is None or not _counts(check, registration, program, runtime.database.clock()):
-        check = check_now(runtime, number)
+    check, program = _usable_check(runtime, number, actor)
     with runtime.database.begin(actor) as unit:
         return use_cases.approve(unit, number, check, program, expected_version)
 
 
+def reinstate(runtime: Runtime, number: str, actor: Actor, reason: str) -> Registration:
+    """Approve an expired registration again as a person, on a check as for an approval."""
+    check, program = _usable_check(runtime, number, actor)
+    with runtime.database.begin(actor) as unit:
+        return protecting.reinstate(unit, number, check, reason, program)
+
+
+def _usable_check(runtime: Runtime, number: str, actor: Actor) -> tuple[ConflictCheck, Program]:
+    """Return the last check of a registration where it still counts, else a fresh one."""
+    with runtime.database.read() as session:
+        registration = repository.registration(session, number)
+        check = repository.last_check(session, registration.id)
+        people = overrides.count(session, check.id) if check else 0
+    program = runtime.program(registration.program)
+    now = runtime.database.clock()
+    accepted = people >= PEOPLE
+    if check is None or not _counts(check, registration, program, now, overridden=accepted):
+        check = check_now(runtime, number, actor)
+    return check, program
+
+
 def _counts(
-    check: ConflictCheck, registration: Registration, program: Program, now: datetime
+    check: ConflictCheck,
+    registration: Registration,
+    program: Program,
+    now: datetime,
+    *,
+    overridden: bool,
 ) -> bool:
     try:
-        require_usable(check, registration, program, now)
+        require_usable(check, registration, program, now, overridden=overridden)
     except CheckNotUsable:
         return False
     return True
 
 
-def _check_batch(runtime: Runtime, due: Sequence[tuple[str, int]]) -> None:
+def _check_batch(runtime: Runtime, due: Sequence[tuple[str, int]], actor: Actor = SYSTEM) -> None:
     """Check several registrations on one reading of the connections, oldest receipt first."""
     with guard.lane(guard.Lane.CHECK):
-        _check_all(runtime, due)
+        _check_all(runtime, due, actor)
 
 
-def _check_all(runtime: Runtime, due: Sequence[tuple[str, int]]) -> None:
+def _check_all(runtime: Runtime, due: Sequence[tuple[str, int]], actor: Actor) -> None:
     began_at = runtime.database.clock()
     with runtime.database.read() as session:
         registrations = [(repository.registration(session, key), version) for key, version in due]
@@ -134,7 +161,8 @@ def _check_all(runtime: Runtime, due: Sequence[tuple[str, int]]) -> None:
             _reading(runtime, program, name, refreshed[name])
             for name in program.required_connections
         )
-        _check_one(runtime, registration, version, program, began_at, readings)
+        check = _make(runtime, registration, program, began_at, readings)
+        _record(runtime, check, registration.number, version, program, actor)
 
 
 def _set_aside(runtime: Runtime, registration: Registration) -> None:
@@ -165,14 +193,14 @@ def _reading(
         return Reading(name, False, None, error.message)
 
 
-def _check_one(
+def _make(
     runtime: Runtime,
     registration: Registration,
-    version: int,
     program: Program,
     began_at: datetime,
     readings: tuple[Reading, ...],
-) -> None:
+) -> ConflictCheck:
+    """Find the claims on a registration's customer, read live; keeps nothing."""
     with runtime.database.read() as session:
         keys = customer_keys(registration.customer) | repository.keys_of_customer(
             session, registration.customer_id
@@ -189,7 +217,7 @@ def _check_one(
         replace(r, complete=False, reason=failed[r.connection]) if r.connection in failed else r
         for r in readings
     )
-    check = ConflictCheck(
+    return ConflictCheck(
         id=runtime.database.ids.new(),
         registration_id=registration.id,
         began_at=began_at,
@@ -200,7 +228,6 @@ def _check_one(
         findings=find_claims(registration, program, found, rivals, began_at),
         accounts=_chosen(found),
     )
-    _record(runtime, check, registration.number, version, program)
 
 
 def _chosen(found: Sequence[Candidate]) -> dict[ConnectionName, str]:
@@ -213,10 +240,15 @@ def _chosen(found: Sequence[Candidate]) -> dict[ConnectionName, str]:
 
 
 def _record(
-    runtime: Runtime, check: ConflictCheck, number: str, version: int, program: Program
+    runtime: Runtime,
+    check: ConflictCheck,
+    number: str,
+    version: int,
+    program: Program,
+    actor: Actor,
 ) -> None:
     """Keep the check and do what follows from it, in one commit."""
-    with runtime.database.begin() as unit:
+    with runtime.database.begin(actor) as unit:
         protection.hold_lock(unit)
         registration = repository.registration(unit.session, number, lock=True)
         last = repository.last_check(unit.session, registration.id)
@@ -244,6 +276,7 @@ def _record(
         if request is not None and request.version == version:
             unit.session.delete(request)
             unit.session.flush()
+        unit.actor = SYSTEM  # whoever asked for the check, the program's rules decide
         _follow(unit, registration, check, before, program)
 
 
@@ -294,7 +327,7 @@ def _follow(
         use_cases.request_recheck(unit, registration)
         fresh = [f for f in _new_findings(check, before) if f.kind not in NEVER_BACKWARDS]
         if fresh:
-            use_cases.open_dispute(unit, registration, "; ".join(f.summary for f in fresh))
+            disputing.open_dispute(unit, registration, "; ".join(f.summary for f in fresh))
 
 
 def _new_findings(check: ConflictCheck, before: ConflictCheck | None) -> list[Finding]:

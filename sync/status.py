@@ -10,7 +10,13 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from registration_core.contracts import ConnectionName, Mode
-from registration_core.store.tables import Base, CheckRequestRow, OutboxRow, RegistrationRow
+from registration_core.store.tables import (
+    Base,
+    CheckRequestRow,
+    DisputeRow,
+    OutboxRow,
+    RegistrationRow,
+)
 from sync import ladder
 from sync.ledger.gates import HeldRow
 from sync.ledger.tables import (
@@ -83,6 +89,7 @@ class Status:
     connections: tuple[ConnectionStatus, ...]
     registrations: Mapping[str, int]
     checks_due: int
+    open_disputes: int
     open_conflicts: int
     link_proposals: int
     dead_letters: int
@@ -92,7 +99,13 @@ class Status:
     @property
     def needs_a_person(self) -> bool:
         """Whether somebody has to decide something."""
-        return bool(self.open_conflicts or self.link_proposals or self.dead_letters or self.held)
+        return bool(
+            self.open_disputes
+            or self.open_conflicts
+            or self.link_proposals
+            or self.dead_letters
+            or self.held
+        )
 
 
 def status(runtime: Runtime) -> Status:
@@ -111,6 +124,7 @@ def status(runtime: Runtime) -> Status:
             checks_due=_count(
                 session, CheckRequestRow, CheckRequestRow.due_at <= runtime.database.clock()
             ),
+            open_disputes=_count(session, DisputeRow, DisputeRow.decided_at.is_(None)),
             open_conflicts=_count(session, SyncConflictRow, SyncConflictRow.state == "open"),
             link_proposals=_count(session, LinkProposalRow, LinkProposalRow.state == "proposed"),
             dead_letters=_count(session, DeadLetterRow, DeadLetterRow.state == "open"),

@@ -13,7 +13,7 @@ from sqlalchemy import delete, select, tuple_, update
 
 from registration_core.matching import MatchKey, customer_keys
 from registration_core.model import ClaimState, DisputeState, ProtectionState, Registration
-from registration_core.store import audit, match_decisions, repository, work
+from registration_core.store import audit, disputes, match_decisions, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import ClaimRow, CustomerKeyRow, CustomerRow, RegistrationRow
 
@@ -150,11 +150,13 @@ def _contest(unit: UnitOfWork, claim: ClaimRow) -> None:
         before, protection_state=ProtectionState.CONTESTED, dispute_state=DisputeState.OPEN
     )
     saved = repository.save(unit.session, after, unit.now)
+    because = "two protected customers turned out to be one"
+    disputes.note(unit, saved.id, because)
     audit.record(
         unit,
         f"registration:{saved.id}",
         "open dispute",
-        {"because": "two protected customers turned out to be one", "claim": claim.id},
+        {"because": because, "claim": claim.id},
         partner={"message": "Your protection is being reviewed."},
     )
     work.request_push(unit, saved)

@@ -116,6 +116,23 @@ def extend(unit: UnitOfWork, registration: Registration, days: int) -> Registrat
     )
 
 
+def stand_again(unit: UnitOfWork, registration: Registration, program: Program) -> Registration:
+    """Give an approved registration its claim back that a dispute took; the caller saves it.
+
+    Nothing where it stands. `AlreadyProtected` where every slot is another's, contested or not.
+    """
+    if registration.protection_state is ProtectionState.CONTESTED:
+        line = program.product_lines[registration.product_line]
+        slot = _free_slot(unit, registration, line.slots, ())
+        for row in _claims_of(unit, registration.id):
+            row.slot, row.state = slot, ClaimState.STANDING.value
+        unit.session.flush()
+        return replace(registration, protection_state=ProtectionState.ACTIVE)
+    if registration.protection_state.standing:
+        return registration
+    return claim(unit, registration, program, unit.now.date())
+
+
 def release(unit: UnitOfWork, registration: Registration, to: ProtectionState) -> Registration:
     """Free every slot of a registration; the caller saves it. Idempotent."""
     hold_lock(unit)

@@ -138,6 +138,7 @@ class RegistrationRow(Base):
     accounts: Mapped[dict[str, Any]]
     owners: Mapped[dict[str, Any]]
     custom: Mapped[Fields]
+    registered: Mapped[Fields] = mapped_column(server_default="{}")
     __table_args__ = (UniqueConstraint("partner_id", "token"),)
 
 
@@ -164,6 +165,31 @@ class ClaimRow(Base):
             postgresql_where=text("state = 'standing'"),
         ),
     )
+
+
+class DisputeRow(Base):
+    """One dispute of a registration; `store/disputes.py`."""
+
+    __tablename__ = "dispute"
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    registration_id: Mapped[str] = mapped_column(ForeignKey("registration.id"), index=True)
+    because: Mapped[str] = mapped_column(Text)
+    opened_at: Mapped[datetime]
+    decision: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(Text)
+    decided_by: Mapped[str] = mapped_column(String(255))
+    decided_at: Mapped[datetime | None]
+
+
+class CheckOverrideRow(Base):
+    """Somebody's word that the stale evidence of a check may be decided on."""
+
+    __tablename__ = "check_override"
+    check_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    os_user: Mapped[str] = mapped_column(String(255), primary_key=True)
+    actor: Mapped[str] = mapped_column(String(255))
+    reason: Mapped[str] = mapped_column(Text)
+    given_at: Mapped[datetime]
 
 
 class AccountRow(Base):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from registration_core import protecting, recording, use_cases
+from registration_core import disputing, protecting, recording, use_cases
 from registration_core.contracts import ConnectionName
 from registration_core.errors import (
     AlreadyProtected,
@@ -368,8 +368,8 @@ def test_a_dispute_is_opened_once_and_the_protection_stays(database: Database) -
     add_partners(database, "P1")
     made = approved(database)
     with database.begin() as unit:
-        first = use_cases.open_dispute(unit, made, "a direct opportunity appeared")
-        again = use_cases.open_dispute(unit, first, "and once more")
+        first = disputing.open_dispute(unit, made, "a direct opportunity appeared")
+        again = disputing.open_dispute(unit, first, "and once more")
     assert first == again == stored(database, made)
     assert (again.dispute_state, again.protection_state) == (
         DisputeState.OPEN, ProtectionState.ACTIVE,

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from registration_core import crm_changes, protecting, recording, use_cases
+from registration_core import crm_changes, disputing, protecting, recording, use_cases
 from registration_core.contracts import ConnectionName
 from registration_core.errors import DomainRefusal
 from registration_core.fields import FieldGroup
@@ -169,7 +169,7 @@ def test_no_verb_shows_a_partner_anything_of_the_others(
     with database.begin() as unit:
         protection.hold_lock(unit)
         held = repository.registration(unit.session, made.id, lock=True)
-        use_cases.open_dispute(unit, held, _secret("dispute"))
+        disputing.open_dispute(unit, held, _secret("dispute"))
         held = repository.registration(unit.session, made.id, lock=True)
         applied = crm_changes.apply(
             unit, held, SALESFORCE,
