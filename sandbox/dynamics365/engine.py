@@ -17,10 +17,10 @@ from sandbox.dynamics365 import seeding, webhooks
 from sandbox.dynamics365.entra import Entra
 from sandbox.dynamics365.errors import (
     WebApiError,
-    duplicate_key,
     missing,
     not_permitted,
 )
+from sandbox.dynamics365.keys import AlternateKeys
 from sandbox.dynamics365.protection import Limits
 from sandbox.dynamics365.schema import CURRENCIES, LOOKUPS, TABLES, Kind, Table
 from sandbox.dynamics365.values import GUID, checked, key_values, table_named
@@ -69,6 +69,7 @@ class DynamicsOrg:
         self.business_unit_id = str(uuid5(self._names, "businessunit"))
         self.integration_user_id = str(uuid5(self._names, "systemuser:integration"))
         self.store = RecordStore(clock, self._new_id, path)
+        self._keys = AlternateKeys(self.store)
         self.limits = Limits()
         self.entra = Entra(clock, credentials, self.org_id)
         #: Version a write made -> the `tag` it was sent with.
@@ -111,7 +112,8 @@ class DynamicsOrg:
         values = key_values(table, key)
         if isinstance(values, str):
             return values if self.store.get(table.name, values) else None
-        return next((row.id for row in self.store.rows(table.name) if _matches(row, values)), None)
+        row = self._keys.find(table, values)
+        return row.id if row else None
 
     def create(
         self, table: Table, values: Mapping[str, Json], by: str, record_id: str | None = None
@@ -130,16 +132,16 @@ class DynamicsOrg:
             fields.setdefault("statuscode", table.default_status[int(str(state))])
             self._check_status(table, fields["statecode"], fields["statuscode"])
         with self.store.transaction():
-            self._check_keys(table, fields, None)
-            return self.store.insert(table.name, fields, by, record_id)
+            self._keys.require_free(table, fields, None)
+            return self._keys.note(table, self.store.insert(table.name, fields, by, record_id))
 
     def update(self, table: Table, row: Row, values: Mapping[str, Json], by: str) -> Row:
         """Change a row; closing an opportunity is not an update but an action."""
         fields = checked(table, values)
         with self.store.transaction():
             fields = self._with_state(table, row, fields)
-            self._check_keys(table, fields, row)
-            return self.store.update(row, fields, by)
+            self._keys.require_free(table, fields, row)
+            return self._keys.note(table, self.store.update(row, fields, by))
 
     def close_opportunity(
         self, row: Row, state: int, close: Mapping[str, Json], status: int | None, by: str
@@ -198,16 +200,6 @@ class DynamicsOrg:
                 "0x80048408",
                 f"{status} is not a valid status code for state code {state} on {table.name}.",
             )
-
-    def _check_keys(self, table: Table, fields: Mapping[str, Json], row: Row | None) -> None:
-        for key, columns in table.keys.items():
-            values = {name: fields.get(name, row and row.fields.get(name)) for name in columns}
-            if any(value is None for value in values.values()):
-                continue
-            wanted = {name: str(value) for name, value in values.items()}
-            for other in self.store.rows(table.name):
-                if other is not row and _matches(other, wanted):
-                    raise duplicate_key(key)
 
     def delete(self, table: Table, row: Row, by: str) -> None:
         """Delete a row; opportunities go with their customer, other lookups are emptied."""
@@ -351,10 +343,3 @@ class DynamicsOrg:
             for event in events
             if event.object in webhooks.SUBSCRIBED
         ]
-
-
-def _matches(row: Row, values: Mapping[str, str]) -> bool:
-    # The database collation ignores case.
-    return all(
-        str(row.fields.get(name, "")).casefold() == v.casefold() for name, v in values.items()
-    )
