@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sandbox.dynamics365.calls import Answer, Call
+from sandbox.dynamics365.columns import Table
 from sandbox.dynamics365.engine import DynamicsOrg
 from sandbox.dynamics365.errors import WebApiError, invalid_argument, missing, payload_error
-from sandbox.dynamics365.schema import Table
 from sandbox.dynamics365.values import from_payload, key_values
 from sandbox.records import Row
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from xml.sax.saxutils import quoteattr
 
-from sandbox.dynamics365.schema import TABLES, Column, Kind, Table
+from sandbox.dynamics365.columns import Column, Kind, Table
+from sandbox.dynamics365.schema import TABLES
 
 _NAMESPACE = "Microsoft.Dynamics.CRM"
 _EDM = {

@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import UUID, uuid5
 
 from sandbox.dynamics365 import seeding, webhooks
+from sandbox.dynamics365.columns import LOOKUPS, Kind, Table
 from sandbox.dynamics365.entra import Entra
 from sandbox.dynamics365.errors import (
     WebApiError,
@@ -22,7 +23,7 @@ from sandbox.dynamics365.errors import (
 )
 from sandbox.dynamics365.keys import AlternateKeys
 from sandbox.dynamics365.protection import Limits
-from sandbox.dynamics365.schema import CURRENCIES, LOOKUPS, TABLES, Kind, Table
+from sandbox.dynamics365.schema import CURRENCIES, TABLES
 from sandbox.dynamics365.values import GUID, checked, key_values, table_named
 from sandbox.org import Delivery
 from sandbox.records import Clock, Event, Json, RecordStore, Row
@@ -43,6 +44,8 @@ class Behaviour:
     application_user: bool = True
     #: (`Create | Write | Read`, table) that the integration user's role lacks.
     revoked: set[tuple[str, str]] = field(default_factory=set)
+    #: What the definitions lack: (table, "") whole, (table, column), (table, schema name of a key).
+    absent: set[tuple[str, str]] = field(default_factory=set)
     #: Tables whose change tracking is off.
     untracked: set[str] = field(default_factory=set)
     #: `EntityKeyIndexStatus` of every alternate key.

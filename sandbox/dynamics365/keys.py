@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sandbox.dynamics365.columns import Table
 from sandbox.dynamics365.errors import duplicate_key
-from sandbox.dynamics365.schema import Table
 from sandbox.records import Json, RecordStore, Row
 
 _Index = dict[tuple[str, ...], set[str]]

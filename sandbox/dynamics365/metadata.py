@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid5
 
-from sandbox.dynamics365.schema import CHOICES, LOOKUPS, Column, Kind, Table
+from sandbox.dynamics365.columns import CHOICES, LOOKUPS, Column, Kind, Table
 
 _NAMES = UUID("3f0d8d9e-55a7-4c8c-8a43-0d365d365d36")
 _TYPED = {

@@ -13,10 +13,10 @@ from urllib.parse import quote
 
 from sandbox.dynamics365 import feed
 from sandbox.dynamics365.calls import Answer, Call
+from sandbox.dynamics365.columns import Table
 from sandbox.dynamics365.engine import DynamicsOrg
 from sandbox.dynamics365.errors import WebApiError, query_error
 from sandbox.dynamics365.query import parse_filter, parse_orderby, parse_select, sort_key
-from sandbox.dynamics365.schema import Table
 from sandbox.dynamics365.values import property_of, represent, shown
 from sandbox.records import Json, RecordStore, Row
 

@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.dynamics365 import batches, bulk, csdl, metadata, reading
+from sandbox.dynamics365 import batches, bulk, csdl, customising, metadata, reading
 from sandbox.dynamics365.calls import API, Answer, Call, refusal
+from sandbox.dynamics365.columns import Table
 from sandbox.dynamics365.engine import DynamicsOrg
 from sandbox.dynamics365.errors import (
     WebApiError,
@@ -21,11 +22,12 @@ from sandbox.dynamics365.errors import (
     stale,
 )
 from sandbox.dynamics365.query import parse_filter, parse_select
-from sandbox.dynamics365.schema import BY_SET, TABLES, Table
+from sandbox.dynamics365.schema import BY_SET, TABLES
 from sandbox.dynamics365.values import etag, from_payload, key_values, represent
 from sandbox.records import Row
 
 _CAST = "Microsoft.Dynamics.CRM."
+_DEFINITIONS = frozenset({"EntityDefinitions", "RelationshipDefinitions", "PublishXml"})
 _CLOSING = {"WinOpportunity": 1, "LoseOpportunity": 2}
 
 
@@ -85,8 +87,10 @@ class WebApi:
             return Answer(200, csdl.document(), {"Content-Type": "application/xml"})
         if call.method == "POST" and call.path in _CLOSING:
             return self._close(call, _CLOSING[call.path])
-        if call.path.split("(")[0].split("/")[0] == "EntityDefinitions":
-            return self._definitions(call)
+        if call.path.split("(")[0].split("/")[0] in _DEFINITIONS:
+            if call.method == "GET":
+                return self._definitions(call)
+            return customising.answer(self.org, call) or not_built(call)
         set_name, key, rest = _split(call.path)
         table = BY_SET.get(set_name)
         if table is None:
@@ -239,8 +243,7 @@ class WebApi:
         return metadata.definition(table, tracked=self.org.tracks(table))
 
     def _definitions(self, call: Call) -> Answer:
-        if call.method != "GET":
-            return not_built(call)
+        absent = self.org.behaviour.absent
         match = re.fullmatch(
             r"EntityDefinitions(?:\(LogicalName='(\w+)'\))?(?:/(\w+))?(?:/([\w.]+))?", call.path
         )
@@ -250,7 +253,7 @@ class WebApi:
         if name is None:
             return _listed(call, [self._definition(table) for table in TABLES.values()])
         table = TABLES.get(name)
-        if table is None:
+        if table is None or (name, "") in absent:
             message = f"Could not find an entity with the specified entity name: {name}."
             raise WebApiError(404, "0x80041102", message)
         if part is None:
@@ -261,4 +264,8 @@ class WebApi:
             "Attributes": metadata.attributes(table, cast and cast.removeprefix(_CAST)),
         }
         listing = listings.get(part)
-        return not_built(call) if listing is None else _listed(call, listing)
+        if listing is None:
+            return not_built(call)
+        names = ("LogicalName", "SchemaName", "ReferencingAttribute")
+        there = [row for row in listing if absent.isdisjoint((name, row.get(n)) for n in names)]
+        return _listed(call, there)

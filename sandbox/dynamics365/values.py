@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
+from sandbox.dynamics365.columns import CHOICES, LOOKUPS, Column, Kind, Table
 from sandbox.dynamics365.errors import (
     WebApiError,
     invalid_argument,
@@ -14,7 +15,7 @@ from sandbox.dynamics365.errors import (
     payload_error,
     query_error,
 )
-from sandbox.dynamics365.schema import BY_SET, CHOICES, LOOKUPS, TABLES, Column, Kind, Table
+from sandbox.dynamics365.schema import BY_SET, TABLES
 from sandbox.records import Json, Row
 
 #: Finds the id of the row a key addresses, or None.

@@ -10,7 +10,8 @@ import json
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
-from sandbox.dynamics365.schema import LOOKUPS, TABLES, Kind
+from sandbox.dynamics365.columns import LOOKUPS, Kind
+from sandbox.dynamics365.schema import TABLES
 from sandbox.org import Delivery
 from sandbox.records import Event, Json
 

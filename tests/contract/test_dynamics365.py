@@ -26,6 +26,7 @@ from connectors.port import (
 )
 from registration_core.contracts import Condition, Fields, FieldType, Value
 from sandbox.dynamics365 import schema
+from sandbox.dynamics365.columns import Table
 from tests.contract.dynamics365 import (
     ACCOUNT,
     KEY,
@@ -319,7 +320,7 @@ def test_a_table_without_change_tracking_is_followed_by_its_stamps(
 # --- long and odd questions
 
 
-def dict_of(tables: Mapping[str, schema.Table]) -> dict[str, schema.Table]:
+def dict_of(tables: Mapping[str, Table]) -> dict[str, Table]:
     assert isinstance(tables, dict)
     return tables
 
