@@ -103,8 +103,8 @@ class Frame:
         return nudging(database, self.settings.redis_url)
 
     @contextmanager
-    def runtime(self) -> Iterator[Runtime]:
-        """Open the store and every connection."""
+    def runtime(self, *, draft: bool = False) -> Iterator[Runtime]:
+        """Open the store and every connection, with the mappings in force or those of the files."""
         from config.logging import configure_logging
         from config.settings import LogLevel
         from sync import wiring
@@ -113,6 +113,8 @@ class Frame:
         configure_logging(self.settings.log_format, level)
         runtime = wiring.build(self.settings)
         try:
+            if not draft:
+                runtime.refresh(first=False)
             yield runtime
         finally:
             runtime.close()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.frame import Exit, Frame, Noun, pass_frame
+from cli.mapping_versions import apply, rollback, versions
 from registration_core.contracts import ConnectionName
 from registration_core.errors import ConfigurationError, InvalidInput, NotFound
 
@@ -36,6 +37,10 @@ _COLUMNS = {
 @click.group(cls=Noun)
 def mapping() -> None:
     """Field mappings."""
+
+
+for _command in (apply, rollback, versions):
+    mapping.add_command(_command)
 
 
 @mapping.command()
@@ -143,7 +148,8 @@ def preview(
         raise click.UsageError("Give one of --registration, --sample and --all.")
     if not everything and not number and sample is None:
         sample = _SAMPLE
-    with frame.runtime() as runtime:
+    busy = frame.out.busy(f"Planning by the mapping file of {connection}")
+    with frame.runtime(draft=True) as runtime, busy:
         found = preview_many(runtime, connection, number=number, sample=sample)
     show(frame.out, found)
 
@@ -228,7 +234,7 @@ def _ask_crms(
     from sync.connecting import check_against_all
     from sync.coverage import coverage
 
-    with frame.runtime() as runtime:
+    with frame.runtime(draft=True) as runtime:
         names = [ConnectionName(name)] if name else sorted({*runtime.connectors, *runtime.problems})
         with runtime.database.read() as session:
             covered += [

@@ -28,6 +28,8 @@ def show(out: Output, found: Previews) -> None:
     out.show(sorted(rows, key=lambda row: str(row["number"])), _COLUMNS)
     counted = ", ".join(f"{count} {does.value}" for does, count in found.counts().items())
     out.say(f"{len(found.registrations)} registrations in {found.connection}: {counted or 'none'}.")
+    if found.rebased:
+        out.say(f"{found.rebased} values are agreed on anew: their rows mean something else now.")
     if found.mode is not Mode.PUSH:
         out.say(f"Mode {found.mode.value}: nothing of it is written there.")
 
@@ -60,6 +62,7 @@ def _answer(found: Previews) -> dict[str, object]:
         "mapping_version": found.mapping_version,
         "mode": found.mode,
         "counts": found.counts(),
+        "rebased": found.rebased,
         "registrations": [
             {
                 "number": each.job.registration.number,

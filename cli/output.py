@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -91,6 +92,17 @@ class Output:
         """Print text for people; scripts do not get it."""
         if not self.as_json:
             click.echo(text)
+
+    @contextmanager
+    def busy(self, text: str) -> Iterator[None]:
+        """Show that something goes on, on a terminal that people look at."""
+        if self.as_json or not sys.stderr.isatty():
+            yield
+            return
+        from rich.console import Console
+
+        with Console(stderr=True).status(text):
+            yield
 
     def json(self, value: object) -> None:
         """Print one JSON value; pure ASCII where the stream could not hold the rest."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +32,8 @@ class Document:
 
     name: str
     data: Any
+    #: What it was parsed from.
+    text: str = field(default="", repr=False)
 
     def where(self, path: Sequence[str | int]) -> str:
         """Return `file:line` of the node at `path`, or of its nearest parent that has one."""
@@ -78,7 +80,7 @@ def parse(text: str, name: str) -> Document:
     if not isinstance(data, CommentedMap):
         problem = Problem(f"{name}:1", "the top level is no mapping", "write it as name: value")
         raise ConfigurationError(f"{name} must hold a mapping at its top level.", [problem])
-    return Document(name, data)
+    return Document(name, data, text)
 
 
 def read(path: Path, name: str) -> Document:

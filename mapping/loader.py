@@ -79,7 +79,7 @@ class _Reader(Rows):
         data = self.document.data
         self.only(data, top, ("connection", "shared", "objects", "accounts", "opportunities"))
         name = self.text(data, top, "connection")
-        objects = self._objects(self.map(data, top, "objects"))
+        objects = self._objects(self.map(data, top, "objects"), version)
         accounts = self._accounts(self.map(data, top, "accounts"))
         opportunities = self._opportunities(self.map(data, top, "opportunities"))
         if not (name and objects and accounts and opportunities):
@@ -92,11 +92,11 @@ class _Reader(Rows):
 
     # Objects --------------------------------------------------------------------------------
 
-    def _objects(self, given: Mapping[str, Any]) -> dict[str, ObjectMapping]:
+    def _objects(self, given: Mapping[str, Any], version: str) -> dict[str, ObjectMapping]:
         objects: dict[str, ObjectMapping] = {}
         for key in given:
             name = str(key)
-            mapping = self._object(given, name) if name in given else None
+            mapping = self._object(given, name, version) if name in given else None
             if mapping is None:
                 continue
             before = [each for each in objects.values() if each.role == mapping.role]
@@ -110,7 +110,7 @@ class _Reader(Rows):
             objects[name] = mapping
         return objects
 
-    def _object(self, given: Mapping[str, Any], name: str) -> ObjectMapping | None:
+    def _object(self, given: Mapping[str, Any], name: str, version: str) -> ObjectMapping | None:
         path: Path = ("objects", name)
         node = self.map(given, ("objects",), name)
         if name not in ROLES and node and "role" not in node:
@@ -140,7 +140,9 @@ class _Reader(Rows):
         if not object_name or not key:
             return None
         mapped = {g: GroupMapping(g, tuple(entries)) for g, entries in rows.items() if entries}
-        return ObjectMapping(role, when, first_link, object_name, key, constants, mapped)
+        return ObjectMapping(
+            name, version, role, when, first_link, object_name, key, constants, mapped
+        )
 
     def _when(self, node: Mapping[str, Any], path: Path) -> tuple[Condition, ...]:
         if "when" not in node:

@@ -134,6 +134,9 @@ class GroupMapping:
 class ObjectMapping:
     """How registrations stand on one CRM object."""
 
+    #: How the file calls it, and the digest of that file.
+    name: str
+    version: str
     #: What the connection is to the registrations that stand here: `home` or `mirror`.
     role: str
     #: Which of them stand here, in our own names; empty for all. The first object that fits counts.
@@ -155,6 +158,10 @@ class ObjectMapping:
     def fits(self, ours: Fields) -> bool:
         """Whether a registration with these fields stands here."""
         return all(ours.get(each.field) in each.values for each in self.when)
+
+    def fingerprints(self) -> dict[str, str]:
+        """What the row of every field that is compared means, by our name."""
+        return {row.ours.name: row.fingerprint for row in self.rows if row.merges}
 
     def reads(self) -> tuple[str, ...]:
         """All CRM fields to fetch for a merge, sorted."""

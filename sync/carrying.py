@@ -67,7 +67,7 @@ def carry_out(
         raise Outdated(f"{registration.number} moved since it was read.")
     connection = ConnectionName(link.connection)
     applied = crm_changes.apply(unit, registration, connection, planned.takes, program)
-    now: dict[str, Value] = dict(link.base)
+    now: dict[str, Value] = {n: v for n, v in link.base.items() if n not in planned.rebased}
     after: dict[str, Value] = {}
     undone = link.restore or {}
     standing = open_conflicts(unit, [link.id])[link.id] if standing is None else standing
@@ -87,7 +87,7 @@ def carry_out(
         else:
             now |= merge.base
         keep_conflict(unit, link, group.group, conflict, standing.get(group.group))
-    link.base = now
+    link.base, link.mapping_version = now, planned.version
     link.version, link.changed_at = link.version + 1, unit.now
     for problem in planned.problems:
         keep_problem(unit, link, problem)

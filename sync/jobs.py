@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from sqlalchemy import select
@@ -22,6 +22,7 @@ from registration_core.store import repository
 from sync import breaker
 from sync.ledger.gates import HeldChangeRow, HeldRow
 from sync.ledger.tables import IntentRow, LinkRow
+from sync.mapping_versions import changed_fields
 from sync.planning import Plan, Situation, plan
 from sync.runtime import Runtime
 
@@ -45,6 +46,8 @@ class Job:
     delayed: tuple[Fields, ...] = ()
     #: Changes that a person has discarded, in our terms.
     declined: tuple[Fields, ...] = ()
+    #: Fields whose row means something else since they were agreed on.
+    rebased: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,13 @@ def jobs_of(
             jobs.append(
                 Job(registration, partner, connection, mapping, role, link, number, late, no)
             )
-    return jobs
+    changed = changed_fields(session, [(j.link, j.mapping) for j in jobs if j.link is not None])
+    return [
+        replace(job, rebased=changed[job.link.id])
+        if job.link is not None and job.link.id in changed
+        else job
+        for job in jobs
+    ]
 
 
 def reads_of(crm: CrmConnector, jobs: Sequence[Job]) -> list[str]:
@@ -115,7 +124,7 @@ def reads_of(crm: CrmConnector, jobs: Sequence[Job]) -> list[str]:
 def _may_write(job: Job, name: str) -> bool:
     """Whether our side of the group that a CRM field is in has changed since both agreed."""
     link = job.link
-    if link is None or not link.base or link.restore:
+    if link is None or not link.base or link.restore or job.rebased:
         return True
     ours = canonical(job.registration, job.connection, job.partner)
     groups = [g for g in job.mapping.groups.values() if any(name in row.theirs for row in g.rows)]
@@ -174,6 +183,7 @@ def plan_job(
             program=runtime.program(job.registration.program),
             connection=job.connection,
             role=job.role,
+            rebased=job.rebased,
             phase=job.registration.phase,
             store=canonical(job.registration, job.connection, job.partner),
             base=_explained(job, record, base),

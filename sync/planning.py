@@ -76,6 +76,9 @@ class Plan:
     before: Fields
     #: Base once everything in `write` is confirmed and every take is applied.
     base: Fields
+    #: Digest of the mapping it was made by, and the fields that are agreed no more because of it.
+    version: str
+    rebased: frozenset[str]
     #: A user of the home CRM has moved the stage on: the deal is theirs from now.
     converts: bool
     problems: tuple[ValueProblem, ...]
@@ -135,6 +138,8 @@ def plan(situation: Situation) -> Plan:
         write=written.fields,
         before={name: situation.remote.get(name) for name in written.fields},
         base={**(agreed or {}), **merged},
+        version=situation.mapping.version,
+        rebased=situation.rebased,
         converts=converts,
         problems=(*problems, *written.problems),
     )
@@ -161,6 +166,8 @@ def _create(situation: Situation) -> Plan:
         write={} if _is_declined(situation, base) else written.fields,
         before={},
         base=base,
+        version=situation.mapping.version,
+        rebased=frozenset(),
         converts=False,
         problems=(*whole.problems, *written.problems),
     )

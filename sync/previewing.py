@@ -95,6 +95,11 @@ class Previews:
     mode: Mode
     registrations: tuple[Preview, ...]
 
+    @property
+    def rebased(self) -> int:
+        """Return how many values are agreed on anew, because their rows mean something else now."""
+        return sum(len(preview.job.rebased) for preview in self.registrations)
+
     def counts(self) -> Mapping[Does, int]:
         """Return how many registrations would come out how."""
         found = Counter(preview.does for preview in self.registrations)

@@ -77,6 +77,7 @@ def _rounds(runtime: Runtime, crm: CrmConnector, lease: leases.Lease) -> int:
         rows = _due(runtime, crm.name, crm.capabilities.read_batch)
         if not rows:
             break
+        runtime.refresh()
         for object_name in sorted({row.object for row in rows}):
             group = [row for row in rows if row.object == object_name]
             _pull_group(runtime, crm, object_name, group)

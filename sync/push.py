@@ -118,6 +118,7 @@ def _rounds(runtime: Runtime, stands: ladder.Rung, lease: leases.Lease) -> int:
         due = _batch(runtime, crm)
         if not due:
             break
+        runtime.refresh()  # after the look: an applied mapping is seen no later than its rows
         planned = _plan_all(runtime, crm, _jobs(runtime, connection, due), links=stands.links)
         _write_all(runtime, crm, gate.pushes(observing.allowed(runtime, stands, planned)), run)
         worked += len(due)

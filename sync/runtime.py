@@ -42,6 +42,13 @@ class Runtime:
     start_modes: Mapping[ConnectionName, Mode] = field(default_factory=dict)
     #: How much may move by itself; a connection that is missing has no limits.
     limits: Mapping[ConnectionName, Limits] = field(default_factory=dict)
+    #: Digests of the mapping files as this process read them; one not in force is a draft.
+    drafts: Mapping[ConnectionName, str] = field(default_factory=dict)
+    _refresh: Callable[[bool], None] = lambda first: None
+
+    def refresh(self, *, first: bool = True) -> None:
+        """Take up the mappings in force; with `first`, a file that is none yet becomes version 1."""
+        self._refresh(first)
 
     def connector(self, name: str) -> CrmConnector:
         """Return a usable connection's door; `ConfigurationError` tells why it is not usable."""

@@ -68,6 +68,7 @@ def intend(
         payload=planned.plan.write,
         before=planned.plan.before,
         base=base,
+        mapping_version=planned.plan.version,
         wanted=planned.job.wanted,
         state="pending",
         outcome="",
@@ -176,6 +177,7 @@ def _written(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome:
     elif link is not None:
         # Only what was written is added: a pull may have moved the rest meanwhile.
         link.base = {**link.base, **intent.base}
+        link.mapping_version = intent.mapping_version or link.mapping_version
         link.repeats = breaker.noted(link.repeats, intent.base)
         link.restore = None
         link.version, link.changed_at = link.version + 1, unit.now
@@ -205,7 +207,7 @@ def add_link(unit: UnitOfWork, intent: IntentRow, record_id: str, base: Fields) 
         role="primary",
         state="active",
         base=base,
-        mapping_version="",
+        mapping_version=intent.mapping_version,
         remote=None,
         remote_version=None,
         restore=None,

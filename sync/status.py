@@ -29,6 +29,7 @@ from sync.ledger.tables import (
     SyncConflictRow,
     SyncRunRow,
 )
+from sync.mapping_versions import digests
 from sync.runtime import Runtime
 from sync.schema_watch import standing_still
 from sync.switch import Stop, stopping
@@ -57,6 +58,8 @@ class ConnectionStatus:
     accounts_as_of: datetime | None
     #: The stop that a person has put on it or on everything.
     stop: Stop | None
+    #: Says that the mapping file is not what is in force; empty when it is.
+    draft: str
     #: Objects whose live schema does not fit the mapping, each with the reason; they stand still.
     standing_still: Mapping[str, str]
 
@@ -79,7 +82,7 @@ class ConnectionStatus:
         if self.stop is not None:
             return f"by {self.stop.stopped_by}: {self.stop.reason or 'no reason was given'}"
         still = [f"{name} stands still: {why}" for name, why in self.standing_still.items()]
-        return "; ".join(each for each in (self.reason, *still) if each)
+        return "; ".join(each for each in (self.reason, *still, self.draft) if each)
 
 
 @dataclass(frozen=True)
@@ -166,9 +169,17 @@ def _connection(runtime: Runtime, session: Session, rung: ladder.Rung) -> Connec
         last_run=run.state if run else "",
         last_run_at=run.started_at if run else None,
         accounts_as_of=cursor.as_of if cursor else None,
+        draft=_draft(runtime, name, digests(session)),
         standing_still=standing_still(session, name),
         stop=stopping(session, name, writing=False) or stopping(session, name, writing=True),
     )
+
+
+def _draft(runtime: Runtime, name: ConnectionName, known: Mapping[ConnectionName, str]) -> str:
+    mine = runtime.drafts.get(name)
+    if mine is None or known.get(name, mine) == mine:
+        return ""
+    return f"its mapping file is not in force; type: dealreg mapping apply {name}"
 
 
 def _count(session: Session, table: type[Base], *where: ColumnElement[bool]) -> int:

@@ -30,10 +30,11 @@ from mapping.loader import load as load_mapping
 from mapping.schema import ConnectionMapping
 from registration_core import fields
 from registration_core.contracts import ConnectionName, Mode, ObjectSchema
-from registration_core.errors import ConfigurationError, Problem
+from registration_core.errors import ConfigurationError, DomainRefusal, Problem
 from registration_core.fields import CanonicalField, FieldGroup, members
 from registration_core.program import Program
 from registration_core.store.database import Database
+from sync import mapping_versions
 from sync.actors import Actors
 from sync.guard import CallMetrics, GuardedConnector
 from sync.middleware import LogContext
@@ -79,6 +80,7 @@ def build(
         for name, connection in usable.items()
     }
     broker = _redis_broker(settings.redis_url) if settings.redis_url else None
+    live = dict(mappings)
     runtime = Runtime(
         database=database,
         connectors=doors,
@@ -86,7 +88,7 @@ def build(
             name: connection.modes.get(REGISTRATIONS, Mode.OFF)
             for name, connection in usable.items()
         },
-        mappings=mappings,
+        mappings=live,
         programs=programs,
         problems={**connections.unusable, **problems},
         poll_seconds=settings.poll_seconds,
@@ -98,11 +100,41 @@ def build(
             for name, connection in usable.items()
             if connection.environment is Environment.PRODUCTION
         },
+        drafts={name: mapping.version for name, mapping in mappings.items()},
+        _refresh=lambda first: _take_up(database, live, programs, first=first),
         limits={name: connection.limits for name, connection in usable.items()},
     )
     if broker is not None:
         database.on_work = careful(Actors(broker, lambda: runtime).nudge)
     return runtime
+
+
+def _take_up(
+    database: Database,
+    live: dict[ConnectionName, ConnectionMapping],
+    programs: Mapping[str, Program],
+    *,
+    first: bool,
+) -> None:
+    """Put the mappings that are in force in the place of what this process works with."""
+    with database.read() as session:
+        known = mapping_versions.digests(session)
+        stale = [
+            n for n, mapping in live.items() if known.get(n, mapping.version) != mapping.version
+        ]
+        texts = {name: mapping_versions.versions(session, name)[0] for name in stale}
+    for name, version in texts.items():
+        file = f"mappings/{name}.yaml, version {version.number}"
+        try:
+            live[name] = load_mapping(version.text, file, *catalogue(programs))
+        except ConfigurationError as error:  # a program lost a field; what is there goes on
+            log.warning("mapping in force cannot be used", connection=name, problems=error.problems)
+    for name in sorted(live.keys() - known.keys()) if first else ():
+        try:
+            with database.begin() as unit:
+                mapping_versions.put_in_force(unit, live[name], seen=0)
+        except DomainRefusal:
+            log.info("another process made version 1", connection=name)
 
 
 @contextmanager

@@ -31,6 +31,7 @@ class LinkRow(Base):
     state: Mapped[str] = mapped_column(String(16))
     #: Values both sides last agreed on, in our own terms; empty right after linking by hand.
     base: Mapped[Fields]
+    #: Digest of the mapping that the base was last agreed under; empty before that.
     mapping_version: Mapped[str] = mapped_column(String(64))
     #: What the CRM's record held at `remote_version`, in the CRM's own names: what the next write
     #: is planned on without a read. Both None where it has to be read first.
@@ -88,6 +89,8 @@ class IntentRow(Base):
     registration_id: Mapped[str] = mapped_column(ForeignKey("registration.id"), index=True)
     connection: Mapped[str] = mapped_column(String(64))
     object: Mapped[str] = mapped_column(String(64))
+    #: Digest of the mapping that it was translated by.
+    mapping_version: Mapped[str] = mapped_column(String(64), server_default="")
     #: `create` or `update`.
     operation: Mapped[str] = mapped_column(String(16))
     record_id: Mapped[str | None] = mapped_column(String(64))
@@ -236,6 +239,22 @@ class DeadLetterRow(Base):
     state: Mapped[str] = mapped_column(String(16))
     created_at: Mapped[datetime]
     settled_at: Mapped[datetime | None]
+
+
+class MappingVersionRow(Base):
+    """One version of a connection's mapping file; the highest number is in force."""
+
+    __tablename__ = "mapping_version"
+    connection: Mapped[str] = mapped_column(String(64), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    #: The file, byte for byte.
+    text: Mapped[str] = mapped_column(Text)
+    #: By name of the mapped object, by field of ours: what its row means.
+    fingerprints: Mapped[dict[str, Any]]
+    applied_at: Mapped[datetime]
+    applied_by: Mapped[str] = mapped_column(String(255))
+    __table_args__ = (Index("ix_mapping_version_digest", "connection", "digest"),)
 
 
 class SchemaWatchRow(Base):
