@@ -2,7 +2,8 @@
 
 A batch costs one commit and one query per table. A row that the store cannot keep (a record that
 is linked already, a value that a column does not take) fails the whole of it; then every row goes
-alone, and the one at fault is given up with a reason and blocks nobody.
+alone, and the one at fault is given up with a reason and blocks nobody. The same for a batch that
+a CRM refuses whole.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import TypeVar
 import structlog
 from sqlalchemy.exc import DataError, IntegrityError
 
+from connectors.errors import CallRejected
+from connectors.port import Outcome, Refused
 from registration_core.store.database import Database, UnitOfWork
 
 log = structlog.get_logger()
@@ -42,3 +45,16 @@ def together_or_apart(
     with database.begin() as unit:
         give_up(unit, items[0], reason)
     return []
+
+
+def sent(
+    send: Callable[[Sequence[Item]], Sequence[Outcome]], items: Sequence[Item]
+) -> list[Outcome]:
+    """Send a batch; one that is refused whole is halved until the row at fault stands alone."""
+    try:
+        return list(send(items))
+    except CallRejected as error:
+        if len(items) == 1:
+            return [Refused(error.code, error.message)]
+        middle = len(items) // 2
+        return sent(send, items[:middle]) + sent(send, items[middle:])

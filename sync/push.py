@@ -8,9 +8,8 @@ the next drain looks up before it touches the record; nothing is ever sent twice
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import structlog
 from sqlalchemy import select
@@ -21,7 +20,6 @@ from connectors.port import (
     CrmConnector,
     Gone,
     Outcome,
-    Refused,
     RemoteRecord,
     Stale,
     UpdateItem,
@@ -47,7 +45,7 @@ from sync import (
     settling,
     switch,
 )
-from sync.apart import together_or_apart
+from sync.apart import sent, together_or_apart
 from sync.carrying import Outdated, carry_out, open_conflicts
 from sync.holding import Gate
 from sync.jobs import Job, Planned, jobs_of, plan_job, reads_of
@@ -55,7 +53,6 @@ from sync.ledger.tables import IntentRow, LinkRow, SyncConflictRow
 from sync.runtime import Runtime
 
 log = structlog.get_logger()
-T = TypeVar("T")
 
 #: Most rounds of one drain; what is left is due at once and the next nudge goes on.
 ROUNDS_MAX = 50
@@ -271,9 +268,7 @@ def _create(runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned], run
     mapping = planned[0].job.mapping
     items = [CreateItem(p.job.registration.id, _with_key(p)) for p in planned]
     leases.require(runtime.database, run.lease)
-    _settle(
-        runtime, intents, _sent(lambda few: crm.create(mapping.object, mapping.key, few), items)
-    )
+    _settle(runtime, intents, sent(lambda few: crm.create(mapping.object, mapping.key, few), items))
 
 
 def _with_key(planned: Planned) -> Fields:
@@ -288,7 +283,7 @@ def _update(runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned], run
     items = [UpdateItem(r.record_id, p.plan.write, r.version) for p, r in _records(intended)]
     object_name = planned[0].job.mapping.object
     leases.require(runtime.database, run.lease)
-    outcomes = _sent(lambda few: crm.update(object_name, few), items)
+    outcomes = sent(lambda few: crm.update(object_name, few), items)
     # That records vanish is believed of a read only, which tells a mass of them from a few.
     outcomes = [
         Stale(outcome.record_id) if p.remembered and isinstance(outcome, Gone) else outcome
@@ -381,17 +376,6 @@ def _commit_plan(
         unconditional = not crm.capabilities.precondition
         intent.audit_since = planned.record.modified_at if unconditional else None
     return intent
-
-
-def _sent(send: Callable[[Sequence[T]], Sequence[Outcome]], items: Sequence[T]) -> list[Outcome]:
-    """Send a batch; one that is refused whole is halved until the row at fault stands alone."""
-    try:
-        return list(send(items))
-    except CallRejected as error:
-        if len(items) == 1:
-            return [Refused(error.code, error.message)]
-        middle = len(items) // 2
-        return _sent(send, items[:middle]) + _sent(send, items[middle:])
 
 
 def _settle(runtime: Runtime, intents: Sequence[IntentRow], outcomes: Sequence[Outcome]) -> None:
