@@ -18,6 +18,7 @@ NOUNS = {
     "status": "What is going on, and what waits for whom.",
     "stop": "Stop the traffic with one CRM or all, at once.",
     "resume": "Let it go on, after a look at what has piled up.",
+    "today": "What to look at every morning.",
     "db": "The store's tables.",
     "connection": "Connections to CRM orgs.",
     "mapping": "Field mappings.",

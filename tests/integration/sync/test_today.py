@@ -1,0 +1,55 @@
+"""Every morning: what is to be done comes first, and each line says what to type."""
+
+from __future__ import annotations
+
+from connectors.memory import MemoryFault
+from sync import checking
+from sync.today import Line, today
+from tests.world import HOME, MIRROR, World
+
+
+def lines(world: World, topic: str) -> list[Line]:
+    return [line for line in today(world.runtime) if line.topic == topic]
+
+
+def test_a_quiet_store_has_nothing_to_tell(world: World) -> None:
+    assert today(world.runtime) == []
+
+
+def test_what_a_rule_approved_and_what_waits_to_be_written_is_told_with_its_worth(
+    world: World,
+) -> None:
+    world.approved()
+    (approved,) = lines(world, "approved automatically")
+    assert approved.count == 1
+    (standing,) = lines(world, "registrations")
+    assert (standing.about, standing.value) == ("approved", "5,000 EUR")
+    assert {line.about for line in lines(world, "changes to write")} == {HOME, MIRROR}
+
+
+def test_an_incomplete_check_is_told_with_its_reason(world: World) -> None:
+    world.doors[MIRROR].fail(MemoryFault.UNAVAILABLE, times=None)
+    world.submit()
+    checking.drain(world.runtime)
+    (incomplete,) = lines(world, "checks incomplete")
+    assert incomplete.about.startswith(f"{MIRROR}: ")
+
+
+def test_conflicts_come_before_what_is_only_good_to_know(world: World) -> None:
+    world.approved()
+    world.settle()
+    world.edit(HOME, Stage="P")
+    world.settle()
+    world.edit(HOME, Name="")
+    world.settle()
+    told = today(world.runtime)
+    assert told[0].topic == "sync conflicts"
+    assert told[0].value == "5,000 EUR"
+    assert all(line.command for line in told if line.to_do)
+
+
+def test_protections_that_end_soon_are_told(world: World) -> None:
+    world.approved()
+    world.pass_time(80 * 86_400)
+    (ending,) = lines(world, "protections ending")
+    assert (ending.count, ending.value) == (1, "5,000 EUR")
