@@ -167,6 +167,8 @@ class Refused:
     #: A create that was refused for being a duplicate: ids of the records of the same object
     #: that the CRM takes for it. Nothing of ours gets around such a rule.
     duplicates: tuple[str, ...] = ()
+    #: What a person has to do about it, where the code tells; empty where the message has to do.
+    remedy: str = ""
 
 
 @dataclass(frozen=True)

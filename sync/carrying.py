@@ -227,6 +227,7 @@ def dead_letter(
     payload: Fields,
     code: str,
     reason: str,
+    remedy: str = "",
 ) -> DeadLetterRow:
     """Word a dead letter: what was tried, why it will not work, what to type next."""
     row_id = unit.ids.new()
@@ -240,7 +241,7 @@ def dead_letter(
         payload=payload,
         code=code,
         reason=reason,
-        hint=f"Mend the cause, then type: dealreg deadletter retry {row_id}",
+        hint=f"{remedy or 'Mend the cause.'} Then type: dealreg deadletter retry {row_id}",
         state="open",
         created_at=unit.now,
         settled_at=None,

@@ -235,6 +235,7 @@ def _refused(unit: UnitOfWork, intent: IntentRow, outcome: Refused) -> None:
         dead_letter(
             unit, "push", intent.connection, intent.registration_id, intent.object, intent.record_id,
             payload=intent.payload, code=outcome.code, reason=f"{outcome.message}{field}",
+            remedy=outcome.remedy,
         )
     )  # fmt: skip
 

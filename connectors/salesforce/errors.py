@@ -20,6 +20,7 @@ from connectors.errors import (
     RateLimited,
 )
 from connectors.port import Absence, AlreadyExists, Deferred, Gone, Outcome, Refused
+from connectors.salesforce.advice import advice
 from connectors.salesforce.wire import to_18
 
 #: Daily quota: probe again after this long. It rolls over 24 hours, nobody says when.
@@ -113,14 +114,16 @@ def call_error(failure: Failure, *, connection: str, operation: str, write: bool
         if pause is None:
             concurrent = "Concurrent" in failure.message or not failure.code
             pause = CONCURRENCY_PAUSE_SECONDS if concurrent else QUOTA_PAUSE_SECONDS
-        return RateLimited(said, retry_after_seconds=pause, **where)
+        hint = advice("REQUEST_LIMIT_EXCEEDED") if pause == QUOTA_PAUSE_SECONDS else ""
+        return RateLimited(said, retry_after_seconds=pause, hint=hint, **where)
     if failure.code in _TRANSIENT and failure.status < 500:
         return CrmUnavailable(said, may_have_happened=False, **where)
     if failure.status >= 500 or failure.status in _EDGE_STATUSES:
         reached = write and failure.status >= 500
         return CrmUnavailable(said, may_have_happened=reached, **where)
     if failure.status == 403 or failure.code in _DENIED:
-        hint = "Give the integration user the permission and run the connection check again."
+        permission = "Give the integration user the permission and run the connection check again."
+        hint = advice(failure.code) or permission
         return NotPermitted(said, hint=hint, **where)
     if failure.status < 400:
         hint = "Set base_url to the org's My Domain address (https://….my.salesforce.com)."
@@ -129,7 +132,7 @@ def call_error(failure: Failure, *, connection: str, operation: str, write: bool
         return CallRejected(said, hint="Set api_version to a version this org offers.", **where)
     if not failure.readable and failure.status not in (404, *_TOO_LONG_STATUSES):
         return CrmUnavailable(said, may_have_happened=write, **where)
-    return CallRejected(said, **where)
+    return CallRejected(said, hint=advice(failure.code), **where)
 
 
 def row_outcome(
@@ -159,7 +162,7 @@ def row_outcome(
         deleted = code == "ENTITY_IS_DELETED"
         return Gone(record_id, Absence.DELETED if deleted else Absence.NOT_FOUND)
     duplicates = _duplicates(first, object_name) if code == DUPLICATES_DETECTED else ()
-    return Refused(code, message, fields[0] if fields else None, duplicates)
+    return Refused(code, message, fields[0] if fields else None, duplicates, advice(code, fields))
 
 
 def _duplicates(error: Mapping[str, Any], object_name: str) -> tuple[str, ...]:
