@@ -87,20 +87,45 @@ def _object(connector: Checked, transport: Transport, need: ObjectNeed) -> Itera
     yield from _fields(schema, need)
     if need.key_field is not None:
         yield _key(schema, need.key_field)
-    for name in need.writes:
-        field = schema.schema.fields.get(name)
-        if field is not None and not field.history_kept and name != need.key_field:
+        if not schema.createable:
             yield CheckItem(
-                f"history {need.object}.{name}",
-                ok=True,
-                warning=True,
-                detail="no history is kept: an overwrite between our read and write is unproven",
-                remedy=f"Switch field history tracking on for {name} in Setup, Object Manager.",
+                f"create {need.object}",
+                ok=False,
+                detail="the integration user may not create records",
+                remedy="Grant Create on the object in the permission set.",
             )
+    yield from _history(schema, need)
     if schema.has("IsDeleted"):
         soql = select(["Id"], schema.name, "IsDeleted = true", "LIMIT 1")
         for _ in transport.query(soql, operation=_OPERATION, deleted=True):
             yield CheckItem(f"deletions {need.object}", ok=True, detail="queryAll is allowed")
+
+
+def _history(schema: SalesforceSchema, need: ObjectNeed) -> Iterator[CheckItem]:
+    """Name two-way fields whose past values nobody could look up after an overwrite."""
+    fields = schema.schema.fields
+    unkept = [
+        name
+        for name in need.writes
+        if name in fields and not fields[name].history_kept and name != need.key_field
+    ]
+    if unkept and not schema.tracking_seen:
+        yield CheckItem(
+            f"history {need.object}",
+            ok=True,
+            warning=True,
+            detail="the integration user cannot see which fields keep their history",
+            remedy="Grant View Setup and Configuration in the permission set.",
+        )
+        return
+    for name in unkept:
+        yield CheckItem(
+            f"history {need.object}.{name}",
+            ok=True,
+            warning=True,
+            detail="no history is kept: an overwrite between our read and write is unproven",
+            remedy=f"Switch field history tracking on for {name} in Setup, Object Manager.",
+        )
 
 
 def _fields(schema: SalesforceSchema, need: ObjectNeed) -> Iterator[CheckItem]:

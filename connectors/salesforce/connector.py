@@ -236,8 +236,8 @@ class SalesforceConnector:
             self._schemas[object_name] = (now, schema)
         return schema
 
-    def _tracked_fields(self, object_name: str) -> set[str]:
-        """Name the fields with history tracking on; none where our user may not look."""
+    def _tracked_fields(self, object_name: str) -> set[str] | None:
+        """Name the fields with history tracking on; None where our user may not look."""
         soql = select(
             ["QualifiedApiName", "IsFieldHistoryTracked"],
             "FieldDefinition",
@@ -246,7 +246,7 @@ class SalesforceConnector:
         try:
             pages = list(self._transport.query(soql, operation=f"describe {object_name}"))
         except (CallRejected, NotPermitted):
-            return set()
+            return None
         rows = (row for page in pages for row in page.data["records"])
         return {str(row["QualifiedApiName"]) for row in rows if row["IsFieldHistoryTracked"]}
 

@@ -52,6 +52,10 @@ class SalesforceSchema:
     history_names: Mapping[str, str]
     #: Ids of the record types our user may use, by developer name.
     record_types: Mapping[str, str] = field(default_factory=dict)
+    #: Our user may create records of it.
+    createable: bool = True
+    #: Our user may see which fields have history tracking on; where not, none seems to.
+    tracking_seen: bool = True
 
     @property
     def name(self) -> str:
@@ -90,8 +94,11 @@ def is_api_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-def read_describe(answer: Mapping[str, Any], tracked: Collection[str]) -> SalesforceSchema:
-    """Turn a describe answer into a schema; `tracked` names the fields with history tracking on."""
+def read_describe(answer: Mapping[str, Any], tracked: Collection[str] | None) -> SalesforceSchema:
+    """Turn a describe answer into a schema.
+
+    `tracked` names the fields with history tracking on; None where our user may not see which.
+    """
     fields = {}
     history_names = {}
     for raw in answer["fields"]:
@@ -102,7 +109,7 @@ def read_describe(answer: Mapping[str, Any], tracked: Collection[str]) -> Salesf
         standard_lookup = raw["type"] == "reference" and not raw.get("custom")
         history_names[name] = relation if standard_lookup and relation else name
         always = answer["name"] == "Opportunity" and name in STAGE_HISTORY_FIELDS
-        kept = always or name in tracked or history_names[name] in tracked
+        kept = always or bool({name, history_names[name]} & set(tracked or ()))
         fields[name] = _field(raw, kept=kept)
     types = {
         str(each["developerName"]): str(each["recordTypeId"])
@@ -119,7 +126,13 @@ def read_describe(answer: Mapping[str, Any], tracked: Collection[str]) -> Salesf
             references=(),
         )
     schema = ObjectSchema(str(answer["name"]), str(answer.get("label", "")), fields)
-    return SalesforceSchema(schema, history_names, types)
+    return SalesforceSchema(
+        schema,
+        history_names,
+        types,
+        createable=bool(answer.get("createable")),
+        tracking_seen=tracked is not None,
+    )
 
 
 def _field(raw: Mapping[str, Any], *, kept: bool) -> FieldSchema:
