@@ -194,7 +194,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         (
             "    credentials:",
             "    modes: {registrations: write}\n    credentials:",
-            "6: connections.acme.modes.registrations: Input should be 'off', 'observe' or 'push'",
+            "6: connections.acme.modes.registrations: Input should be 'off', 'observe', 'link', 'canary' or 'push'",
         ),
         (
             "    credentials:",
