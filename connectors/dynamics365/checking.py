@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from connectors.dynamics365.tables import Table, Tables
+from connectors.dynamics365.registration import registration
+from connectors.dynamics365.tables import CURRENCY, Table, Tables
 from connectors.dynamics365.transport import Transport
 from connectors.errors import ConnectorError
 from connectors.port import ApiBudget, CheckItem, ObjectNeed, OrgIdentity
@@ -25,11 +26,14 @@ class Checker:
         tables: Tables,
         identity: Callable[[], OrgIdentity],
         budget: Callable[[], ApiBudget | None],
+        webhook_of: str,
     ) -> None:
+        """Check as `identity`; `webhook_of` is the connection whose webhook is awaited, or empty."""
         self._transport = transport
         self._tables = tables
         self._identity = identity
         self._budget = budget
+        self._connection = webhook_of
 
     def run(self, needs: Sequence[ObjectNeed]) -> tuple[CheckItem, ...]:
         """Run every step."""
@@ -53,6 +57,8 @@ class Checker:
                 items.append(
                     CheckItem(need.object, ok=False, detail=error.message, remedy=_remedy(error))
                 )
+        if self._connection:
+            items += registration(self._transport, self._connection, [n.object for n in needs])
         budget = self._budget()
         if budget is not None:
             detail = f"{budget.used} of {budget.allowed} requests used ({budget.window})"
@@ -70,10 +76,26 @@ class Checker:
         yield _tracked(table, held)
         if need.writes or need.key_field:
             yield from (_privilege(table, access, held) for access in ("Create", "Write"))
+            yield from self._appending(table, need, held)
             yield _writable(table, need)
             yield _precondition(table)
         if need.key_field:
             yield _key(table, need.key_field)
+
+    def _appending(
+        self, table: Table, need: ObjectNeed, held: Mapping[str, str]
+    ) -> Iterator[CheckItem]:
+        """A row that points at others takes a privilege on its own table and one on each of theirs."""
+        targets = {
+            target
+            for name in need.writes
+            if name != CURRENCY and table.columns[name].kind in ("Lookup", "Customer")
+            for target in table.columns[name].navigation
+        }
+        if targets:
+            yield _privilege(table, "Append", held)
+        for target in sorted(targets):
+            yield _privilege(self._tables.table(target), "AppendTo", held)
 
     def _readable(self, table: Table, held: Mapping[str, str]) -> CheckItem:
         # A field-level profile may hide a column that the metadata shows; a row would tell.

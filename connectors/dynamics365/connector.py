@@ -105,8 +105,10 @@ class DynamicsConnector:
             return self._identity
 
     def check(self, needs: Sequence[ObjectNeed]) -> tuple[CheckItem, ...]:
-        """Prove sign-in, privileges, columns, alternate keys and change tracking."""
-        return Checker(self._transport, self._tables, self.identity, self.api_budget).run(needs)
+        """Prove sign-in, privileges, columns, alternate keys, change tracking and the webhook."""
+        webhook_of = self.name if self._settings.webhook.get("secret") else ""
+        checker = Checker(self._transport, self._tables, self.identity, self.api_budget, webhook_of)
+        return checker.run(needs)
 
     def api_budget(self) -> ApiBudget | None:
         """Tell what the last answer said; the count is that of one of the environment's servers."""

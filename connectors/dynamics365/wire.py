@@ -199,8 +199,13 @@ def address_by_key(table: Table, key_field: str, key: str) -> str:
 
 def query(table: Table, **options: str) -> str:
     """Word a query on a table's set; options are given without their dollar sign."""
+    return address(table.set_name, **options)
+
+
+def address(set_name: str, **options: str) -> str:
+    """Word a query on a set; options are given without their dollar sign, empty ones left out."""
     given = [f"${name}={quote(value, safe=',')}" for name, value in options.items() if value]
-    return f"{table.set_name}?{'&'.join(given)}"
+    return f"{set_name}?{'&'.join(given)}"
 
 
 def either(terms: Iterable[str]) -> str:

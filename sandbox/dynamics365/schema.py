@@ -242,8 +242,55 @@ USER = Table(
     schema_name="SystemUser",
 )
 
+
+def _platform(name: str, label: str, schema_name: str, *columns: Column) -> Table:
+    """A table of the platform's own, which only `connection check` reads here."""
+    key = f"{name}id"
+    every = (*_system(key, label), *columns)
+    return Table(name, f"{name}s", label, key, columns[0].name, every, schema_name=schema_name)
+
+
+#: Developer reference, "ServiceEndpoint", "SdkMessageProcessingStep", "SdkMessage" and
+#: "SdkMessageFilter": how a webhook is registered.
+REGISTRATION = (
+    _platform(
+        "serviceendpoint",
+        "Service Endpoint",
+        "ServiceEndpoint",
+        _text("name", "Name", 100),
+        _text("url", "URL", 2048),
+        _choice("contract", Kind.PICKLIST, "Contract", Option(8, "Webhook")),
+        _choice("authtype", Kind.PICKLIST, "Auth Type", Option(5, "HttpHeader")),
+    ),
+    _platform(
+        "sdkmessageprocessingstep",
+        "SDK Message Processing Step",
+        "SdkMessageProcessingStep",
+        _text("name", "Name", 256),
+        _choice("mode", Kind.PICKLIST, "Mode", Option(0, "Synchronous"), Option(1, "Asynchronous")),
+        _choice("stage", Kind.PICKLIST, "Stage", Option(20, "Pre"), Option(40, "Post-operation")),
+        _text("filteringattributes", "Filtering Attributes", 100_000),
+        _lookup("eventhandler", "Event Handler", "serviceendpoint"),
+        _lookup("sdkmessageid", "SDK Message", "sdkmessage"),
+        _lookup("sdkmessagefilterid", "SDK Message Filter", "sdkmessagefilter"),
+        _choice("statecode", Kind.STATE, "Status", Option(0, "Enabled"), Option(1, "Disabled")),
+        _choice(
+            "statuscode", Kind.STATUS, "Reason", Option(1, "Enabled", 0), Option(2, "Disabled", 1)
+        ),
+    ),
+    _platform("sdkmessage", "SDK Message", "SdkMessage", _text("name", "Name", 256)),
+    _platform(
+        "sdkmessagefilter",
+        "SDK Message Filter",
+        "SdkMessageFilter",
+        _text("primaryobjecttypecode", "Primary Object", 128),
+        _lookup("sdkmessageid", "SDK Message", "sdkmessage"),
+    ),
+)
+
 TABLES: Mapping[str, Table] = {
-    table.name: table for table in (ACCOUNT, OPPORTUNITY, DEAL_REGISTRATION, CURRENCY, USER)
+    table.name: table
+    for table in (ACCOUNT, OPPORTUNITY, DEAL_REGISTRATION, CURRENCY, USER, *REGISTRATION)
 }
 BY_SET: Mapping[str, Table] = {table.set_name: table for table in TABLES.values()}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import UUID, uuid5
 
 from sandbox.dynamics365.schema import CURRENCIES
+from sandbox.dynamics365.webhooks import SUBSCRIBED
 from sandbox.records import Json, RecordStore
 
 _ACCOUNTS = Path(__file__).resolve().parent.parent / "data" / "accounts.json"
@@ -34,6 +35,35 @@ def seed(store: RecordStore, names: UUID, application_id: str) -> None:
         record_id = str(uuid5(names, f"transactioncurrency:{code}"))
         store.insert("transactioncurrency", currency, integration, record_id)
     _seed_accounts(store, names)
+    _seed_webhook(store, names, integration)
+
+
+def _seed_webhook(store: RecordStore, names: UUID, by: str) -> None:
+    """Register the webhook as `docs/dynamics.md` asks for it: asynchronous, after the operation."""
+
+    def insert(table: str, key: str, fields: dict[str, Json]) -> str:
+        return store.insert(table, fields, by, str(uuid5(names, f"{table}:{key}"))).id
+
+    url = "https://dealreg.example/webhooks/dynamics"
+    endpoint = insert(
+        "serviceendpoint", url, {"name": "dealreg", "url": url, "contract": 8, "authtype": 5}
+    )
+    for message in ("Create", "Update", "Delete"):
+        message_id = insert("sdkmessage", message, {"name": message})
+        for table in sorted(SUBSCRIBED):
+            name = f"{message} of {table}"
+            about: dict[str, Json] = {"primaryobjecttypecode": table, "sdkmessageid": message_id}
+            step: dict[str, Json] = {
+                "name": name,
+                "mode": 1,
+                "stage": 40,
+                "eventhandler": endpoint,
+                "sdkmessageid": message_id,
+                "sdkmessagefilterid": insert("sdkmessagefilter", name, about),
+                "statecode": 0,
+                "statuscode": 1,
+            }
+            insert("sdkmessageprocessingstep", name, step)
 
 
 def _seed_accounts(store: RecordStore, names: UUID) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -35,7 +36,9 @@ from sandbox.faults import Fault, FaultKind
 from tests.contract.dynamics365 import (
     ACCOUNT,
     KEY,
+    MIRROR,
     OPPORTUNITY,
+    REP,
     Crm,
     fresh,
     restored,
@@ -50,8 +53,11 @@ def crm(remote: Callable[[str], Peer]) -> Iterator[Crm]:
 
 
 def needs() -> list[ObjectNeed]:
-    writes = ("name", "estimatedvalue", "statecode", "customerid_account")
+    writes = ("name", "estimatedvalue", "statecode", "parentaccountid")
     return [ObjectNeed(ACCOUNT, None, ("name",)), ObjectNeed(OPPORTUNITY, KEY, writes, writes)]
+
+
+MIRROR_NEED = ObjectNeed(MIRROR, KEY, ("dr_account",), ("dr_account", "dr_amount"))
 
 
 def wrong(items: tuple[CheckItem, ...]) -> list[tuple[str, str]]:
@@ -89,6 +95,66 @@ def test_check_tells_of_columns_that_cannot_be_written(crm: Crm) -> None:
     need = ObjectNeed(OPPORTUNITY, KEY, (), ("name", "createdon"))
     (problem,) = [item for item in crm.connector.check([need]) if not item.ok]
     assert "createdon" in problem.detail
+
+
+def test_check_names_the_privilege_to_point_at_a_customer(crm: Crm) -> None:
+    crm.org.behaviour.revoked.add(("AppendTo", ACCOUNT))
+    remedies = " ".join(remedy for _, remedy in wrong(fresh(crm).check([MIRROR_NEED])))
+    assert "prvAppendToAccount" in remedies
+
+
+def webhook_items(crm: Crm) -> list[CheckItem]:
+    return [item for item in fresh(crm).check(needs()) if item.step == "webhook"]
+
+
+@pytest.fixture
+def unregistered(crm: Crm) -> Iterator[Callable[..., None]]:
+    """Changes rows of the registration as an admin would, and puts them back."""
+    before: list[tuple[str, str, dict[str, Any]]] = []
+
+    def change(table: str, name: str, **fields: Any) -> None:
+        row = next(r for r in crm.org.store.rows(table) if r.fields["name"] == name)
+        before.append((table, row.id, {n: row.fields.get(n) for n in fields}))
+        crm.org.edit(table, row.id, fields, REP)
+
+    yield change
+    for table, record_id, fields in before:
+        crm.org.edit(table, record_id, fields, REP)
+
+
+def test_check_finds_the_webhook_and_its_steps(crm: Crm) -> None:
+    (item,) = webhook_items(crm)
+    assert (item.ok, item.warning) == (True, False)
+    assert item.detail.endswith("/webhooks/dynamics")
+
+
+def test_a_webhook_that_leads_elsewhere_is_a_warning(
+    crm: Crm, unregistered: Callable[..., None]
+) -> None:
+    unregistered("serviceendpoint", "dealreg", url="https://elsewhere.example/webhooks/other")
+    (item,) = webhook_items(crm)
+    assert item.warning
+    assert "/webhooks/dynamics" in item.detail
+
+
+def test_check_names_the_steps_that_are_missing_and_refuses_a_synchronous_one(
+    crm: Crm, unregistered: Callable[..., None]
+) -> None:
+    unregistered("sdkmessageprocessingstep", "Delete of opportunity", statecode=1, statuscode=2)
+    unregistered("sdkmessageprocessingstep", "Update of account", mode=0)
+    found, synchronous, missing = webhook_items(crm)
+    assert found.ok
+    assert not synchronous.ok
+    assert "Update of account" in synchronous.detail
+    assert missing.warning
+    assert "Delete of opportunity" in missing.detail
+
+
+def test_a_role_that_may_not_read_the_registration_is_told(crm: Crm) -> None:
+    crm.org.behaviour.revoked.add(("Read", "serviceendpoint"))
+    (item,) = webhook_items(crm)
+    assert item.warning
+    assert "Service Endpoint" in item.remedy
 
 
 def test_a_missing_application_user_is_a_missing_permission(crm: Crm) -> None:
