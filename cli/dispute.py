@@ -35,7 +35,7 @@ def list_(frame: Frame, *, everything: bool) -> None:
 @pass_frame
 def show(frame: Frame, number: str) -> None:
     """Show every dispute of a registration, and the last check with its evidence."""
-    from cli import showing
+    from cli import check_showing
     from registration_core.store import disputes, repository
 
     with frame.database() as database, database.read() as session:
@@ -43,7 +43,7 @@ def show(frame: Frame, number: str) -> None:
         rows = disputes.listed(session, number=found.number, everything=True)
         check = repository.last_check(session, found.id)
     if frame.out.as_json:
-        frame.out.json({"disputes": rows, "check": showing.check_answer(check)})
+        frame.out.json({"disputes": rows, "check": check_showing.check_answer(check)})
         return
     frame.out.table(
         rows,
@@ -51,7 +51,7 @@ def show(frame: Frame, number: str) -> None:
         empty=f"Nothing about {found.number} was ever disputed.",
     )
     if check is not None:
-        showing.show_check(frame.out, check)
+        check_showing.show_check(frame.out, check)
 
 
 @dispute.command()

@@ -87,6 +87,13 @@ def _import(
     return Outcome(line.number, Result.ALREADY_THERE, known.number, reason=reason, fix=fix)
 
 
+def tried(
+    database: Database, actor: Actor, program: Program, wanted: Submission
+) -> tuple[Registration, bool]:
+    """Return the registration that a submit would make, or the one that is there; keeps nothing."""
+    return _submit(database, actor, program, wanted, dry_run=True)
+
+
 def _submit(
     database: Database, actor: Actor, program: Program, wanted: Submission, *, dry_run: bool
 ) -> tuple[Registration, bool]:

@@ -136,7 +136,7 @@ def list_(frame: Frame, state: str, partner: str) -> None:
 @pass_frame
 def show(frame: Frame, number: str, *, as_partner: bool) -> None:
     """Show a registration, the evidence of its check, and its records in the CRMs."""
-    from cli import showing
+    from cli import check_showing, showing
     from registration_core.partner_view import partner_view
     from registration_core.store import repository
     from sync.linking import links
@@ -154,13 +154,13 @@ def show(frame: Frame, number: str, *, as_partner: bool) -> None:
         frame.out.json(
             {
                 "registration": asdict(found), "partner": partner, "waits_for": waits,
-                "check": showing.check_answer(check), "links": linked,
+                "check": check_showing.check_answer(check), "links": linked,
             }
         )  # fmt: skip
         return
     showing.show_registration(frame.out, found, partner, waits)
     if check is not None:
-        showing.show_check(frame.out, check)
+        check_showing.show_check(frame.out, check)
     columns = {
         "connection": "Connection", "object": "Object", "record_id": "Record", "state": "Link",
         "reason": "Reason",
@@ -169,28 +169,29 @@ def show(frame: Frame, number: str, *, as_partner: bool) -> None:
 
 
 @registration.command()
-@_NUMBER
+@click.argument("number", metavar="[NUMBER]", default="")
+@click.option(
+    "--dry-run",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Check the rows of an import file instead; nothing is kept.",
+)
+@_PROGRAM
 @pass_frame
-def check(frame: Frame, number: str) -> None:
-    """Check a registration against every CRM now; what follows from it is decided at once."""
-    from cli import showing
-    from registration_core.store import repository
-    from sync.checking import check_now
+def check(frame: Frame, number: str, file: Path | None, program: str) -> None:  # fmt: skip
+    """Check a registration against every CRM now; what follows from it is decided at once.
 
-    with frame.runtime() as runtime:
-        made = check_now(runtime, number, frame.actor)
-        with runtime.database.read() as session:
-            found = repository.registration(session, number)
-    waits = showing.waits_for(found, made)
-    answer = {"number": found.number, "state": found.state, "waits_for": waits}
-    if frame.out.as_json:
-        frame.out.json(answer | {"check": showing.check_answer(made)})
+    With --dry-run FILE: what a check of each row would find, before anybody submits it.
+    """
+    if bool(number) is bool(file):
+        raise click.UsageError("Give a NUMBER, or --dry-run FILE.")
+    from cli import checking
+
+    if file is not None:
+        checking.try_file(frame, file, chosen_program(frame.programs(), program))
     else:
-        showing.show_check(frame.out, made)
-        then = f"waits for {waits}" if waits else f"is {found.state.value}"
-        frame.out.say(f"{found.number} {then}.")
-    if waits:
-        frame.exit(Exit.NEEDS_A_HUMAN)
+        checking.check_number(frame, number)
 
 
 @registration.command()

@@ -122,30 +122,6 @@ def show_registration(
     )
 
 
-def show_check(out: Output, check: ConflictCheck) -> None:
-    """Print what a check asked, was answered, and found."""
-    complete = "incomplete" if check.incomplete else "complete"
-    out.say(f"Check of {check.finished_at:%Y-%m-%d %H:%M:%SZ}: {complete}")
-    out.show(
-        [asdict(reading) for reading in check.readings],
-        {"connection": "Connection", "complete": "Complete", "as_of": "As of", "reason": "Reason"},
-    )
-    if not check.findings:
-        out.say("No findings.")
-    out.show(
-        [asdict(finding) for finding in check.findings],
-        {
-            "kind": "Finding", "band": "Match", "matched_on": "By", "summary": "What",
-            "decides": "Decides", "evidence": "Evidence",
-        },
-    )  # fmt: skip
-
-
-def check_answer(check: ConflictCheck | None) -> Mapping[str, object] | None:
-    """Return a check as scripts get it."""
-    return None if check is None else asdict(check) | {"complete": not check.incomplete}
-
-
 def show_partner_view(out: Output, view: PartnerView) -> None:
     """Print what the registration's own partner may see."""
     if out.as_json:

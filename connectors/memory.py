@@ -222,6 +222,9 @@ class MemoryConnector:
                 return tuple(Stale(item.record_id) for item in items)
             return tuple(self._update_one(object_name, item) for item in items)
 
+    def record_url(self, object_name: str, record_id: str) -> str:
+        return f"memory://{self.name}/{object_name}/{record_id}"
+
     def history(
         self, object_name: str, record_ids: Sequence[str], fields: Sequence[str], since: datetime
     ) -> tuple[FieldChange, ...]:

@@ -373,6 +373,9 @@ class CrmConnector(Protocol):
     def update(self, object_name: str, items: Sequence[UpdateItem]) -> tuple[Outcome, ...]:
         """Patch records by the CRM's own id; never creates. One outcome per item, in order."""
 
+    def record_url(self, object_name: str, record_id: str) -> str:
+        """Return where a person opens a record in their browser; may ask `identity` first."""
+
     def history(
         self, object_name: str, record_ids: Sequence[str], fields: Sequence[str], since: datetime
     ) -> tuple[FieldChange, ...]:

@@ -89,6 +89,18 @@ def check_now(runtime: Runtime, number: str, actor: Actor = SYSTEM) -> ConflictC
     return check
 
 
+def try_check(runtime: Runtime, registration: Registration) -> ConflictCheck:
+    """Check a registration that is not in the store, as if it were; keeps and decides nothing."""
+    program = runtime.program(registration.program)
+    began_at = runtime.database.clock()
+    with guard.lane(guard.Lane.CHECK):
+        readings = tuple(
+            _reading(runtime, program, name, _refresh(runtime, name))
+            for name in program.required_connections
+        )
+        return _make(runtime, registration, program, began_at, readings)
+
+
 def approve(
     runtime: Runtime, number: str, actor: Actor, expected_version: int | None = None
 ) -> Registration:

@@ -207,6 +207,10 @@ class GuardedConnector:
         """Patch records."""
         return self._call("update", lambda: self._inner.update(object_name, items))
 
+    def record_url(self, object_name: str, record_id: str) -> str:
+        """Say where a person opens a record."""
+        return self._call("record_url", lambda: self._inner.record_url(object_name, record_id))
+
     def history(
         self, object_name: str, record_ids: Sequence[str], fields: Sequence[str], since: datetime
     ) -> tuple[FieldChange, ...]:

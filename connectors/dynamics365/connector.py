@@ -240,6 +240,11 @@ class DynamicsConnector:
         codes = {str(fields[CURRENCY]) for fields in rows if fields.get(CURRENCY)}
         return self._currencies.with_codes(codes).ids if codes else {}
 
+    def record_url(self, object_name: str, record_id: str) -> str:
+        # Microsoft Learn, "Open apps, forms, views, dialogs, and reports with a URL".
+        base = self._settings.base_url.rstrip("/")
+        return f"{base}/main.aspx?pagetype=entityrecord&etn={object_name}&id={record_id}"
+
     def history(
         self, object_name: str, record_ids: Sequence[str], fields: Sequence[str], since: datetime
     ) -> tuple[FieldChange, ...]:

@@ -59,6 +59,10 @@ _CAPABILITIES = Capabilities(
 )
 
 
+#: Type ids of standard objects in the addresses of the app.
+_TYPE_IDS = {"contacts": "0-1", "companies": "0-2", "deals": "0-3"}
+
+
 class HubSpotConnector:
     """A connection to one HubSpot account.
 
@@ -183,6 +187,12 @@ class HubSpotConnector:
     def update(self, object_name: str, items: Sequence[UpdateItem]) -> tuple[Outcome, ...]:
         """Patch rows by id; `expected_version` is ignored, HubSpot has no preconditions."""
         return self._writer.update(object_name, items)
+
+    def record_url(self, object_name: str, record_id: str) -> str:
+        # HubSpot knowledge base, "View record IDs": /contacts/PORTAL/record/TYPE/ID in the app.
+        kind = _TYPE_IDS.get(object_name, object_name)
+        portal = self.identity().org_id
+        return f"https://app.hubspot.com/contacts/{portal}/record/{kind}/{record_id}"
 
     def history(
         self, object_name: str, record_ids: Sequence[str], fields: Sequence[str], since: datetime

@@ -206,6 +206,10 @@ class SalesforceConnector:
         writer = RecordWriter(self._transport, schema, self.name)
         return writer.update(self._reader(schema, "update"), items)
 
+    def record_url(self, object_name: str, record_id: str) -> str:
+        # Salesforce, "pageReference Types": standard__recordPage has this URL format.
+        return f"{self._settings.base_url.rstrip('/')}/lightning/r/{object_name}/{record_id}/view"
+
     def history(
         self, object_name: str, record_ids: Sequence[str], fields: Sequence[str], since: datetime
     ) -> tuple[FieldChange, ...]:

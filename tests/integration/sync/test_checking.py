@@ -8,12 +8,13 @@ from decimal import Decimal
 import pytest
 
 from connectors.memory import MemoryFault
-from registration_core import matches
+from registration_core import matches, use_cases
 from registration_core.contracts import Value
 from registration_core.errors import CheckNotUsable, NotAllowed
 from registration_core.findings import Decision, FindingKind, FindingRule
 from registration_core.matching import MATCHER_VERSION
 from registration_core.model import (
+    SYSTEM,
     Actor,
     ConflictCheck,
     Customer,
@@ -21,7 +22,7 @@ from registration_core.model import (
     RegistrationState,
 )
 from registration_core.program import ListKind
-from registration_core.store import match_index, match_upkeep, repository
+from registration_core.store import audit, match_index, match_upkeep, repository
 from registration_core.store.tables import MatchKeyCountRow
 from sync import checking, directory
 from tests.world import BEN, HOME, MIRROR, World
@@ -297,6 +298,33 @@ def test_a_later_check_goes_by_a_persons_word_on_an_account(world: World) -> Non
         matches.confirm(unit, made.number, f"{HOME}:{namesake}", "it is, after all")
     check = checking.check_now(world.runtime, made.number)
     assert (check.findings, check.accounts) == ((), {HOME: namesake})
+
+
+def test_a_deal_is_checked_before_it_is_submitted_and_nothing_is_kept(world: World) -> None:
+    mark(world, House=True)
+    made = world.submit()
+    with world.database.begin(BEN) as unit:
+        use_cases.withdraw(unit, made.id)
+        events = len(audit.events(unit.session, f"registration:{made.id}"))
+
+    check = checking.try_check(world.runtime, replace(made, id="not kept"))
+
+    assert [f.kind for f in check.findings] == [FindingKind.HOUSE_ACCOUNT]
+    assert {r.connection for r in check.readings} == {HOME, MIRROR}
+    with world.database.read() as session:
+        assert repository.last_check(session, "not kept") is None
+        assert len(audit.events(session, f"registration:{made.id}")) == events
+
+
+def test_a_check_is_audited_as_whoever_asked_and_what_follows_as_the_programs(
+    world: World,
+) -> None:
+    made = world.submit()
+    checking.check_now(world.runtime, made.number, BEN)
+    with world.database.read() as session:
+        events = audit.events(session, f"registration:{made.id}")
+    who = {event["action"]: event["actor"] for event in events}
+    assert (who["check"], who["approve"]) == (str(BEN), str(SYSTEM))
 
 
 def test_a_check_keeps_policy_and_matcher_versions(world: World) -> None:

@@ -201,3 +201,18 @@ def test_people_get_the_bad_rows_as_a_table_and_the_counts(
     assert done.exit_code == 1
     assert "Line  Field   Reason" in done.stdout
     assert "1 registered, 0 already there, 1 with errors." in done.stdout
+
+
+def test_a_file_is_checked_before_it_is_imported_and_nothing_is_kept(
+    dealreg: Dealreg, tmp_path: Path
+) -> None:
+    file = tmp_path / "deals.csv"
+    file.write_text("\n".join((HEADER, row(), row(partner="nobody"))))
+    result = dealreg("registration", "check", "--dry-run", str(file), "--json")
+    told = json.loads(result.stdout)
+    assert result.exit_code == 1, "of one row nothing could be said"
+    assert [row["line"] for row in told["rows"]] == [2]
+    assert told["rows"][0]["check"]["decided"] == "nothing: it waits for a complete check"
+    assert [row["line"] for row in told["bad"]] == [3]
+    assert answer(dealreg("registration", "list", "--json")) == []
+    assert dealreg("registration", "check").exit_code == 2
