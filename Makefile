@@ -10,7 +10,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 CHECKS := format lint types layers dead-code spelling docs
 
-.PHONY: help setup run demo test simulate simulate-postgres simulate-trace soak bench verify-dynamics verify-salesforce check format $(CHECKS:%=check-%)
+.PHONY: help setup run demo test simulate simulate-postgres simulate-trace soak bench verify-dynamics verify-salesforce verify-hubspot check format $(CHECKS:%=check-%)
 
 help: ## List what can be typed
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,12 @@ verify-salesforce: $(READY) ## Hold Salesforce and its stand-in against clients 
 	  --constraint constraints.txt --editable '.[test,verify]'
 	@npm install --no-package-lock --no-audit --no-fund --silent --prefix tests/verify/salesforce
 	@exec $(BIN)/python -m tests.verify.salesforce
+
+verify-hubspot: $(READY) ## Hold HubSpot and its stand-in against clients of others; needs npm
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input \
+	  --constraint constraints.txt --editable '.[test,verify]'
+	@npm install --no-package-lock --no-audit --no-fund --silent --prefix tests/verify/hubspot
+	@exec $(BIN)/python -m tests.verify.hubspot
 
 check: $(READY) ## Check format, lint, types, layers, dead code, spelling and docs
 	@$(MAKE) --keep-going $(CHECKS:%=check-%) && echo "All checks passed."

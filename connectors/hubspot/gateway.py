@@ -217,7 +217,9 @@ class Gateway:
         """
         url = self._dated(url)
         if query_params:
-            url += "?" + urlencode(query_params)
+            # The library words a yes as `True`, which no JSON API calls a boolean.
+            told = [(n, str(v).lower() if isinstance(v, bool) else v) for n, v in query_params]
+            url += "?" + urlencode(told)
         content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
         token = self.tokens.current()
         raw = self._request(method, url, content, self._headers(token, headers))

@@ -54,7 +54,10 @@ def _endpoint(org: HubSpotOrg, handler: _Handler) -> Callable[[Request], Awaitab
             if not signing_in:
                 org.access.authenticate(request.headers.get("authorization", ""))
             org.limits.take(search=searching)
-            status, body = handler(Call(org, request, await _read_body(request)))
+            call = Call(org, request, await _read_body(request))
+            status, body = handler(call)
+            if call.dated and body is not None:
+                _leave_out_empty(body)
         except HubSpotError as error:
             status, body = error.status, error.body(correlation_id)
         except (KeyError, TypeError, ValueError) as error:
@@ -70,6 +73,13 @@ def _endpoint(org: HubSpotOrg, handler: _Handler) -> Callable[[Request], Awaitab
         return _Answer(body, status, headers, media_type="application/json;charset=utf-8")
 
     return endpoint
+
+
+def _leave_out_empty(body: Json) -> None:
+    """Properties without a value: null in v3, left out in the dated versions, as guides differ."""
+    for record in [body, *body.get("results", ())]:
+        if isinstance(record.get("properties"), dict):
+            record["properties"] = {n: v for n, v in record["properties"].items() if v is not None}
 
 
 class _Answer(JSONResponse):

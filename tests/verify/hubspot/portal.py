@@ -1,0 +1,33 @@
+"""A running stand-in as the clients of others reach it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from connectors.port import ConnectionSettings
+from sandbox.hubspot.engine import HubSpotOrg
+from sandbox.serving import StandIn
+
+
+@dataclass(frozen=True)
+class Portal:
+    """Where the stand-in is, how to sign in, and its records to compare with."""
+
+    stand_in: StandIn
+    org: HubSpotOrg
+    settings: ConnectionSettings
+
+    @property
+    def token(self) -> str:
+        """The static token of the portal's app."""
+        return self.settings.credentials["access_token"]
+
+
+class Differs(AssertionError):
+    """A client saw something else than the vendor documents."""
+
+
+def expect(seen: object, wanted: object, what: str) -> None:
+    """Compare what a client saw with what it has to see."""
+    if seen != wanted:
+        raise Differs(f"{what}: {seen!r}, not {wanted!r}")
