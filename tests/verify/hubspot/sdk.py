@@ -58,7 +58,7 @@ def _records(client: HubSpot) -> str:
         expect("CONFLICTING_UNIQUE_VALUE" in str(error.body), True, "a taken key is named")
     else:
         expect("created twice", "refused", "a taken key")
-    return made.id
+    return str(made.id)
 
 
 def _batches(client: HubSpot) -> None:
