@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.dialects import postgresql, sqlite
@@ -38,6 +38,17 @@ def take_note(
         unit.session.execute(_note(unit.session.get_bind().dialect.name), rows)
         unit.nudges.add(f"pull:{connection}")
     return len(unique)
+
+
+def note_read(unit: UnitOfWork, rows: Sequence[InboxRow]) -> None:
+    """Note what was read, up to the notices that had come before the read."""
+    if not rows:
+        return
+    unit.lock_all(InboxRow, [(row.connection, row.object, row.record_id) for row in rows])
+    for row in rows:
+        now = unit.lock(InboxRow, (row.connection, row.object, row.record_id))
+        if now is not None:
+            now.read, now.attempts = max(now.read, row.noticed), 0
 
 
 def _note(dialect: str) -> sqlite.Insert | postgresql.Insert:

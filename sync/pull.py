@@ -18,23 +18,14 @@ from connectors.errors import CallRejected, ConnectorError
 from connectors.port import CrmConnector, Gone, RemoteRecord
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import NotFound, SyncError
-from registration_core.store import repository, work
-from sync import (
-    dead_letters,
-    directory,
-    echoes,
-    emptiness,
-    ladder,
-    leases,
-    schema_watch,
-    seen,
-    settling,
-)
-from sync.carrying import Outdated, carry_out, dead_letter
+from registration_core.store import repository
+from sync import directory, echoes, emptiness, inbox, ladder, leases, schema_watch, settling
+from sync.carrying import Outdated, dead_letter
 from sync.holding import Gate
 from sync.jobs import Job, Planned, job_of, plan_job
 from sync.ledger.tables import InboxRow, IntentRow, LinkRow
 from sync.runtime import Runtime
+from sync.taking import Taking, take_all
 
 log = structlog.get_logger()
 
@@ -161,17 +152,16 @@ def _pull_object(
     vanished = [r for r in records.values() if isinstance(r, Gone) and r.merged_into is None]
     believed = not vanished or emptiness.plausible(runtime, crm.name, len(vanished))
     quiet = echoes.without_news(runtime, crm, records, jobs)
-    quiet |= _held_back(
-        runtime, crm.name, records, {i: j for i, j in jobs.items() if i not in quiet}
-    )
     _read(runtime, [row for row in rows if row.record_id in quiet])
-    for row in (row for row in rows if row.record_id not in quiet):
+    rows = [row for row in rows if row.record_id not in quiet]
+    linked = _take_linked(runtime, crm, rows, records, jobs)
+    for row in (row for row in rows if row.record_id not in linked):
         record = records[row.record_id]
         if not believed and record in vanished:
             _wait(runtime, row, HELD_SECONDS)
             continue
         try:
-            taken = _take_record(runtime, crm, record, row, jobs.get(row.record_id))
+            taken = _take_other(runtime, crm, record, row, jobs.get(row.record_id))
         except Outdated:
             continue  # still due: the next round reads and plans again
         except NotFound as missing:  # a program that is not configured any more
@@ -184,33 +174,39 @@ def _pull_object(
             _wait(runtime, row, UNSETTLED_SECONDS)
 
 
-def _held_back(
+def _take_linked(
     runtime: Runtime,
-    connection: ConnectionName,
+    crm: CrmConnector,
+    rows: Sequence[InboxRow],
     records: Mapping[str, RemoteRecord | Gone],
     jobs: Mapping[str, Job],
 ) -> set[str]:
-    """Return the records whose changes are too many at once; they wait in a held item."""
-    if connection not in runtime.limits:
-        return set()
-    news = {
-        record_id: Planned(job, record, plan_job(runtime, job, record))
-        for record_id, job in jobs.items()
-        if isinstance(record := records.get(record_id), RemoteRecord)
-        and job.registration.program in runtime.programs
-    }
-    going = {p.job.registration.id for p in Gate(runtime, connection).pulls(list(news.values()))}
-    return {record_id for record_id, p in news.items() if p.job.registration.id not in going}
+    """Take what linked records hold into the store; returns the ids of those that were such.
+
+    Changes that are too many at once wait in a held item instead.
+    """
+    takings: dict[str, Taking] = {}
+    for row in rows:
+        job, record = jobs.get(row.record_id), records[row.record_id]
+        if job is None or job.link is None or isinstance(record, Gone):
+            continue
+        theirs = job.link.state == "active" and record.record_id == job.link.record_id
+        if theirs and job.registration.program in runtime.programs:
+            planned = Planned(job, record, plan_job(runtime, job, record))
+            takings[job.registration.id] = Taking(row, planned)
+    planned_all = [taking.planned for taking in takings.values()]
+    going = {p.job.registration.id for p in Gate(runtime, crm.name).pulls(planned_all)}
+    _read(runtime, [taking.row for i, taking in takings.items() if i not in going])
+    waiting = take_all(runtime, crm, [taking for i, taking in takings.items() if i in going])
+    for row in waiting:
+        _wait(runtime, row, UNSETTLED_SECONDS)
+    return {taking.row.record_id for taking in takings.values()}
 
 
-def _take_record(
-    runtime: Runtime,
-    crm: CrmConnector,
-    record: RemoteRecord | Gone,
-    row: InboxRow,
-    job: Job | None,
+def _take_other(
+    runtime: Runtime, crm: CrmConnector, record: RemoteRecord | Gone, row: InboxRow, job: Job | None
 ) -> bool:
-    """Take one record in; False while an unsettled write of ours may be about it.
+    """Take one record in that has no plan; False while an unsettled write may be about it.
 
     `job` is our side as it was before the record was read; `Outdated` if it was linked since.
     """
@@ -231,35 +227,13 @@ def _take_record(
         return True
     if record.record_id != link.record_id:  # the link followed a merge
         return True
-    if job is None or job.link is None:
+    if job is None:
         raise Outdated(f"{record.record_id} was linked since it was read.")
-    planned = plan_job(runtime, job, record)
-    with runtime.database.begin() as unit:
-        carried = carry_out(
-            unit,
-            planned,
-            runtime.program(job.registration.program),
-            registration_id=job.registration.id,
-            registration_version=job.registration.version,
-            link_id=job.link.id,
-            link_version=job.link.version,
-            writing=False,
-        )
-        seen.remember(carried.link, record, crm)
-        again = dead_letters.was_refused(
-            unit.session, job.registration.id, connection, planned.write
-        )
-        if planned.write and not again:
-            work.request_push(unit, carried.registration, only=connection)
-    return True
+    raise NotFound(f"There is no program {job.registration.program}.")
 
 
 def _in_flight(session: Session, link: LinkRow) -> bool:
-    """Whether a write of ours to this record has no answer yet.
-
-    Its answer moves the link's base. A change that was merged before it would be forgotten by
-    the base, and the next change of a person be taken for our own value and written over.
-    """
+    """Whether a write of ours to this record has no answer yet."""
     pending = select(IntentRow.id).where(
         IntentRow.connection == link.connection,
         IntentRow.object == link.object,
@@ -324,15 +298,9 @@ def _recheck_account(runtime: Runtime, connection: ConnectionName, account_id: s
 
 
 def _read(runtime: Runtime, rows: Sequence[InboxRow]) -> None:
-    """Note what was read, up to the notices that had come before the read."""
-    if not rows:
-        return
-    with runtime.database.begin() as unit:
-        unit.lock_all(InboxRow, [(row.connection, row.object, row.record_id) for row in rows])
-        for row in rows:
-            now = unit.lock(InboxRow, (row.connection, row.object, row.record_id))
-            if now is not None:
-                now.read, now.attempts = max(now.read, row.noticed), 0
+    if rows:
+        with runtime.database.begin() as unit:
+            inbox.note_read(unit, rows)
 
 
 def _in_order(rows: Sequence[InboxRow]) -> list[InboxRow]:

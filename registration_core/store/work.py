@@ -27,7 +27,7 @@ def request_push(
     for connection, role in registration.roles.items():
         if role is Role.CHECK_ONLY or (only is not None and connection != only):
             continue
-        row = unit.session.get(OutboxRow, (registration.id, connection), with_for_update=True)
+        row = unit.lock(OutboxRow, (registration.id, connection))
         if row is None:
             row = OutboxRow(
                 registration_id=registration.id,

@@ -138,11 +138,10 @@ def _cursor_first(runtime: Any, crm: Any, object_name: str, lease: Any) -> tuple
             return 0, 0
 
 
-def _read_up_to_now(runtime: Any, rows: Sequence[InboxRow]) -> None:
-    with runtime.database.begin() as unit:
-        for row in rows:
-            now = unit.session.get_one(InboxRow, (row.connection, row.object, row.record_id))
-            now.read = now.noticed
+def _read_up_to_now(unit: Any, rows: Sequence[InboxRow]) -> None:
+    for row in rows:
+        now = unit.session.get_one(InboxRow, (row.connection, row.object, row.record_id))
+        now.read = now.noticed
 
 
 def _done_up_to_now(unit: Any, registration_id: str, connection: Any, wanted: int) -> None:
@@ -261,7 +260,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "no compare-and-set on the link",
         "I1 I6",
-        {"sync.push.carry_out": _carry_out_anyway, "sync.pull.carry_out": _carry_out_anyway},
+        {"sync.push.carry_out": _carry_out_anyway, "sync.taking.carry_out": _carry_out_anyway},
     ),
     Mutant("no precondition", "I2", {"sync.push.UpdateItem": _without_version}, needs=_collides),
     Mutant("no history audit", "I2", {"sync.auditing._overwritten": _nobody}),
@@ -283,7 +282,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "notices swallowed, polls note nothing",
         "I3",
         {
-            "sync.pull._read": _read_up_to_now,
+            "sync.inbox.note_read": _read_up_to_now,
             "sync.runs._noteworthy": _nobody,
             "sync.runs._reread": _none,
         },
@@ -370,7 +369,7 @@ MUTANTS: tuple[Mutant, ...] = (
             "sync.leases.require": _nothing,
             "sync.leases.renew": _yes,
             "sync.push.carry_out": _carry_out_anyway,
-            "sync.pull.carry_out": _carry_out_anyway,
+            "sync.taking.carry_out": _carry_out_anyway,
         },
         ("stall", "latency"),
     ),
