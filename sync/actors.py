@@ -11,6 +11,7 @@ from collections.abc import Callable
 import dramatiq
 
 from sync import checking, pull, push, runs, schema_watch
+from sync.linger import Linger
 from sync.runtime import Runtime
 
 #: The queue of pushes, pulls and polls, and that of checks: they never wait behind the others.
@@ -21,12 +22,14 @@ class Actors:
     """The actors of one broker, bound to one runtime."""
 
     def __init__(self, broker: dramatiq.Broker, runtime: Callable[[], Runtime]) -> None:
+        self._linger = Linger()
+
         @dramatiq.actor(broker=broker, queue_name=QUEUE, actor_name="do")
         def do(work: str, connection: str) -> None:
-            if work == "push":
-                push.drain(runtime(), connection)
-            elif work == "pull":
-                pull.drain(runtime(), connection)
+            if work in ("push", "pull"):
+                if self._linger.gather(runtime(), work, connection):
+                    drain = push.drain if work == "push" else pull.drain
+                    drain(runtime(), connection)
             elif work == "schema":
                 schema_watch.look(runtime(), connection)
             else:
