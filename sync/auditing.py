@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, exists, select
 
 from connectors.errors import CallRejected
 from connectors.port import CrmConnector, FieldChange
@@ -35,6 +35,19 @@ log = structlog.get_logger()
 AUDITS_MAX = 200
 
 
+def are_owed(connection: ConnectionName) -> ColumnElement[bool]:
+    """Return the condition that audits of a connection's writes are owed."""
+    return exists().where(*_owed(connection))
+
+
+def _owed(connection: ConnectionName) -> tuple[ColumnElement[bool], ...]:
+    return (
+        IntentRow.connection == connection,
+        IntentRow.audit_since.is_not(None),
+        IntentRow.state.in_(("done", "not_done")),
+    )
+
+
 def audit_overwrites(runtime: Runtime, crm: CrmConnector) -> None:
     """Keep every overwritten unseen value of the writes whose audit is owed as a conflict.
 
@@ -45,12 +58,7 @@ def audit_overwrites(runtime: Runtime, crm: CrmConnector) -> None:
         still = schema_watch.standing_still(session, crm.name)
         owed = session.scalars(
             select(IntentRow)
-            .where(
-                IntentRow.connection == crm.name,
-                IntentRow.audit_since.is_not(None),
-                IntentRow.state.in_(("done", "not_done")),
-                IntentRow.object.not_in(still),
-            )
+            .where(*_owed(crm.name), IntentRow.object.not_in(still))
             .order_by(IntentRow.id)
             .limit(AUDITS_MAX)
         ).all()

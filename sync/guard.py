@@ -226,11 +226,7 @@ class GuardedConnector:
 
     def _guarded(self, operation: str, call: Callable[[], T]) -> T:
         self._database.require_no_transaction(f"{operation} of {self.name}")
-        writing = operation in _WRITES
-        if writing or _lane.get() is not Lane.LOOK:
-            switch.require_going(self._database, self.name, writing=writing)
-        require_running(self._database, self.name)
-        self._require_budget()
+        was_well = self._admit(operation)
         self._metrics.calls.labels(self.name, operation).inc()
         try:
             with self._metrics.seconds.labels(self.name, operation).time():
@@ -239,17 +235,32 @@ class GuardedConnector:
             self._metrics.failures.labels(self.name, operation, error.code).inc()
             _note_failure(self._database, self.name, error)
             raise
-        _note_success(self._database, self.name)
+        if not was_well:
+            _note_success(self._database, self.name)
         self._note_budget()
         return answer
 
-    def _require_budget(self) -> None:
-        """Refuse bulk calls once only the reserve is left; one call in ten minutes asks again."""
-        if _lane.get() is Lane.CHECK:
-            return
+    def _admit(self, operation: str) -> bool:
+        """Refuse a call that may not be made now; returns whether the last one ended well."""
+        writing = operation in _WRITES
         with self._database.read() as session:
             row = session.get(ConnectionStateRow, self.name)
-        if row is None or not row.calls_allowed or row.calls_used is None:
+            if writing or _lane.get() is not Lane.LOOK:
+                switch.require_going(session, self.name, writing=writing)
+        if row is None:
+            return False
+        if row.paused_until is not None and row.paused_until > self._database.clock():
+            raise ConnectionPaused(
+                f"{self.name} is paused until {row.paused_until:%H:%M:%S} UTC: {row.reason}",
+                connection=self.name,
+            )
+        if _lane.get() is not Lane.CHECK:
+            self._require_budget(row)
+        return not row.failures and row.seen_at is not None
+
+    def _require_budget(self, row: ConnectionStateRow) -> None:
+        """Refuse bulk calls once only the reserve is left; one call in ten minutes asks again."""
+        if not row.calls_allowed or row.calls_used is None:
             return
         left = row.calls_allowed - row.calls_used
         told_at = row.calls_told_at
@@ -290,17 +301,6 @@ class GuardedConnector:
         self._pinned = True
 
 
-def require_running(database: Database, connection: ConnectionName) -> None:
-    """Raise `ConnectionPaused` while a failure keeps the connection paused."""
-    with database.read() as session:
-        row = session.get(ConnectionStateRow, connection)
-        if row is not None and row.paused_until is not None and row.paused_until > database.clock():
-            raise ConnectionPaused(
-                f"{connection} is paused until {row.paused_until:%H:%M:%S} UTC: {row.reason}",
-                connection=connection,
-            )
-
-
 def _note_failure(database: Database, connection: ConnectionName, error: ConnectorError) -> None:
     with database.begin() as unit:
         row = connection_state.held(unit, connection)
@@ -312,10 +312,6 @@ def _note_failure(database: Database, connection: ConnectionName, error: Connect
 
 
 def _note_success(database: Database, connection: ConnectionName) -> None:
-    with database.read() as session:
-        row = session.get(ConnectionStateRow, connection)
-        if row is not None and not row.failures and row.seen_at is not None:
-            return
     with database.begin() as unit:
         row = connection_state.held(unit, connection)
         row.failures, row.paused_until, row.reason, row.seen_at = 0, None, "", unit.now

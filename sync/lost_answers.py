@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, exists, select
 
 from connectors.port import Gone, Outcome, Refused, RemoteRecord, Stale, Written
 from mapping.schema import ObjectMapping
@@ -20,6 +20,11 @@ from sync import schema_watch
 from sync.ledger.tables import IntentRow
 from sync.runtime import Runtime
 from sync.settling import settle_batch
+
+
+def are_pending(connection: ConnectionName) -> ColumnElement[bool]:
+    """Return the condition that a connection has writes without an answer."""
+    return exists().where(IntentRow.connection == connection, IntentRow.state == "pending")
 
 
 def settle_pending(runtime: Runtime, connection: ConnectionName) -> None:

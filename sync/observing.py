@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, exists, update
 
 from registration_core.contracts import ConnectionName
 from registration_core.store.tables import OutboxRow
@@ -14,18 +14,22 @@ from sync.runtime import Runtime
 from sync.settling import intend
 
 
+def are_waiting(connection: ConnectionName) -> ColumnElement[bool]:
+    """Return the condition that rows of a connection were only recorded."""
+    return exists().where(*_watched(connection))
+
+
+def _watched(connection: ConnectionName) -> tuple[ColumnElement[bool], ...]:
+    return OutboxRow.connection == connection, OutboxRow.state == "observed"
+
+
 def end_observing(runtime: Runtime, connection: ConnectionName) -> None:
     """Let rows that were only recorded go on, when the configuration has raised the mode."""
-    watched = (OutboxRow.connection == connection, OutboxRow.state == "observed")
-    with runtime.database.read() as session:
-        waiting = session.scalars(
-            select(OutboxRow.registration_id).where(*watched).limit(1)
-        ).first()
-    if waiting is None:
-        return
     with runtime.database.begin() as unit:
         unit.session.execute(
-            update(OutboxRow).where(*watched).values(state="open", reason="", due_at=unit.now)
+            update(OutboxRow)
+            .where(*_watched(connection))
+            .values(state="open", reason="", due_at=unit.now)
         )
 
 

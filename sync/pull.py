@@ -47,7 +47,9 @@ def drain(runtime: Runtime, connection: str) -> int:
     if name not in runtime.connectors or ladder.rung(runtime, name).mode is Mode.OFF:
         return 0
     worked = 0
-    for _ in range(LOOKS_MAX):
+    for _ in range(LOOKS_MAX):  # a notice that came while the lease was held was nudged in vain
+        if not _due(runtime, name, 1):
+            break
         with leases.held(runtime.database, f"pull:{name}") as lease:
             if lease is None:
                 return worked
@@ -56,9 +58,6 @@ def drain(runtime: Runtime, connection: str) -> int:
             except (ConnectorError, SyncError) as error:
                 log.warning("pull stopped", connection=name, code=error.code, reason=error.message)
                 return worked
-        # A notice that came while the lease was held was nudged in vain: look once more.
-        if not _due(runtime, name, 1):
-            break
     return worked
 
 

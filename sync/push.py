@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import select
 
 from connectors.errors import CallRejected, ConnectorError
 from connectors.port import (
@@ -37,13 +36,13 @@ from sync import (
     ladder,
     leases,
     linking,
+    looking,
     lost_answers,
     observing,
     runs,
     schema_watch,
     seen,
     settling,
-    switch,
 )
 from sync.apart import sent, together_or_apart
 from sync.carrying import Outdated, carry_out, open_conflicts
@@ -82,7 +81,9 @@ def drain(runtime: Runtime, connection: str) -> int:
     if name not in runtime.connectors or (stands := ladder.rung(runtime, name)).mode is Mode.OFF:
         return 0
     worked = 0
-    for _ in range(LOOKS_MAX):
+    for _ in range(LOOKS_MAX):  # work committed while the lease was held was nudged in vain
+        if not looking.look(runtime, stands).anything:
+            break
         with leases.held(runtime.database, f"push:{name}") as lease:
             if lease is None:
                 return worked
@@ -96,9 +97,6 @@ def drain(runtime: Runtime, connection: str) -> int:
             except SyncError as error:
                 log.warning("push stopped", connection=name, code=error.code, reason=error.message)
                 return worked
-        # Work committed while the lease was held was nudged in vain: look once more.
-        if not _due(runtime, name, 1):
-            break
     return worked
 
 
@@ -106,48 +104,23 @@ def _rounds(runtime: Runtime, stands: ladder.Rung, lease: leases.Lease) -> int:
     connection = stands.connection
     crm, worked = runtime.connector(connection), 0
     run, gate = _Run(runtime.database.ids.new(), lease), Gate(runtime, connection)
-    if stands.mode is Mode.PUSH:
-        observing.end_observing(runtime, connection)
     for _ in range(ROUNDS_MAX):
-        lost_answers.settle_pending(runtime, connection)
-        auditing.audit_overwrites(runtime, crm)
-        switch.require_going(runtime.database, connection, writing=True)
-        due = _batch(runtime, crm)
-        if not due:
+        work = looking.look(runtime, stands)
+        if work.leftovers:
+            lost_answers.settle_pending(runtime, connection)
+            auditing.audit_overwrites(runtime, crm)
+            if stands.mode is Mode.PUSH:
+                observing.end_observing(runtime, connection)
+            work = looking.look(runtime, stands)
+        if not work.due:
             break
         runtime.refresh()  # after the look: an applied mapping is seen no later than its rows
-        planned = _plan_all(runtime, crm, _jobs(runtime, connection, due), links=stands.links)
+        planned = _plan_all(runtime, crm, _jobs(runtime, connection, work.due), links=stands.links)
         _write_all(runtime, crm, gate.pushes(observing.allowed(runtime, stands, planned)), run)
-        worked += len(due)
+        worked += len(work.due)
         if not leases.renew(runtime.database, lease):
             break
     return worked
-
-
-def _batch(runtime: Runtime, crm: CrmConnector) -> dict[str, int]:
-    """Return what one round writes: one call's worth, or a bulk job's where very many wait."""
-    able = crm.capabilities
-    if able.load_from and len(_due(runtime, crm.name, able.load_from)) == able.load_from:
-        return _due(runtime, crm.name, able.load_batch)
-    return _due(runtime, crm.name, able.write_batch)
-
-
-def _due(runtime: Runtime, connection: ConnectionName, limit: int) -> dict[str, int]:
-    """Return due registrations with their outbox rows' `wanted`, longest due first."""
-    now = runtime.database.clock()
-    with runtime.database.read() as session:
-        rows = session.scalars(
-            select(OutboxRow)
-            .where(
-                OutboxRow.connection == connection,
-                OutboxRow.state == "open",
-                OutboxRow.done < OutboxRow.wanted,
-                OutboxRow.due_at <= now,
-            )
-            .order_by(OutboxRow.due_at, OutboxRow.registration_id)
-            .limit(limit)
-        )
-        return {row.registration_id: row.wanted for row in rows}
 
 
 def _jobs(runtime: Runtime, connection: ConnectionName, due: dict[str, int]) -> list[Job]:

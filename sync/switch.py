@@ -86,10 +86,9 @@ def stopping(session: Session, connection: str, *, writing: bool) -> Stop | None
     return next(covering, None)
 
 
-def require_going(database: Database, connection: ConnectionName, *, writing: bool) -> None:
+def require_going(session: Session, connection: ConnectionName, *, writing: bool) -> None:
     """Raise `Stopped` while a person has stopped reading from, or writing to, a connection."""
-    with database.read() as session:
-        found = stopping(session, connection, writing=writing)
+    found = stopping(session, connection, writing=writing)
     if found is not None:
         about = "" if found.scope == EVERYWHERE else f" --connection {connection}"
         raise Stopped(

@@ -215,7 +215,9 @@ def _engine(url: str, pool_size: int) -> Engine:
     def on_begin(connection: Connection) -> None:
         mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
         if not connection.get_execution_options().get("isolation_level"):
-            connection.exec_driver_sql(f"PRAGMA query_only={'ON' if mode == 'DEFERRED' else 'OFF'}")
+            if connection.info.get("mode") != mode:
+                connection.exec_driver_sql(f"PRAGMA query_only={mode == 'DEFERRED'}")
+                connection.info["mode"] = mode
             connection.exec_driver_sql(f"BEGIN {mode}")
 
     return engine

@@ -14,7 +14,7 @@ from connectors.memory_org import Stored
 from registration_core import protecting, use_cases
 from registration_core.contracts import ConnectionName, Value
 from registration_core.errors import DealregError
-from registration_core.model import Customer, Registration
+from registration_core.model import Customer
 from registration_core.store import repository
 from registration_core.store.database import StoreUnavailable
 from registration_core.submission import Submission
@@ -198,18 +198,12 @@ class People:
                 "P": "proposing",
             }.get(str(value), "negotiating")
         program = self._play.runtime.program("default")
-        held: list[Registration] = []
-        try:
-            with self._play.database.begin(world.ANN) as unit:
-                held.append(repository.registration(unit.session, key, lock=True))
-                use_cases.update(unit, key, {ours: value}, program)
-        finally:
-            # The answer may be lost although it was committed: look, as the person would.
-            with self._play.stage.scheduler.quietly(), self._play.database.read() as session:
-                after = repository.registration(session, key)
-            if held and after.version == held[0].version + 1 and field in TOKENS:
-                was, now = (token(ours, getattr(each, ours)) for each in (held[0], after))
-                self._play.stage.truth.wrote(f"store {act.args['deal']}", now, was)
+        with self._play.database.begin(world.ANN) as unit:
+            before = repository.registration(unit.session, key, lock=True)
+            after = use_cases.update(unit, key, {ours: value}, program)
+        if field in TOKENS:
+            was, now = (token(ours, getattr(each, ours)) for each in (before, after))
+            self._play.stage.truth.wrote(f"store {act.args['deal']}", now, was)
 
     def _administer(self, act: Act) -> None:
         if act.verb in ("resolve", "undo"):

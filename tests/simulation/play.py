@@ -18,9 +18,10 @@ from registration_core.fields import FieldGroup, members
 from registration_core.model import Registration
 from registration_core.store import repository
 from registration_core.store.database import StoreUnavailable
-from sync import checking, clock, dead_letters, pull, push, receiving, runs
-from sync.guard import CallMetrics, GuardedConnector
+from sync import checking, clock, dead_letters, pull, push, receiving, runs, schema_watch
+from sync.guard import REFUSED_PAUSE_SECONDS, CallMetrics, GuardedConnector
 from sync.inbox import Notice, take_note
+from sync.runs import REREAD_SECONDS
 from sync.runtime import Runtime
 from tests import world
 from tests.simulation.cases import CRMS, Act
@@ -161,6 +162,8 @@ class Play:
                 pull.drain(self.runtime, connection)
             elif verb == "poll":
                 runs.poll(self.runtime, connection)
+            elif verb == "schema":
+                schema_watch.look(self.runtime, connection)
             else:
                 checking.drain(self.runtime)
         except StoreUnavailable:
@@ -275,15 +278,18 @@ class Play:
     def settle(self) -> bool:
         """Let time pass until nothing is due and nothing moves any more; False if it never ends."""
         self.retry_letters()
-        writes, quiet = -1, 0
-        for _ in range(14):
-            self.stage.scheduler.jump(301)
+        self.stage.scheduler.jump(REREAD_SECONDS[False] + 1)
+        for name in CRMS:
+            if schema_watch.due(self.runtime, ConnectionName(name)):
+                schema_watch.look(self.runtime, name)
+        for _ in range(12):
+            writes = [door.writes for door in self.doors.values()]
             self.cycle()
-            now = sum(door.writes for door in self.doors.values())
-            quiet = quiet + 1 if now == writes and not clock.due_work(self.runtime) else 0
-            if quiet >= 1:
+            moved = writes != [door.writes for door in self.doors.values()]
+            self.stage.scheduler.jump(REFUSED_PAUSE_SECONDS + 1)
+            # A check of what cannot be read completely is repeated for ever.
+            if not moved and not clock.due_work(self.runtime) - {"check"}:
                 return True
-            writes = now
         return False
 
     def redeliver(self, name: str, record_id: str) -> None:
