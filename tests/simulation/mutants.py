@@ -296,7 +296,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("losers not kept on take", "I1", {"sync.carrying.keep_conflict": _keep_open_ones}),
     Mutant("losers not kept on restore", "I1", {"sync.carrying.keep_conflict": _keep_no_restores}),
     Mutant("orphans made again", "I9", {"sync.settling.lose": _make_again}, needs=_with("delete")),
-    Mutant("no bisecting", "I11", {"sync.push._sent": _whole_batch_refused}, needs=_shared_batch),
+    Mutant("no bisecting", "I11", {"sync.push.sent": _whole_batch_refused}, needs=_shared_batch),
     Mutant(
         "refused rows stay due",
         "I3",
