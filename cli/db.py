@@ -47,6 +47,40 @@ def reindex(frame: Frame) -> None:
 
 @db.command()
 @pass_frame
+def prune(frame: Frame) -> None:
+    """Delete what is too old to be kept, as the clock does every night."""
+    from sync import housekeeping
+
+    require_current(frame.settings)
+    with frame.database() as database:
+        deleted = housekeeping.prune(database)
+    rows = [{"table": name, "deleted": count} for name, count in deleted.items()]
+    frame.out.table(rows, {"table": "Table", "deleted": "Deleted"}, empty="")
+
+
+@db.command()
+@click.argument("texts", metavar="TEXT...", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_frame
+def erase(frame: Frame, texts: tuple[str, ...], *, yes: bool) -> None:
+    """Erase a person: these texts, such as an e-mail address and a full name, in every table.
+
+    Cannot be undone. Erase the person in the CRMs first, or what stands there is read again. The
+    audit trail still verifies.
+    """
+    from registration_core.store import erasure
+
+    require_current(frame.settings)
+    if not yes:
+        click.confirm(f"Erase {', '.join(texts)} for good?", abort=True, err=True)
+    with frame.database() as database, database.begin(frame.actor) as unit:
+        rows = erasure.erase(unit, texts)
+    told = [{"table": name, "rows": count} for name, count in sorted(rows.items())]
+    frame.out.table(told, {"table": "Table", "rows": "Rows"}, empty="It stands nowhere.")
+
+
+@db.command()
+@pass_frame
 def current(frame: Frame) -> None:
     """Tell the version of the tables and of this program."""
     now, wanted = _current(frame.settings), _head(frame.settings)

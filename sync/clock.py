@@ -14,7 +14,7 @@ from registration_core import protecting
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.store import audit, match_upkeep
 from registration_core.store.tables import CheckRequestRow, OutboxRow
-from sync import check_claims, ladder, schedule, schema_watch, switch
+from sync import check_claims, housekeeping, ladder, schedule, schema_watch, switch
 from sync.ledger.tables import ConnectionStateRow, InboxRow, IntentRow
 from sync.runtime import Runtime
 
@@ -42,6 +42,8 @@ def tick(runtime: Runtime, nudge: Callable[[set[str]], None]) -> set[str]:
             audit.checkpoint(unit)
     if schedule.claim(runtime, "match_keys", 86400):
         match_upkeep.recount(runtime.database)
+    if schedule.claim(runtime, "prune", 86400):
+        log.info("pruned", **housekeeping.prune(runtime.database))
     if kinds:
         nudge(kinds)
     return kinds
