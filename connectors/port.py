@@ -102,6 +102,8 @@ class Absence(StrEnum):
 
     DELETED = "deleted"
     MERGED = "merged"
+    #: Became a record of another object, as a lead becomes an opportunity.
+    CONVERTED = "converted"
     #: Unknown id, or not visible to our user: the CRM does not say which.
     NOT_FOUND = "not_found"
 
@@ -112,8 +114,10 @@ class Gone:
 
     record_id: str
     absence: Absence
-    #: Id of the survivor of a merge, where the CRM tells.
+    #: Id of the survivor of a merge or of what it was converted to, where the CRM tells.
     merged_into: str | None = None
+    #: Object of that record, where it is another one than that of this record; else empty.
+    object: str = ""
 
 
 @dataclass(frozen=True)

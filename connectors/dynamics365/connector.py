@@ -16,7 +16,7 @@ from connectors.dynamics365.currencies import Currencies
 from connectors.dynamics365.feed import Feed
 from connectors.dynamics365.pacing import Pace
 from connectors.dynamics365.reading import Reader
-from connectors.dynamics365.tables import CURRENCY, Table, Tables
+from connectors.dynamics365.tables import CURRENCY, QUALIFIED_TO, Table, Tables
 from connectors.dynamics365.transport import REQUESTS_ALLOWED, Transport
 from connectors.dynamics365.wire import is_guid
 from connectors.dynamics365.writing import Writer
@@ -202,11 +202,13 @@ class DynamicsConnector:
         return sum(self._reader.count(table, text) for text in self._living(table, where))
 
     def _living(self, table: Table, where: Sequence[Condition]) -> list[str]:
-        filters = self._reader.filters(table, where)
-        if not table.merges:
-            return filters
-        living = "(merged eq false or merged eq null)"
-        return [f"{text} and {living}" if text else living for text in filters]
+        living = ["(merged eq false or merged eq null)"] if table.merges else []
+        if table.qualifies:
+            living.append(f"{table.columns[QUALIFIED_TO].wire_name} eq null")
+        return [
+            " and ".join([*([text] if text else []), *living])
+            for text in self._reader.filters(table, where)
+        ]
 
     def changes(self, object_name: str, fields: Sequence[str], cursor: str | None) -> ChangePage:
         """Hand out one page of what changed in a whole table; see `feed.py` for its two kinds."""

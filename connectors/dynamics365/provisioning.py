@@ -92,11 +92,14 @@ class Environment:
         return found
 
 
-def steps(environment: Environment, definitions: Mapping[str, Any]) -> list[Step]:
+def steps(
+    environment: Environment, definitions: Mapping[str, Any], *, optional: bool
+) -> list[Step]:
     """Compare the environment with the definitions; a table's own steps follow its creation."""
     found: list[Step] = []
     for table in definitions["tables"]:
-        found += _table_steps(environment, table)
+        if optional or not table.get("optional"):
+            found += _table_steps(environment, table)
     return found
 
 
@@ -257,9 +260,10 @@ def _key(key: Mapping[str, Any]) -> dict[str, Any]:
 @click.command(help="Make what the shipped mapping needs in a Dataverse environment.")
 @click.argument("base_url")
 @click.option("--apply", "apply_", is_flag=True, help="Make it; without, only tell.")
+@click.option("--leads", is_flag=True, help="For leads too, where registrations stand on them.")
 @click.option("--solution", default="", help="Unique name of the solution to put it into.")
 @click.option("--ca-file", default="", help="PEM bundle to trust instead of the system's.")
-def main(base_url: str, solution: str, ca_file: str, *, apply_: bool) -> None:
+def main(base_url: str, solution: str, ca_file: str, *, apply_: bool, leads: bool) -> None:
     """Tell what is missing, and make it when asked to."""
     token = os.environ.get("DATAVERSE_TOKEN", "")
     if not token:
@@ -271,7 +275,8 @@ def main(base_url: str, solution: str, ca_file: str, *, apply_: bool) -> None:
         sys.exit(2)
     environment = Environment(base_url, token, solution=solution, ca_file=ca_file)
     try:
-        missing = steps(environment, json.loads(_DEFINITIONS.read_text(encoding="utf-8")))
+        definitions = json.loads(_DEFINITIONS.read_text(encoding="utf-8"))
+        missing = steps(environment, definitions, optional=leads)
         for step in missing:
             if apply_:
                 step.make()

@@ -14,13 +14,15 @@ from urllib.parse import quote
 
 from connectors.dynamics365 import wire
 from connectors.dynamics365.currencies import Currencies
-from connectors.dynamics365.tables import CURRENCY, Table
+from connectors.dynamics365.tables import CURRENCY, OPPORTUNITY, QUALIFIED_TO, Table
 from connectors.dynamics365.transport import Reply, Transport
 from connectors.errors import CallRejected, CrmUnavailable
 from connectors.port import Absence, Gone, RemoteRecord
 from registration_core.contracts import Condition
 
 PAGE_MAX = 5000
+#: State of a lead.
+_QUALIFIED = 1
 #: The Web API takes addresses up to 32,768 characters.
 _FILTER_MAX = 28_000
 #: A query takes 500 conditions: Dataverse developer guide, "Filter rows using OData", with some
@@ -115,6 +117,8 @@ class Reader:
         }
         if table.merges:
             names |= {"merged", "_masterid_value"}
+        if table.qualifies:
+            names |= {"statecode", table.columns[QUALIFIED_TO].wire_name}
         return ",".join(sorted({table.primary_id, *names}))
 
     def rows(
@@ -164,7 +168,7 @@ class Reader:
     def records(
         self, table: Table, rows: Sequence[Mapping[str, Any]], fields: Sequence[str]
     ) -> list[RemoteRecord | Gone]:
-        """Turn rows into records; the loser of a merge is gone."""
+        """Turn rows into records; the loser of a merge and a qualified lead are gone."""
         codes: Mapping[str, str] = {}
         if CURRENCY in fields:
             wire_name = table.columns[CURRENCY].wire_name
@@ -184,6 +188,11 @@ class Reader:
         if row.get("merged"):
             master = row.get("_masterid_value")
             return Gone(record_id, Absence.MERGED, str(master).lower() if master else None)
+        if table.qualifies and row.get("statecode") == _QUALIFIED:
+            became = row.get(table.columns[QUALIFIED_TO].wire_name)
+            # A lead may be qualified without an opportunity; then it is a closed one like any other.
+            if became:
+                return Gone(record_id, Absence.CONVERTED, str(became).lower(), OPPORTUNITY)
         values = {}
         for name in fields:
             column = table.columns[name]

@@ -20,6 +20,8 @@ from connectors.errors import CallRejected, CrmUnavailable
 from registration_core.contracts import FieldSchema, FieldType, ObjectSchema
 
 CURRENCY = "transactioncurrencyid"
+#: What a lead became: Dynamics 365 table reference, "Lead".
+QUALIFIED_TO, OPPORTUNITY = "qualifyingopportunityid", "opportunity"
 _ISO_LENGTH = 3
 _OPERATION = "describe"
 _TYPES = {
@@ -96,6 +98,11 @@ class Table:
     def merges(self) -> bool:
         """Losers of a merge stay as rows that point at the winner."""
         return {"merged", "masterid"} <= self.columns.keys()
+
+    @property
+    def qualifies(self) -> bool:
+        """Rows become opportunities, and stay as rows that point at them: leads."""
+        return {QUALIFIED_TO, "statecode"} <= self.columns.keys()
 
 
 class Tables:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid5
 
-from sandbox.dynamics365 import seeding, webhooks
+from sandbox.dynamics365 import qualifying, seeding, webhooks
 from sandbox.dynamics365.columns import LOOKUPS, Kind, Table
 from sandbox.dynamics365.entra import Entra
 from sandbox.dynamics365.errors import (
@@ -29,7 +29,7 @@ from sandbox.org import Delivery
 from sandbox.records import Clock, Event, Json, RecordStore, Row
 
 _NAMES = UUID("6d2c1c50-7a5b-4f0e-9f0c-0d365d365d36")
-_OPEN, _WON = 0, 1
+_OPEN, _WON, _QUALIFIED = 0, 1, 1
 
 
 @dataclass
@@ -183,10 +183,12 @@ class DynamicsOrg:
             closed = _OPEN not in (before, state)
             if closed and fields and not self.behaviour.closed_takes_changes:
                 raise WebApiError(400, "0x80040515", "The opportunity has already been closed.")
-        elif before == 1 and state == 1 and fields:
+        elif before not in (None, _OPEN) and state == before and fields:
             raise WebApiError(
                 400, "0x80040203", f"The {table.label} is inactive and cannot be changed."
             )
+        elif table.name == "lead" and (before, state) == (_OPEN, _QUALIFIED):
+            raise WebApiError(400, "0x80040203", "Use QualifyLead to qualify it.")
         status = fields.get("statuscode")
         if state != before and status is None:
             status = table.default_status[int(str(state))]
@@ -281,6 +283,8 @@ class DynamicsOrg:
         with self.store.transaction():
             values = self._typed(table, fields)
             state = values.get("statecode", row.fields.get("statecode"))
+            if object_name == "lead" and (row.fields["statecode"], state) == (_OPEN, _QUALIFIED):
+                return qualifying.qualify(self, row, values, by)
             if object_name != "opportunity" or state in (_OPEN, row.fields.get("statecode")):
                 return self.update(table, row, values, by)
             del values["statecode"]
@@ -302,12 +306,12 @@ class DynamicsOrg:
         self.delete(table, self._row(table, record_id), self._person(user))
 
     def merge(self, object_name: str, loser_id: str, winner_id: str, user: str) -> None:
-        """Merge two accounts: the loser stays, inactive and pointing at the winner.
+        """Merge two accounts or leads: the loser stays, inactive and pointing at the winner.
 
         Web API reference, "Merge Action": children are re-parented to the winner.
         """
         table, by = table_named(object_name), self._person(user)
-        if object_name != "account":
+        if "masterid" not in table.by_name:
             raise WebApiError(400, "0x80040315", f"{table.label} records cannot be merged.")
         loser, winner = self._row(table, loser_id), self._row(table, winner_id)
         if loser is winner:
@@ -317,7 +321,11 @@ class DynamicsOrg:
                 target = None if child is winner else winner.id
                 if name != "masterid":
                     self.store.update(child, {name: target}, by)
-            inactive: dict[str, Json] = {"statecode": 1, "statuscode": 2}
+            state = max(table.default_status)
+            inactive: dict[str, Json] = {
+                "statecode": state,
+                "statuscode": table.default_status[state],
+            }
             self.store.update(loser, {**inactive, "merged": True, "masterid": winner.id}, by)
 
     # Shared parts ------------------------------------------------------------------------------

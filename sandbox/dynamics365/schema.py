@@ -145,6 +145,7 @@ OPPORTUNITY = Table(
         _column("description", Kind.MEMO, "Description", length=2000),
         _column("customerid", Kind.CUSTOMER, "Potential Customer", targets=("account", "contact")),
         _lookup("parentaccountid", "Account", "account"),
+        _lookup("originatingleadid", "Originating Lead", "lead"),
         _column("estimatedvalue", Kind.MONEY, "Est. Revenue"),
         _column("actualvalue", Kind.MONEY, "Actual Revenue"),
         _column("estimatedclosedate", Kind.DATE, "Est. Close Date"),
@@ -209,6 +210,57 @@ DEAL_REGISTRATION = Table(
     default_status={0: 1, 1: 2},
     change_tracking=True,
     schema_name="dr_DealRegistration",
+)
+
+LEAD = Table(
+    "lead",
+    "leads",
+    "Lead",
+    "leadid",
+    "subject",
+    (
+        *_system("leadid", "Lead"),
+        _text("subject", "Topic", 300, required=True),
+        _text("companyname", "Company Name", 100),
+        _text("firstname", "First Name", 50),
+        _text("lastname", "Last Name", 50),
+        _text("emailaddress1", "Email", 100),
+        _column("description", Kind.MEMO, "Description", length=2000),
+        _column("estimatedamount", Kind.MONEY, "Est. Value"),
+        _column("estimatedclosedate", Kind.DATE, "Est. Close Date"),
+        _choice("leadsourcecode", Kind.PICKLIST, "Lead Source", Option(4, "Partner")),
+        _lookup("parentaccountid", "Parent Account", "account"),
+        _lookup("qualifyingopportunityid", "Qualifying Opportunity", "opportunity", writable=False),
+        _column("merged", Kind.BOOLEAN, "Merged", writable=False),
+        _lookup("masterid", "Master ID", "lead", writable=False),
+        _owner(),
+        _currency(),
+        _choice(
+            "statecode",
+            Kind.STATE,
+            "Status",
+            Option(0, "Open"),
+            Option(1, "Qualified"),
+            Option(2, "Disqualified"),
+        ),
+        _choice(
+            "statuscode",
+            Kind.STATUS,
+            "Status Reason",
+            Option(1, "New", 0),
+            Option(2, "Contacted", 0),
+            Option(3, "Qualified", 1),
+            Option(4, "Lost", 2),
+            Option(5, "Cannot Contact", 2),
+            Option(6, "No Longer Interested", 2),
+            Option(7, "Canceled", 2),
+        ),
+        *_dealreg_columns(),
+    ),
+    keys={"dr_DealregKey": ("dr_dealregid",)},
+    default_status={0: 1, 1: 3, 2: 4},
+    change_tracking=True,
+    schema_name="Lead",
 )
 
 CURRENCY = Table(
@@ -290,7 +342,7 @@ REGISTRATION = (
 
 TABLES: Mapping[str, Table] = {
     table.name: table
-    for table in (ACCOUNT, OPPORTUNITY, DEAL_REGISTRATION, CURRENCY, USER, *REGISTRATION)
+    for table in (ACCOUNT, OPPORTUNITY, LEAD, DEAL_REGISTRATION, CURRENCY, USER, *REGISTRATION)
 }
 BY_SET: Mapping[str, Table] = {table.set_name: table for table in TABLES.values()}
 

@@ -15,7 +15,7 @@ from sandbox.dynamics365.schema import TABLES
 from sandbox.org import Delivery
 from sandbox.records import Event, Json
 
-SUBSCRIBED = frozenset({"account", "opportunity", "dr_dealregistration"})
+SUBSCRIBED = frozenset({"account", "opportunity", "lead", "dr_dealregistration"})
 SECRET_HEADER = "x-dealreg-secret"
 _MESSAGES = {"created": "Create", "restored": "Create", "updated": "Update", "deleted": "Delete"}
 _SIZE_MAX = 256 * 1024

@@ -13,6 +13,9 @@ from sandbox.serving import StandIn
 from tests.contract.peers import Peer, SandboxPeerOrg
 
 OPPORTUNITY, ACCOUNT, MIRROR = "opportunity", "account", "dr_dealregistration"
+LEAD = "lead"
+#: Primary column of each table.
+TITLES = {OPPORTUNITY: "name", MIRROR: "dr_name", LEAD: "subject"}
 KEY, REP = "dr_dealregid", "Sales Rep West"
 STAGE = ("statecode", "statuscode", "actualvalue", "actualclosedate")
 
@@ -31,7 +34,7 @@ class Crm:
 
     def create(self, object_name: str = OPPORTUNITY, **fields: Value) -> str:
         key = self.peer.new_key()
-        named: Fields = {KEY: key, "dr_name" if object_name == MIRROR else "name": "Deal", **fields}
+        named: Fields = {KEY: key, TITLES[object_name]: "Deal", **fields}
         (outcome,) = self.connector.create(object_name, KEY, [CreateItem(key, named)])
         assert isinstance(outcome, Written), outcome
         return outcome.record_id
