@@ -39,7 +39,7 @@ def test_settled_writes_and_runs_go_after_ninety_days_and_the_deal_stays(world: 
 
 def test_a_write_without_an_answer_is_never_pruned(world: World) -> None:
     world.approved()
-    world.doors[HOME].fail(MemoryFault.ANSWER_LOST, times=None)
+    world.doors[HOME].fail(MemoryFault.ANSWER_LOST, "create")
     push.drain(world.runtime, HOME)
     world.pass_time(YEAR)
     housekeeping.prune(world.database)
