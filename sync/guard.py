@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from sqlalchemy import select
 
 from connectors.errors import AuthenticationFailed, ConnectorError, NotPermitted, RateLimited
@@ -109,6 +109,12 @@ class CallMetrics:
         self.seconds = Histogram(
             "dealreg_crm_seconds", "Seconds a call to a CRM took", labels, registry=registry
         )
+        self.feed_lag = Gauge(
+            "dealreg_crm_feed_lag_seconds",
+            "Age of the last change that a feed is certain to have told of, by object",
+            ("connection", "object"),
+            registry=registry,
+        )
 
 
 class GuardedConnector:
@@ -195,7 +201,11 @@ class GuardedConnector:
 
     def changes(self, object_name: str, fields: Sequence[str], cursor: str | None) -> ChangePage:
         """Read one page of the change feed."""
-        return self._call("changes", lambda: self._inner.changes(object_name, fields, cursor))
+        page = self._call("changes", lambda: self._inner.changes(object_name, fields, cursor))
+        if not page.more:
+            lag = (self._database.clock() - page.as_of).total_seconds()
+            self._metrics.feed_lag.labels(self.name, object_name).set(lag)
+        return page
 
     def create(
         self, object_name: str, key_field: str, items: Sequence[CreateItem]

@@ -44,7 +44,8 @@ class HubSpotOrg:
     """One portal; satisfies `sandbox.org.Org`.
 
     `index_lag` delays what search sees (the vendor's index lags by moments up to some 30 s);
-    `errors_under_200` makes batch calls report failed rows under 200 instead of 207.
+    `errors_under_200` makes batch calls report failed rows under 200 instead of 207;
+    `webhooks_unruly` sends events out of order and some of them twice.
     """
 
     crm = "hubspot"
@@ -59,6 +60,7 @@ class HubSpotOrg:
         self.clock = clock
         self.index_lag = timedelta(0)
         self.errors_under_200 = False
+        self.webhooks_unruly = False
         self.access = Access(
             clock,
             credentials.get("access_token", ""),
@@ -261,6 +263,11 @@ class HubSpotOrg:
     def deliveries(self, events: list[Event], webhook_base: str) -> list[Delivery]:
         """Word these events as signed webhook deliveries of at most 100 events each."""
         return webhooks.deliveries(self, events, webhook_base)
+
+    def disordered(self, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Shuffle events and say some of them again, which HubSpot does not promise not to do."""
+        again = self._random.sample(events, len(events) // 2)
+        return self._random.sample([*events, *again], len(events) + len(again))
 
     # --- within
 

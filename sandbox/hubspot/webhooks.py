@@ -53,6 +53,8 @@ def signature_v3(secret: str, method: str, url: str, body: bytes, timestamp: str
 def deliveries(org: HubSpotOrg, events: list[Event], webhook_base: str) -> list[Delivery]:
     """Word events, at most 100 to a delivery, all of them signed at the org's present time."""
     secret, worded = org.webhook_secret, [worded for e in events for worded in _worded(org, e)]
+    if org.webhooks_unruly:
+        worded = org.disordered(worded)
     url, now = f"{webhook_base}/webhooks/hubspot", org.clock()
     found = []
     for start in range(0, len(worded), EVENTS_MAX):

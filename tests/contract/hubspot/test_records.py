@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,13 +19,16 @@ from connectors.port import (
     Refused,
     RemoteRecord,
     UpdateItem,
+    WebhookRequest,
     Written,
 )
 from registration_core.contracts import Condition
 from sandbox.faults import Fault, FaultKind
 from sandbox.hubspot.engine import HubSpotOrg
+from sandbox.records import Event
 from sandbox.serving import StandIn
 from tests.contract.hubspot.portal import COMPANY, REP, company, company_of, created, item
+from tests.contract.peers import Timepiece
 
 
 def test_a_deals_company_is_set_moved_and_cleared_like_a_field(
@@ -266,3 +270,23 @@ def test_definitions_that_a_refused_row_proves_old_are_read_again(
     hubspot.describe("deals")
     paths = [entry.path for entry in stand_in.journal.last(3)]
     assert any("properties" in path for path in paths)
+
+
+def test_events_that_come_unordered_and_twice_still_name_every_record(
+    hubspot: HubSpotConnector, org: HubSpotOrg, timepiece: Timepiece, new_key: Callable[[], str]
+) -> None:
+    events: list[Event] = []
+    org.store.on_event(events.append)
+    ids = {created(hubspot, new_key()) for _ in range(30)}
+    org.webhooks_unruly = True
+    sent = org.deliveries(events, "http://127.0.0.1:8700")
+    assert len(sent) > 1
+    noted: list[tuple[str, str]] = []
+    for delivery in sent:
+        body = delivery.body
+        assert len(json.loads(body)) <= 100
+        request = WebhookRequest("POST", delivery.url, delivery.headers, body, timepiece())
+        notices = hubspot.webhook(request).notices
+        assert len(notices) == len(set(notices))
+        noted += [(notice.object, notice.record_id) for notice in notices]
+    assert {("deals", each) for each in ids} <= set(noted)

@@ -139,3 +139,16 @@ def test_the_lane_of_a_process_that_died_here_is_free_at_once(world: World) -> N
     with leases.held(world.database, "push:x") as mine:
         assert mine is not None
         assert mine.fence == 8
+
+
+def test_how_far_a_feed_lags_is_told_once_it_was_read_to_its_end(world: World) -> None:
+    world.poll()
+    guard = world.runtime.connectors[HOME]
+    assert isinstance(guard, GuardedConnector)
+    (sample,) = [
+        each
+        for metric in guard._metrics.feed_lag.collect()
+        for each in metric.samples
+        if each.labels == {"connection": HOME, "object": "Deal"}
+    ]
+    assert sample.value == 0
