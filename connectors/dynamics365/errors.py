@@ -23,7 +23,8 @@ from connectors.errors import (
 from connectors.port import Absence, AlreadyExists, Deferred, Gone, Outcome, Refused, Stale
 
 _KEY_TAKEN = frozenset({"0x80040237", "0x80060892"})
-_DUPLICATE_RULE = "0x80040333"
+#: A duplicate detection rule of the environment found the record: a policy, and a hint.
+DUPLICATE_RULE = "0x80040333"
 _STALE = frozenset({"", "0x80060882"})
 _ACCOUNT_DISABLED = frozenset({"0x8004a104", "0x8004a112"})
 _STORAGE_FULL = frozenset({"0x80050401", "0x80050402"})
@@ -31,8 +32,8 @@ _STORAGE_FULL = frozenset({"0x80050401", "0x80050402"})
 _UNEXPECTED = "0x80040216"
 _PLUGIN = "0x80040265"
 _DUPLICATE_REMEDY = (
-    "A duplicate detection rule of the environment found it: link the registration to the record "
-    "that is there, or change the rule."
+    "Link the record that is there, merge the two in Dynamics 365, or let the duplicate detection "
+    "rule pass it."
 )
 _FREE_STORAGE = "Free storage in the environment; it refuses writes until then."
 _DEFAULT_RETRY_SECONDS = 10.0
@@ -147,8 +148,8 @@ def update_outcome(reply: Answered, record_id: str, fields: Collection[str]) -> 
 def _row_outcome(reply: Answered, fault: Fault, fields: Collection[str]) -> Outcome:
     if reply.status == 429:
         return Deferred(fault.message or "throttled", retry_after_seconds(reply))
-    if fault.code == _DUPLICATE_RULE:
-        return Refused(fault.code, f"{fault.message} {_DUPLICATE_REMEDY}")
+    if fault.code == DUPLICATE_RULE:
+        return Refused(fault.code, fault.message, remedy=_DUPLICATE_REMEDY)
     if (reply.status >= 500 and reply.status != 501) or fault.code == _UNEXPECTED:
         return Deferred(fault.message or f"HTTP {reply.status}")
     named = next((f for f in fields if re.search(rf"\b{re.escape(f)}\b", fault.message)), None)

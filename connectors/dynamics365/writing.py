@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote, unquote
 
-from connectors.dynamics365 import batch, wire
+from connectors.dynamics365 import batch, duplicates, wire
 from connectors.dynamics365.errors import create_outcome, stops_the_call, update_outcome
 from connectors.dynamics365.pacing import OPERATIONS_MAX, Pace
 from connectors.dynamics365.tables import Table
@@ -38,7 +38,15 @@ class RowWrite:
     fields: Collection[str]
     #: Id of the record to update; None for a create.
     record_id: str | None
+    table: str
     primary_id: str
+
+    @property
+    def sent(self) -> Mapping[str, Any]:
+        """The values that are written, as the Web API words them."""
+        first = self.operations[0]
+        part = first.parts[0] if isinstance(first, batch.ChangeSet) else first
+        return part.body or {}
 
     @property
     def size(self) -> int:
@@ -67,7 +75,8 @@ class Writer:
         fields = {name: value for name, value in item.fields.items() if name != key_field}
         try:
             address = wire.address_by_key(table, key_field, item.key)
-            guard = {"If-None-Match": "*"}
+            # Rules against duplicates are left out unless asked for, and are never got around.
+            guard = {"If-None-Match": "*", "MSCRM.SuppressDuplicateDetection": "false"}
             if _closes(table, fields):
                 parts = [
                     self._patch(table, address, _without_state(fields), ids, guard),
@@ -119,7 +128,7 @@ class Writer:
             # The first patch's answer is older than the last part: read what stands after all.
             read = batch.Part("GET", self._path(table, address))
             operations = (batch.ChangeSet(tuple(parts)), read)
-        return RowWrite(operations, fields.keys(), record_id, table.primary_id)
+        return RowWrite(operations, fields.keys(), record_id, table.schema.name, table.primary_id)
 
     def _path(self, table: Table, address: str) -> str:
         return f"{self._transport.api_path}{address}?$select={table.primary_id},modifiedon"
@@ -182,7 +191,7 @@ class Writer:
             raise
         self._pace.note(len(written), reply.took)
         try:
-            return self._outcomes(rows, batch.parse(reply), operation)
+            outcomes = self._outcomes(rows, batch.parse(reply), operation)
         except (ValueError, KeyError, IndexError) as error:
             raise CrmUnavailable(
                 f"Dynamics 365 gave an incomplete answer to {operation}.",
@@ -190,6 +199,21 @@ class Writer:
                 connection=self._connection,
                 operation=operation,
             ) from error
+        return self._with_duplicates(rows, outcomes)
+
+    def _with_duplicates(
+        self, rows: Sequence[_Row], outcomes: Sequence[Outcome]
+    ) -> tuple[Outcome, ...]:
+        """Say of rows that a duplicate rule refused what it found."""
+        told = list(outcomes)
+        found = [place for place, outcome in enumerate(told) if duplicates.is_duplicate(outcome)]
+        for place in found[: duplicates.ASKED_MAX]:
+            row, refused = rows[place], told[place]
+            if isinstance(row, RowWrite) and isinstance(refused, Refused):
+                told[place] = duplicates.named(
+                    self._transport, refused, row.table, row.primary_id, row.sent
+                )
+        return tuple(told)
 
     def _outcomes(
         self, rows: Sequence[_Row], replies: list[Reply], operation: str

@@ -44,6 +44,8 @@ class Behaviour:
     application_user: bool = True
     #: (`Create | Write | Read`, table) that the integration user's role lacks.
     revoked: set[tuple[str, str]] = field(default_factory=set)
+    #: Published duplicate detection rules: table -> columns that are the same in two records.
+    duplicate_rules: dict[str, tuple[str, ...]] = field(default_factory=dict)
     #: What the definitions lack: (table, "") whole, (table, column), (table, schema name of a key).
     absent: set[tuple[str, str]] = field(default_factory=set)
     #: Tables whose change tracking is off.

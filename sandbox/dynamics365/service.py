@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.dynamics365 import batches, bulk, csdl, customising, metadata, reading
+from sandbox.dynamics365 import batches, bulk, csdl, customising, duplicates, metadata, reading
 from sandbox.dynamics365.calls import API, Answer, Call, refusal
 from sandbox.dynamics365.columns import Table
 from sandbox.dynamics365.engine import DynamicsOrg
@@ -85,6 +85,8 @@ class WebApi:
             return Answer(200, body, {"x-ms-dop-hint": "4"})
         if call.method == "GET" and call.path == "$metadata":
             return Answer(200, csdl.document(), {"Content-Type": "application/xml"})
+        if call.method == "GET" and call.path == duplicates.FUNCTION:
+            return duplicates.answer(self.org, call)
         if call.method == "POST" and call.path in _CLOSING:
             return self._close(call, _CLOSING[call.path])
         if call.path.split("(")[0].split("/")[0] in _DEFINITIONS:
@@ -165,6 +167,7 @@ class WebApi:
             # For a row that is not there the body wins over the address.
             values = values if isinstance(address, str) else {**address, **values}
             new_id = address if isinstance(address, str) else None
+            duplicates.require_none(self.org, call, table, values)
             row = self.org.create(table, values, call.user_id, new_id)
             return self._written(call, table, row, created=True, key=key)
         if call.headers.get("if-none-match") == "*":

@@ -8,8 +8,9 @@ from decimal import Decimal
 
 import pytest
 
-from connectors.port import Absence, Gone, RemoteRecord, Stale, Written
+from connectors.port import Absence, CreateItem, Gone, Refused, RemoteRecord, Stale, Written
 from registration_core.contracts import Condition, Value
+from sandbox.faults import Fault, FaultKind
 from tests.contract.dynamics365 import KEY, LEAD, OPPORTUNITY, REP, Crm, restored
 from tests.contract.peers import Peer
 
@@ -84,3 +85,30 @@ def test_the_loser_of_merged_leads_points_at_the_winner(crm: Crm) -> None:
     crm.org.merge(LEAD, loser, winner, REP)
     gone = crm.connector.read(LEAD, [loser], ["subject"])[loser]
     assert gone == Gone(loser, Absence.MERGED, winner)
+
+
+def test_a_duplicate_rule_refuses_the_row_and_names_what_it_found(crm: Crm) -> None:
+    crm.org.behaviour.duplicate_rules = {LEAD: ("emailaddress1", "companyname")}
+    same = {"companyname": "Lapwing Ltd", "emailaddress1": "a@lapwing.example"}
+    there = [crm.org.add(LEAD, {"subject": "By hand", **same}, REP).id for _ in range(2)]
+    keys = [crm.peer.new_key() for _ in range(2)]
+    rows = [{KEY: keys[0], "subject": "Ours", **same}, {KEY: keys[1], "subject": "Another"}]
+    items = [CreateItem(key, row) for key, row in zip(keys, rows, strict=True)]
+    refused, written = crm.connector.create(LEAD, KEY, items)
+    assert isinstance(refused, Refused)
+    assert sorted(refused.duplicates) == sorted(there)
+    assert "duplicate" in refused.message
+    assert "Link the record" in refused.remedy
+    assert isinstance(written, Written)
+    assert crm.connector.find(LEAD, KEY, keys, ["subject"]).keys() == {keys[1]}
+
+
+def test_a_duplicate_that_cannot_be_named_is_refused_all_the_same(crm: Crm) -> None:
+    crm.org.behaviour.duplicate_rules = {LEAD: ("companyname",)}
+    crm.org.add(LEAD, {"subject": "By hand", "companyname": "Lapwing Ltd"}, REP)
+    crm.stand_in.faults.add(Fault(FaultKind.THROTTLED, path="RetrieveDuplicates"))
+    item = CreateItem(crm.peer.new_key(), {"subject": "Ours", "companyname": "Lapwing Ltd"})
+    (refused,) = crm.connector.create(LEAD, KEY, [item])
+    assert isinstance(refused, Refused)
+    assert refused.duplicates == ()
+    assert "slow down" in refused.message

@@ -116,8 +116,8 @@ ROWS: list[tuple[Reply, type, type, str]] = [
     (refused(405, "0x80040315", "Not supported."), Refused, Refused, "Not supported."),
     (refused(412, "0x80060882", "Version."), AlreadyExists, Stale, ""),
     (refused(412), AlreadyExists, Stale, ""),
-    (refused(412, "0x80040333", RULE), Refused, Refused, "link the registration"),
-    (refused(500, "0x80040333", RULE), Refused, Refused, "link the registration"),
+    (refused(412, "0x80040333", RULE), Refused, Refused, "Link the record"),
+    (refused(500, "0x80040333", RULE), Refused, Refused, "Link the record"),
     (refused(412, "0x80040237", "Unique."), AlreadyExists, Refused, "Unique."),
     (refused(409, "0x80040237", "Unique."), AlreadyExists, Refused, "Unique."),
     (refused(412, "0x80060892", "Key taken."), AlreadyExists, Refused, "Key taken."),
@@ -138,7 +138,7 @@ def test_a_refused_row_is_told_apart(reply: Reply, created: type, updated: type,
     assert tuple(type(outcome) for outcome in outcomes) == (created, updated)
     for outcome in outcomes:
         if isinstance(outcome, Refused):
-            assert told in outcome.message
+            assert told in f"{outcome.message} {outcome.remedy}"
         if isinstance(outcome, Deferred):
             assert told in outcome.reason
 

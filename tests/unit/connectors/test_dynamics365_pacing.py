@@ -68,7 +68,7 @@ class Answering:
 
 
 def test_what_does_not_fit_into_a_batch_waits_for_the_next() -> None:
-    row = RowWrite((batch.Part("PATCH", "/x"),), (), "1", "id")
+    row = RowWrite((batch.Part("PATCH", "/x"),), (), "1", "x", "id")
     writer = Writer(Answering(), "dynamics", Pace())  # type: ignore[arg-type]
     outcomes = writer.send([row] * (OPERATIONS_MAX + 2), "update")
     assert [type(each) for each in outcomes] == [Stale] * OPERATIONS_MAX + [Deferred] * 2
