@@ -27,7 +27,7 @@ SIGNS = {
     "place_on_one_side": -1, "added_usual": 0, "forms_differ": -1, "first_word_differs": -1, "short": -1,
 }  # fmt: skip
 #: The least these speak against: screening data calls successive funds of one house the same.
-BOUNDS = {"numbers_differ": -0.5, "short": -0.5}
+BOUNDS = {"numbers_differ": -2.5, "short": -0.5}
 #: Words in fewer names than this count as never seen.
 _SEEN_MIN = 6
 
@@ -110,7 +110,8 @@ _FIELD_SIGNS = {
     **dict.fromkeys(
         ("name", "tax_id", "duns", "phone", "country", "region", "city", "postcode", "domain",
          "public_domain", "domain_name", "domain_spells_name", "first_word", "rare_first_word",
-         "within", "nearly_within", "first_word_sounds", "domain_begins_alike", "added_usual_words"),
+         "within", "nearly_within", "first_word_sounds", "domain_begins_alike", "added_usual_words",
+         "domain_spells_first_word", "first_word_alike", "domain_with_more", "added_places", "more_words_within", "first_two_words"),
         1,
     ),
     **dict.fromkeys(
@@ -130,11 +131,17 @@ def write_field_weights() -> None:
     accounts, made = registrations.make(seed=1, registrations=4000)
     matcher = Matcher(accounts)
     rows: dict[str, list[tuple[dict[str, float], bool, float]]] = {"same": [], "family": []}
+    # A subsidiary has identifiers of its own: that they differ says nothing of the family.
+    other_ids = ("other_tax_id", "other_duns")
     for registration in made:
         for account in matcher.candidates(registration.customer)[:12]:
             measures = dict(evidence.compare(registration.customer, account).measures)
             hit = account.id == registration.account_id
-            rows["family"].append((measures, hit, 1.0))
+            apart = {kind: value for kind, value in measures.items() if kind not in other_ids}
+            # `same` decides about the others; here related ones are what has to be told apart.
+            rows["family"].append(
+                (apart, hit, 0.3 if hit and registration.truth == "same" else 1.0)
+            )
             if not hit or registration.truth == "same":
                 rows["same"].append((measures, hit, 1.0))
             elif registration.truth == "related":

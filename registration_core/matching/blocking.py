@@ -1,7 +1,7 @@
 """Under which keys an organisation is found among a million others.
 
 A key is text; the store keeps a digest of it. Whoever changes how keys are made adds a migration
-that marks the index as unreliable (`0014` shows how), so that every store makes them anew. Most are made of the name: its words, their
+that marks the index as unreliable (`0018` shows how), so that every store makes them anew. Most are made of the name: its words, their
 openings and endings, neighbours joined, an acronym, consonants alone. Keys that too many
 organisations share are skipped when searching, so that the work of a search is bounded.
 """
@@ -30,6 +30,8 @@ CANDIDATES_MAX = 50
 #: Keys that find their organisation by themselves, ahead of any name.
 EXACT = ("tax:", "duns:", "domain:", "phone:")
 _KEYS_MAX = 48
+#: What a whole name, or an acronym that is one, adds to the rarity of its key.
+_WHOLE_NAME = 6.0
 _VOWELS = str.maketrans("", "", "aeiou")
 
 
@@ -72,6 +74,8 @@ def _keys_of_name(name: Name) -> Iterable[str]:
     for acronym in sorted(name.acronyms):
         yield f"name:{acronym}"
     telling = [w for w in name.words if w.raw not in lexicon.PARTICLES]
+    if telling:
+        yield f"first:{telling[0].sound}"  # the brand, as a rule
     for word in telling:
         yield f"word:{word.sound}"
         if len(word.sound) >= 6:
@@ -104,6 +108,8 @@ def rank(hits: Mapping[str, Iterable[Ref]], counts: Mapping[str, int], total: in
         worth = math.log((total + 1) / max(1, counts[key]))
         if key.startswith(EXACT):
             worth += 20
+        elif key.startswith("name:"):
+            worth += _WHOLE_NAME
         for ref in refs:
             scores[ref] += worth
     return sorted(scores, key=lambda ref: -scores[ref])[:CANDIDATES_MAX]

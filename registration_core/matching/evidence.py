@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from registration_core.matching import lexicon, similarity
 from registration_core.matching.domains import DomainClass, domain_class, label_of
-from registration_core.matching.names import Name, read_name
+from registration_core.matching.names import Name, Word, read_name
 from registration_core.matching.organisation import Organisation
 
 #: A name alone never says more than this, for or against.
@@ -150,7 +150,7 @@ def _alike(left: str, right: str) -> bool:
 
 def _name_family(name: NameComparison) -> list[tuple[str, str, str, float]]:
     """Return what names say of one family: a rare first word in common, one inside the other."""
-    left, right = name.left.words[0], name.right.words[0]
+    left, right = _brand(name.left), _brand(name.right)
     found: list[tuple[str, str, str, float]] = []
     equal = left.text == right.text or left.raw == right.raw
     if len(left.text) > 2 and left.sound == right.sound:
@@ -161,16 +161,59 @@ def _name_family(name: NameComparison) -> list[tuple[str, str, str, float]]:
         if equal and not known:
             kind = "rare_first_word" if len(left.text) > 3 else "short_first_word"
             found.append((kind, left.text, right.text, 1.0))
+    elif min(len(left.text), len(right.text)) > 4 and similarity.alike(left, right) > 0.8:
+        found.append(("first_word_alike", left.text, right.text, min(left.weight, right.weight)))
+    if found and equal:
+        found += _one_within_the_other(name)
+    return found
+
+
+def _brand(name: Name) -> Word:
+    """Return the first word; with the second where the first is a letter or two, as in J-Max."""
+    first = name.words[0]
+    if len(first.text) > 2 or len(name.words) < 2:
+        return first
+    second = name.words[1]
+    return replace(
+        second,
+        text=first.text + second.text,
+        raw=first.raw + second.raw,
+        sound=first.sound + second.sound,
+    )
+
+
+def _one_within_the_other(name: NameComparison) -> list[tuple[str, str, str, float]]:
+    """Return what speaks for one name being the other with words added, as a part of a group has."""
     measures = name.measures
     shared, over = measures["shared_rarity"], measures["left_over_both"]
-    if over <= 0.5 and found and equal:
-        kind = "within" if over <= 0.05 else "nearly_within"
-        found.append((kind, name.left.joined, name.right.joined, min(2.0, shared)))
-        added = min(2.0, max(0.0, measures["left_over_one"] - over))
-        found.append(("added_words", name.left.joined, name.right.joined, added))
-        if added and measures.get("added_usual"):
-            found.append(("added_usual_words", name.left.joined, name.right.joined, 1.0))
-    return found
+    if over > 0.5:
+        return []
+    kind = "within" if over <= 0.05 else "nearly_within"
+    told = [(kind, min(2.0, shared)), ("more_words_within", min(2.0, max(0.0, shared - 1.2)))]
+    added = min(2.0, max(0.0, measures["left_over_one"] - over))
+    told.append(("added_words", added))
+    own = {w.text: w for w in name.left.words}, {w.text: w for w in name.right.words}
+    rest = [side[text] for side in own for text in side.keys() - (own[0].keys() & own[1].keys())]
+    if added and measures.get("added_usual"):
+        told.append(("added_usual_words", 1.0))
+        if all(word.place for word in rest):
+            told.append(("added_places", 1.0))
+    if not rest:
+        told.append(("no_word_added", 1.0))
+    first = [w for w in name.left.words[:2] if w.text in own[1]]
+    if len(first) == 2 and {w.text for w in name.right.words[:2]} == {w.text for w in first}:
+        told.append(("first_two_words", first[1].weight))
+    return [(kind, name.left.joined, name.right.joined, value) for kind, value in told]
+
+
+def _domains_begin_alike(left: str, right: str) -> str:
+    """Tell `acme-france.com` and `acme.com` from `acmeretail.com` and `acme.com`; '' if neither."""
+    names = left.partition(".")[0], right.partition(".")[0]
+    short, long = sorted(names, key=len)
+    if len(short) > 2 and long.startswith(f"{short}-"):
+        return "domain_with_more"
+    short, long = sorted(map(label_of, (left, right)), key=len)
+    return "domain_begins_alike" if len(short) > 4 and long.startswith(short) else ""
 
 
 def _domain_evidence(left: Organisation, right: Organisation) -> list[tuple[str, str, str]]:
@@ -185,20 +228,23 @@ def _domain_evidence(left: Organisation, right: Organisation) -> list[tuple[str,
     if shared:
         return [("domain_name", shared[0], shared[0])]
     opened = [
-        (a, b)
-        for a in sorted(labels[0])
-        for b in sorted(labels[1])
-        if min(len(a), len(b)) > 4 and (a.startswith(b) or b.startswith(a))
+        (kind, a, b)
+        for a in sorted(left.domains)
+        for b in sorted(right.domains)
+        if (kind := _domains_begin_alike(a, b))
     ]
     if opened:
-        return [("domain_begins_alike", *opened[0])]
+        return [max(opened)]  # one with more beats one that begins alike
     found: list[tuple[str, str, str]] = []
     for own, other in ((labels[0], right), (labels[1], left)):
         spelled = {n.joined for n in other.names} | {n.spelled for n in other.names}
         spelled |= {a for n in other.names for a in n.acronyms}
         hit = sorted(own & spelled)
+        brand = sorted(own & {n.words[0].raw for n in other.names if len(n.words[0].raw) > 3})
         if hit and not found:
             found.append(("domain_spells_name", hit[0], other.name))
+        elif brand and not found:
+            found.append(("domain_spells_first_word", brand[0], other.name))
     if left.domains and right.domains:
         found.append(("other_domain", min(left.domains), min(right.domains)))
     return found

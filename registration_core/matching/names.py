@@ -30,7 +30,8 @@ _ALIAS = re.compile(
 )
 _BRACKETS = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
 _WEB = re.compile(r"\b([a-z0-9-]{2,})\.(?:com|net|org|io|de|biz)\b")
-_INITIAL_DOTS = re.compile(r"\b(\w)\s?\.\s?(?=\w\b)")
+#: Between initials; the article of "N.V. a Dutch company" is none.
+_INITIAL_DOTS = re.compile(r"\b(\w)(?:\s?\.\s?|,)(?!a\b\s)(?=\w\b)")
 _SLASHED = re.compile(r"\b(\w)/(?=\w\b)")
 _DROPPED = re.compile(r"['’‘ʼ`´\"]")
 _WORD = re.compile(r"[a-z0-9]+")
@@ -118,9 +119,18 @@ def _words(folded: str) -> list[str]:
     text = _DROPPED.sub("", _WEB.sub(r"\1 ", folded))
     text = _SLASHED.sub(r"\1", _INITIAL_DOTS.sub(r"\1", text))
     text = text.replace("&", " and ").replace("+", " and ")
-    words = _WORD.findall(text)[: WORDS_MAX * 2]
+    words = _without_description(_WORD.findall(text)[: WORDS_MAX * 2])
     bare = [w for w in words if w not in lexicon.STOP] or words
     return _join_initials(bare)[:WORDS_MAX]
+
+
+def _without_description(words: list[str]) -> list[str]:
+    """Cut "…, a Delaware corporation", as contracts and patents write it."""
+    for at in range(1, len(words) - 2):
+        place = lexicon.PLACE_NAMES.get(words[at + 1], words[at + 1])
+        if words[at] in ("a", "an") and place in lexicon.PLACES and words[at + 2] in lexicon.FORMS:
+            return words[:at]
+    return words
 
 
 def _join_initials(words: list[str]) -> list[str]:
