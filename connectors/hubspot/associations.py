@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from connectors.hubspot.gateway import Gateway
-from connectors.hubspot.links import Link, links_of
+from connectors.hubspot.links import BECOMES, Link, links_of
 
 #: Most records whose associations are asked for, or set, in one call.
 BATCH = 100
@@ -35,6 +35,18 @@ class Associations:
             record_id: chosen
             for record_id, found in self._all(object_name, link, record_ids).items()
             if (chosen := _counting(link, found))
+        }
+
+    def became(self, object_name: str, record_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Read what records were turned into: object and id; one that was not is left out."""
+        link = BECOMES.get(object_name)
+        if link is None or not record_ids:
+            return {}
+        return {
+            record_id: (link.far, far)
+            for record_id, found in self._all(object_name, link, record_ids).items()
+            for far, types in found
+            if link.primary in types
         }
 
     def inline(self, object_name: str, field: str, raw: Mapping[str, Any]) -> str | None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 PREFIX = "associations."
 COMPANIES = f"{PREFIX}companies"
 CONTACTS = f"{PREFIX}contacts"
-DEALS = f"{PREFIX}deals"
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Link:
     movable: bool = True
 
 
-_COMPANY, _CONTACT, _DEAL = f"{PREFIX}company", f"{PREFIX}contact", f"{PREFIX}deal"
+_COMPANY, _CONTACT = f"{PREFIX}company", f"{PREFIX}contact"
 #: By object; a deal's contacts are its own, so that one is added at create and never taken away.
 _LINKS: Mapping[str, Mapping[str, Link]] = {
     "deals": {
@@ -45,13 +44,15 @@ _LINKS: Mapping[str, Mapping[str, Link]] = {
     "leads": {
         COMPANIES: Link("companies", "Primary company", _COMPANY, primary=580),
         CONTACTS: Link("contacts", "Primary contact", _CONTACT, primary=578, required=True),
-        # What became of a qualified lead; HubSpot's users make it.
-        DEALS: Link("deals", "Primary deal", _DEAL, primary=582, movable=False),
     },
     "companies": {},
     "contacts": {},
 }
 _CUSTOM: Mapping[str, Link] = {COMPANIES: Link("companies", "Only company", _COMPANY)}
+#: What a record of an object becomes: the primary deal that a qualified lead was turned into.
+BECOMES: Mapping[str, Link] = {
+    "leads": Link("deals", "Primary deal", f"{PREFIX}deal", primary=582, movable=False),
+}
 
 
 def is_link(field: str) -> bool:

@@ -59,6 +59,8 @@ class Reader:
         }
         missing = [record_id for record_id in asked if record_id not in raws]
         found: dict[str, RemoteRecord | Gone] = dict(self.typed(schema, raws.values(), fields))
+        for each, (far, far_id) in self.associations.became(object_name, list(raws)).items():
+            found[each] = Gone(each, Absence.CONVERTED, far_id, far)
         return found | self._gone(schema, missing, fields)
 
     def find(

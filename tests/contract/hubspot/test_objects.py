@@ -10,8 +10,10 @@ import pytest
 from connectors.errors import CallRejected
 from connectors.hubspot.connector import HubSpotConnector
 from connectors.port import (
+    Absence,
     ChangeNotice,
     CreateItem,
+    Gone,
     Refused,
     RemoteRecord,
     UpdateItem,
@@ -25,7 +27,7 @@ from tests.contract.hubspot.portal import COMPANY, REP, company, created, item
 from tests.contract.peers import Timepiece
 
 REGISTRATIONS = "2-41750338"
-CONTACT, DEAL = "associations.contacts", "associations.deals"
+CONTACT = "associations.contacts"
 
 
 def contact(org: HubSpotOrg) -> str:
@@ -107,16 +109,21 @@ def test_a_lead_needs_its_contact_and_says_so_by_the_row(
     assert values(hubspot, "leads", written.record_id, CONTACT, COMPANY) == (ada, acme)
 
 
-def test_a_lead_that_is_qualified_names_the_deal_that_came_of_it(
+def test_a_lead_that_was_turned_into_a_deal_says_which(
     hubspot: HubSpotConnector, org: HubSpotOrg, new_key: Callable[[], str]
 ) -> None:
-    lead_id = made(hubspot, "leads", new_key(), hs_lead_name="L", **{CONTACT: contact(org)})
-    assert values(hubspot, "leads", lead_id, DEAL, "hs_pipeline_stage") == (None, "new-stage-id")
-    deal_id = created(hubspot, new_key())
+    lead_id, other = (
+        made(hubspot, "leads", new_key(), hs_lead_name="L", **{CONTACT: contact(org)})
+        for _ in range(2)
+    )
+    assert values(hubspot, "leads", lead_id, "hs_pipeline_stage") == "new-stage-id"
+    deal_id, third = created(hubspot, new_key()), created(hubspot, new_key())
     org.edit("leads", lead_id, {"hs_pipeline_stage": "qualified-stage-id"}, REP)
     org.associate(("leads", lead_id), ("deals", deal_id), (582,), "user:1")
-    told = values(hubspot, "leads", lead_id, DEAL, "hs_pipeline_stage")
-    assert told == (deal_id, "qualified-stage-id")
+    org.associate(("leads", other), ("deals", third), (1037,), "user:1")
+    found = hubspot.read("leads", [lead_id, other], ["hs_lead_name"])
+    assert found[lead_id] == Gone(lead_id, Absence.CONVERTED, deal_id, "deals")
+    assert isinstance(found[other], RemoteRecord)
 
 
 def test_the_only_contact_of_a_deal_is_set_when_it_is_created_and_never_moved(
