@@ -23,6 +23,7 @@ NOUNS = {
     "connection": "Connections to CRM orgs.",
     "mapping": "Field mappings.",
     "partner": "Partners.",
+    "program": "Program rules: what other ones would have decided.",
     "account-list": "House, do-not-call and other account lists.",
     "registration": "Deal registrations: submit, import, look, change.",
     "approval": "Decisions on registrations.",

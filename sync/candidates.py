@@ -94,7 +94,7 @@ def read(
     listed = by_connection.pop(LIST_FILE, [])
     candidates += [
         Candidate(account, match, entry=entries[account.record_id])
-        for account, match in _matched(listed, wanted)
+        for account, match in matched(listed, wanted)
         if account.record_id in entries
     ]
     for name, known in by_connection.items():
@@ -102,7 +102,7 @@ def read(
             candidates += _live(runtime, name, [a.record_id for a in known], wanted)
         except (ConnectorError, SyncError, ConfigurationError) as error:
             failed[name] = error.message
-            candidates += [Candidate(a, m) for a, m in _matched(known, wanted)]
+            candidates += [Candidate(a, m) for a, m in matched(known, wanted)]
     return candidates, failed
 
 
@@ -113,10 +113,10 @@ def _live(
     records = crm.read(mapping.accounts.object, ids, directory.account_reads(runtime, name))
     found = {key: record for key, record in records.items() if not isinstance(record, Gone)}
     live = [directory.account_of(runtime, name, record) for record in found.values()]
-    matched = _matched(live, wanted)
-    opened = _open_opportunities(runtime, name, [account.record_id for account, _ in matched])
+    pairs = matched(live, wanted)
+    opened = _open_opportunities(runtime, name, [account.record_id for account, _ in pairs])
     candidates = []
-    for account, match in matched:
+    for account, match in pairs:
         fields = read_fields(mapping.accounts.fields, found[account.record_id].fields)
         candidates.append(
             Candidate(
@@ -130,15 +130,20 @@ def _live(
     return candidates
 
 
-def _matched(accounts: Sequence[Account], wanted: Wanted) -> list[tuple[Account, Match]]:
-    """Match accounts of one connection; the known family of a strong match is brought along."""
-    found = {a.record_id: (a, m) for a in accounts if (m := wanted.match(a))}
+def matched(accounts: Sequence[Account], wanted: Wanted) -> list[tuple[Account, Match]]:
+    """Match accounts; the known family of a strong match in its CRM is brought along."""
+    found = {_place(a): (a, m) for a in accounts if (m := wanted.match(a))}
     for strong in [a for a, m in found.values() if m.band is Band.STRONG]:
         for other in accounts:
-            relation = relation_by_parent(strong, other)
-            if relation is not None and other.record_id not in found:
-                found[other.record_id] = (other, Match(Band.REVIEW, ("family",), relation))
+            apart = other.connection != strong.connection or _place(other) in found
+            relation = None if apart else relation_by_parent(strong, other)
+            if relation is not None:
+                found[_place(other)] = (other, Match(Band.REVIEW, ("family",), relation))
     return list(found.values())
+
+
+def _place(account: Account) -> tuple[str, str]:
+    return account.connection, account.record_id
 
 
 def _open_opportunities(

@@ -357,6 +357,15 @@ def last_complete_check(session: Session, registration_id: str) -> ConflictCheck
         return next((check for check in map(_check, rows) if not check.incomplete), None)
 
 
+def deciding_check(session: Session, registration: Registration) -> ConflictCheck | None:
+    """Return the complete check that a decision rests on, or the newest where none was made."""
+    query = _checks(registration.id)
+    if registration.decided_at is not None:
+        query = query.where(ConflictCheckRow.finished_at <= registration.decided_at)
+    with session.scalars(query.execution_options(yield_per=10)) as rows:
+        return next((check for check in map(_check, rows) if not check.incomplete), None)
+
+
 def drop_check(session: Session, check_id: str) -> None:
     """Forget a check that a later one repeats word for word."""
     session.execute(delete(ConflictCheckRow).where(ConflictCheckRow.id == check_id))

@@ -20,6 +20,7 @@ from registration_core.model import (
     Registration,
     RegistrationState,
 )
+from registration_core.partner_view import partner_view
 from registration_core.program import Program
 from registration_core.store import audit, protection, repository
 from registration_core.store.database import Database
@@ -323,3 +324,20 @@ def test_a_registration_is_what_a_connection_should_hold(
     assert held["registration_id"] == made.id
     assert (held["partner_name"], held["protection_state"]) == ("Partner P1", "active")
     assert (held["account"], held["description"]) == (None, None)
+
+
+def test_what_a_rep_types_is_not_what_the_partner_registered(database: Database) -> None:
+    add_partners(database, "P1")
+    made = approved(database)
+    with database.begin() as unit:
+        held = repository.registration(unit.session, made.id, lock=True)
+        crm_changes.apply(
+            unit, held, SALESFORCE,
+            {FieldGroup.NAME: {"deal_name": "rep's own words"},
+             FieldGroup.AMOUNT: {"amount": Decimal(1), "currency": "USD"}},
+            program(),
+        )  # fmt: skip
+    after = stored(database, made)
+    assert after.deal_name == "rep's own words"
+    view = partner_view(after)
+    assert (view.deal_name, view.amount) == (made.deal_name, made.amount)
