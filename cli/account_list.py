@@ -79,11 +79,11 @@ def import_(frame: Frame, kind: str, file: Path, *, dry_run: bool, shrink: bool)
 @pass_frame
 def list_(frame: Frame) -> None:
     """List the account lists: entries from files, and accounts by each CRM's predicate."""
-    from registration_core.store import account_lists, repository
+    from registration_core.store import account_lists
 
     with frame.database() as database, database.read() as session:
         files = account_lists.counts(session)
-        counted = repository.list_counts(session)
+        counted = account_lists.crm_counts(session)
     rows: list[dict[str, object]] = [
         {"list": kind, "where": "file", "accounts": count, "counted_at": None}
         for kind, count in sorted(files.items())

@@ -19,7 +19,7 @@ from registration_core.model import LIST_FILE, Account, Customer, ListEntry
 from registration_core.program import ListKind
 from registration_core.store import audit, repository
 from registration_core.store.database import UnitOfWork
-from registration_core.store.tables import ListEntryRow
+from registration_core.store.tables import ListCountRow, ListEntryRow
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,13 @@ def counts(session: Session) -> dict[ListKind, int]:
     for kind in kinds:
         found[ListKind(kind)] = found.get(ListKind(kind), 0) + 1
     return found
+
+
+def crm_counts(session: Session) -> list[ListCountRow]:
+    """Return the last complete count of every list of every connection."""
+    return list(
+        session.scalars(select(ListCountRow).order_by(ListCountRow.kind, ListCountRow.connection))
+    )
 
 
 def history(session: Session, kind: ListKind, *, ended: bool) -> list[dict[str, object]]:

@@ -40,7 +40,6 @@ from registration_core.store.tables import (
     ClaimRow,
     ConflictCheckRow,
     CustomerKeyRow,
-    ListCountRow,
     PartnerRow,
     RegistrationRow,
 )
@@ -311,13 +310,6 @@ def account(session: Session, connection: str, record_id: str) -> Account | None
     """Return one account of the directory."""
     ref = match_index.ref_of(connection, record_id)
     return match_index.accounts_by_ref(session, [ref]).get(ref)
-
-
-def list_counts(session: Session) -> list[ListCountRow]:
-    """Return the last complete count of every list of every connection."""
-    return list(
-        session.scalars(select(ListCountRow).order_by(ListCountRow.kind, ListCountRow.connection))
-    )
 
 
 # --- checks -----------------------------------------------------------------------------------
