@@ -59,6 +59,28 @@ def prune(frame: Frame) -> None:
 
 
 @db.command()
+@pass_frame
+def rebaseline(frame: Frame) -> None:
+    """After the store was restored from a backup: hold everything it would write to the CRMs.
+
+    Type it before any other process is started. Reads every linked record; writes nothing to a CRM.
+    """
+    from sync import restoring
+
+    require_current(frame.settings)
+    with frame.runtime() as runtime:
+        held = {
+            name: restoring.hold_pushes(runtime, name, frame.actor)
+            for name in sorted(runtime.connectors)
+        }
+    rows = [{"connection": name, "held": count} for name, count in held.items()]
+    frame.out.table(rows, {"connection": "Connection", "held": "Held"}, empty="")
+    if any(held.values()):
+        frame.out.say("Look at each change, then release or discard: dealreg held list")
+        frame.exit(Exit.NEEDS_A_HUMAN)
+
+
+@db.command()
 @click.argument("texts", metavar="TEXT...", nargs=-1, required=True)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_frame

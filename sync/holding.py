@@ -127,19 +127,26 @@ class Gate:
         if not split.held and not split.counted:
             return
         with self._runtime.database.begin() as unit:
-            for key, several in sorted(split.held.items()):
-                _hold(unit, self._connection, direction, key, several)
+            for (cap, about), several in sorted(split.held.items()):
+                why = f"over the cap of {cap.value.replace('_', ' ')}"
+                hold(
+                    unit, self._connection, direction, cap.value, about,
+                    why + (f" ({about})" if about else ""), several,
+                )  # fmt: skip
             _count(unit, self._connection, split.counted)
 
 
-def _hold(
+def hold(
     unit: UnitOfWork,
     connection: ConnectionName,
     direction: str,
-    key: limits.Key,
+    cap: str,
+    about: str,
+    why: str,
     planned: Sequence[Planned],
 ) -> None:
-    row = _open_item(unit, connection, direction, key)
+    """Keep plans in the open item of a cap, made if need be, and let their records wait."""
+    row = _open_item(unit, connection, direction, cap, about, why)
     unit.lock_all(OutboxRow, [(p.job.registration.id, connection) for p in planned])
     for p in planned:
         registration_id = p.job.registration.id
@@ -159,22 +166,20 @@ def _hold(
 
 
 def _open_item(
-    unit: UnitOfWork, connection: ConnectionName, direction: str, key: limits.Key
+    unit: UnitOfWork, connection: ConnectionName, direction: str, cap: str, about: str, why: str
 ) -> HeldRow:
-    cap, about = key
     unit.hold(f"held:{connection}")
     found = unit.session.scalars(
         select(HeldRow).where(
             HeldRow.connection == connection, HeldRow.direction == direction,
-            HeldRow.cap == cap.value, HeldRow.about == about, HeldRow.state == "held",
+            HeldRow.cap == cap, HeldRow.about == about, HeldRow.state == "held",
         )
     ).first()  # fmt: skip
     if found is not None:
         return found
-    words = cap.value.replace("_", " ")
     made = HeldRow(
-        id=unit.ids.new(), connection=connection, direction=direction, cap=cap.value, about=about,
-        state="held", reason=f"over the cap of {words}" + (f" ({about})" if about else ""),
+        id=unit.ids.new(), connection=connection, direction=direction, cap=cap, about=about,
+        state="held", reason=why,
         opened_at=unit.now, first_by="", decided_at=None, decided_by="",
     )  # fmt: skip
     unit.session.add(made)

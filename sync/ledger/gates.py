@@ -46,7 +46,7 @@ class HeldRow(Base):
     connection: Mapped[str] = mapped_column(String(64))
     #: `push` or `pull`.
     direction: Mapped[str] = mapped_column(String(8))
-    #: A cap's name, or `undo` for what an undo has declined.
+    #: A cap's name, `undo` for what an undo has declined, `restored` for an older store's pushes.
     cap: Mapped[str] = mapped_column(String(32))
     #: What the cap was about, for example `Stage=Closed Won`.
     about: Mapped[str] = mapped_column(String(255))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from registration_core.errors import DomainRefusal
 from registration_core.limits import Limits
 from registration_core.model import Actor, Customer, Registration
-from sync import holding, runs, undoing
+from sync import holding, restoring, runs, undoing
 from tests.world import ANN, BEN, HOME, MIRROR, World, build
 
 NONE = {cap.name: 0 for cap in fields(Limits)}
@@ -193,4 +195,23 @@ def test_a_run_that_only_created_is_listed_and_deletes_nothing(fast_url: str) ->
         "the run created the record; records are never deleted from here"
     }
     assert len(world.deals(HOME)) == DEALS
+    world.runtime.close()
+
+
+def test_a_store_restored_from_yesterday_pushes_nothing_old(fast_url: str, tmp_path: Path) -> None:
+    world = limited(fast_url)
+    file = Path(fast_url.removeprefix("sqlite:///"))
+    with sqlite3.connect(file) as live, sqlite3.connect(tmp_path / "backup.db") as backup:
+        live.backup(backup)
+    change_all(world)
+    newest = amounts(world)
+    world.database.close()
+    with sqlite3.connect(tmp_path / "backup.db") as backup, sqlite3.connect(file) as live:
+        backup.backup(live)
+
+    assert restoring.hold_pushes(world.runtime, HOME, BEN) == DEALS
+    assert restoring.hold_pushes(world.runtime, MIRROR, BEN) == DEALS
+    world.settle()
+    assert amounts(world) == newest == [Decimal(7000)] * DEALS
+    assert {item.records for item in waiting(world)} == {DEALS}
     world.runtime.close()

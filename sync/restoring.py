@@ -1,0 +1,73 @@
+"""A store restored from a backup never pushes old values: what it would write waits for a person.
+
+What both sides agreed on after the backup is unknown to it, so that a newer value in a CRM looks
+like a user's change, and where the CRM may not change it, the older one would be put back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import select
+
+from connectors.port import CrmConnector, RemoteRecord
+from registration_core.contracts import ConnectionName
+from registration_core.model import Actor
+from registration_core.store import audit
+from sync.holding import hold
+from sync.jobs import Job, Planned, jobs_of, plan_job
+from sync.ledger.tables import LinkRow
+from sync.runtime import Runtime
+
+#: Links planned and held in one go.
+PAGE = 200
+
+
+def hold_pushes(runtime: Runtime, connection: ConnectionName, actor: Actor) -> int:
+    """Hold everything that linked records would be sent now; returns how many records.
+
+    Reads the CRM in pages and writes nothing to it. Idempotent: held changes are held once.
+    """
+    crm, held = runtime.connector(connection), 0
+    for jobs in _pages(runtime, connection):
+        pushing = [p for p in _planned(runtime, crm, jobs) if p.plan.write]
+        if pushing:
+            with runtime.database.begin(actor) as unit:
+                why = "the store was restored, and would write over what is newer"
+                hold(unit, connection, "push", "restored", "", why, pushing)
+        held += len(pushing)
+    with runtime.database.begin(actor) as unit:
+        audit.record(unit, f"connection:{connection}", "hold after restore", {"records": held})
+    return held
+
+
+def _pages(runtime: Runtime, connection: ConnectionName) -> Iterator[list[Job]]:
+    """Yield the linked registrations of a connection, a page at a time, in the order of their ids."""
+    after = ""
+    while True:
+        with runtime.database.read() as session:
+            ids = session.scalars(
+                select(LinkRow.registration_id)
+                .where(
+                    LinkRow.connection == connection, LinkRow.state == "active",
+                    LinkRow.registration_id > after,
+                )
+                .order_by(LinkRow.registration_id)
+                .limit(PAGE)
+            ).all()  # fmt: skip
+            if not ids:
+                return
+            jobs = jobs_of(runtime, session, connection, dict.fromkeys(ids, 0))
+        yield [job for job in jobs if job.registration.program in runtime.programs]
+        after = ids[-1]
+
+
+def _planned(runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]) -> Iterator[Planned]:
+    for object_name in sorted({job.mapping.object for job in jobs}):
+        few = [job for job in jobs if job.mapping.object == object_name and job.link is not None]
+        fields = sorted({name for job in few for name in job.mapping.reads()})
+        records = crm.read(object_name, [job.link.record_id for job in few if job.link], fields)
+        for job in few:
+            record = records[job.link.record_id] if job.link else None
+            if isinstance(record, RemoteRecord):
+                yield Planned(job, record, plan_job(runtime, job, record))
