@@ -168,12 +168,14 @@ def schema(frame: Frame) -> None:
 
 @mapping.command()
 @click.argument("name", metavar="CONNECTION")
+@click.option("--html", is_flag=True, help="In HTML instead of Markdown.")
 @pass_frame
-def docs(frame: Frame, name: str) -> None:
-    """Print the mapping of a connection as a page (Markdown) that a sales team can read."""
-    from mapping.page import page
+def docs(frame: Frame, name: str, *, html: bool) -> None:
+    """Print the mapping of a connection as a page that a sales team can read."""
+    from mapping.page import html_page, page
 
-    click.echo(page(_mappings(frame, name)[ConnectionName(name)]), nl=False)
+    mapped = _mappings(frame, name)[ConnectionName(name)]
+    click.echo(html_page(mapped) if html else page(mapped), nl=False)
 
 
 @mapping.command()

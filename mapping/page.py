@@ -1,8 +1,10 @@
-"""A mapping as a page in Markdown that a sales team can read."""
+"""A mapping as a page that a sales team can read, in Markdown or in HTML."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
 
 from mapping.schema import ConnectionMapping, Direction, Emptied, ObjectMapping, Row, Write
 from mapping.transforms import (
@@ -18,6 +20,7 @@ from mapping.transforms import (
     Text,
     Transform,
 )
+from registration_core.contracts import Value
 
 _ROLES = {
     "home": "Deals that have their home here",
@@ -47,58 +50,109 @@ _HOW = {
 }
 
 
+#: Around what is to be shown as code, until the page's form is known.
+_CODE, _PLAIN = "\x02", "\x03"
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A heading with what stands below it: sentences, and a table or none."""
+
+    level: int
+    heading: str
+    sentences: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+
+
 def page(mapping: ConnectionMapping) -> str:
-    """Return the page; a row of each table is a row of the mapping."""
-    return "\n".join(_lines(mapping)) + "\n"
+    """Return the page in Markdown; a row of each table is a row of the mapping."""
+    return "\n".join(line for block in _blocks(mapping) for line in _markdown(block))
 
 
-def _lines(mapping: ConnectionMapping) -> Iterator[str]:
-    yield f"# What stands where in {mapping.connection}"
-    yield ""
-    yield f"Version {mapping.version} of `{mapping.source.name}`."
-    for item in mapping.objects.values():
-        yield ""
-        yield f"## {_ROLES[item.role]}: {_cell(item.object)}"
-        yield ""
-        if item.when:
-            fitting = "; ".join(
-                f"{each.field} is {' or '.join(_cell(str(v)) for v in each.values)}"
-                for each in item.when
-            )
-            yield f"Only where {fitting}."
-            yield ""
-        yield f"Each carries our registration id in `{item.key}`."
-        yield ""
-        yield from _table(item)
-    yield ""
-    yield f"## Accounts: {_cell(mapping.accounts.object)}"
-    yield ""
-    yield "Read for checks, never written."
-    yield ""
-    yield from _names(mapping.accounts.fields)
-    yield ""
-    yield f"## Open opportunities: {_cell(mapping.opportunities.object)}"
-    yield ""
-    conditions = "; ".join(
-        f"`{c.field}` is {' or '.join(_cell(str(v)) for v in c.values)}"
-        for c in mapping.opportunities.open
+def html_page(mapping: ConnectionMapping) -> str:
+    """Return the same page in HTML: one file, no script, nothing fetched."""
+    body = "\n".join(line for block in _blocks(mapping) for line in _html(block))
+    title = escape(f"Fields of {mapping.connection}")
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n"
+        f"</body>\n</html>\n"
     )
-    yield f"Read for checks, and as candidates to link to. One is open where {conditions}."
-    yield ""
-    yield from _names(mapping.opportunities.fields)
 
 
-def _table(item: ObjectMapping) -> Iterator[str]:
-    yield "| Ours | Theirs | Flows | How |"
-    yield "|---|---|---|---|"
+def _blocks(mapping: ConnectionMapping) -> Iterator[_Block]:
+    version = f"Version {mapping.version} of {_code(mapping.source.name)}."
+    yield _Block(1, f"What stands where in {mapping.connection}", (version,))
+    for item in mapping.objects.values():
+        only = [f"{each.field} is {_any_of(each.values)}" for each in item.when]
+        said = (f"Only where {'; '.join(only)}.",) if only else ()
+        key = f"Each carries our registration id in {_code(item.key)}."
+        yield _Block(
+            2, f"{_ROLES[item.role]}: {item.object}", (*said, key),
+            ("Ours", "Theirs", "Flows", "How"), tuple(_rows(item)),
+        )  # fmt: skip
+    accounts, opportunities = mapping.accounts, mapping.opportunities
+    yield _Block(
+        2, f"Accounts: {accounts.object}", ("Read for checks, never written.",),
+        ("Ours", "Theirs"), tuple((ours, _code(n)) for ours, n in accounts.fields.items()),
+    )  # fmt: skip
+    where = "; ".join(f"{_code(c.field)} is {_any_of(c.values)}" for c in opportunities.open)
+    yield _Block(
+        2, f"Open opportunities: {opportunities.object}",
+        (f"Read for checks, and as candidates to link to. One is open where {where}.",),
+        ("Ours", "Theirs"), tuple((ours, _code(n)) for ours, n in opportunities.fields.items()),
+    )  # fmt: skip
+
+
+def _rows(item: ObjectMapping) -> Iterator[tuple[str, ...]]:
     for row in item.rows:
         if row.theirs == (item.key,):
             continue
-        theirs = " and ".join(f"`{name}`" for name in row.theirs)
-        label = f"`{row.expression.source}`" if row.expression else row.ours.label or row.ours.name
-        yield f"| {_cell(label)} | {theirs} | {_way(row)} | {_cell(_how(row.transform))} |"
+        computed = _code(row.expression.source) if row.expression else ""
+        theirs = " and ".join(_code(name) for name in row.theirs)
+        label = computed or row.ours.label or row.ours.name
+        yield label, theirs, _way(row), _how(row.transform)
     for name, value in item.on_create.items():
-        yield f"| | `{name}` | once, at create | always {_cell(str(value))} |"
+        yield "", _code(name), "once, at create", f"always {value}"
+
+
+def _markdown(block: _Block) -> Iterator[str]:
+    yield f"{'#' * block.level} {_cell(block.heading)}"
+    for sentence in block.sentences:
+        yield ""
+        yield _cell(sentence)
+    if block.rows:
+        yield ""
+        yield f"| {' | '.join(block.columns)} |"
+        yield f"|{'---|' * len(block.columns)}"
+        for row in block.rows:
+            yield f"| {' | '.join(_cell(text) for text in row)} |".replace("|  |", "| |")
+    yield ""
+
+
+def _html(block: _Block) -> Iterator[str]:
+    yield f"<h{block.level}>{_marked(block.heading)}</h{block.level}>"
+    yield from (f"<p>{_marked(sentence)}</p>" for sentence in block.sentences)
+    if block.rows:
+        heads = "".join(f'<th scope="col">{_marked(column)}</th>' for column in block.columns)
+        yield f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>"
+        for row in block.rows:
+            yield f"<tr>{''.join(f'<td>{_marked(text)}</td>' for text in row)}</tr>"
+        yield "</tbody>\n</table>"
+
+
+def _any_of(values: Sequence[Value]) -> str:
+    return " or ".join(str(value) for value in values)
+
+
+def _code(text: str) -> str:
+    return f"{_CODE}{text}{_PLAIN}"
+
+
+def _marked(text: str) -> str:
+    return escape(text).replace(_CODE, "<code>").replace(_PLAIN, "</code>")
 
 
 def _way(row: Row) -> str:
@@ -142,12 +196,17 @@ def _value(value: str) -> str:
     return "any" if value == ANY else value
 
 
-def _names(fields: Mapping[str, str]) -> Iterator[str]:
-    yield "| Ours | Theirs |"
-    yield "|---|---|"
-    for ours, theirs in fields.items():
-        yield f"| {_cell(ours)} | `{theirs}` |"
-
-
 def _cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+    bare = text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+    return bare.replace(_CODE, "`").replace(_PLAIN, "`")
+
+
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;"
+    "color:#1c2733;background:#fff}h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.5rem}"
+    "table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;"
+    "padding:.4rem .8rem .4rem 0;border-bottom:1px solid #d8dee4}th{font-weight:600}"
+    "td{overflow-wrap:anywhere}code{font:.9em ui-monospace,monospace;background:#f2f4f7;"
+    "padding:.1em .3em;border-radius:3px}@media(prefers-color-scheme:dark){body{color:#e6e9ec;"
+    "background:#14191f}th,td{border-color:#333c46}code{background:#222a33}}"
+)
