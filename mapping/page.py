@@ -206,7 +206,7 @@ _STYLE = (
     "color:#1c2733;background:#fff}h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.5rem}"
     "table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;"
     "padding:.4rem .8rem .4rem 0;border-bottom:1px solid #d8dee4}th{font-weight:600}"
-    "td{overflow-wrap:anywhere}code{font:.9em ui-monospace,monospace;background:#f2f4f7;"
+    "td{overflow-wrap:break-word}code{font:.9em ui-monospace,monospace;background:#f2f4f7;"
     "padding:.1em .3em;border-radius:3px}@media(prefers-color-scheme:dark){body{color:#e6e9ec;"
     "background:#14191f}th,td{border-color:#333c46}code{background:#222a33}}"
 )
