@@ -75,8 +75,8 @@ def html_page(mapping: ConnectionMapping) -> str:
     body = "\n".join(line for block in _blocks(mapping) for line in _html(block))
     title = escape(f"Fields of {mapping.connection}")
     return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
         f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n"
         f"</body>\n</html>\n"
     )
@@ -206,7 +206,8 @@ _STYLE = (
     "color:#1c2733;background:#fff}h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.5rem}"
     "table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;"
     "padding:.4rem .8rem .4rem 0;border-bottom:1px solid #d8dee4}th{font-weight:600}"
-    "td{overflow-wrap:break-word}code{font:.9em ui-monospace,monospace;background:#f2f4f7;"
+    "td{overflow-wrap:break-word}td:nth-child(3){min-width:10rem}"
+    "code{font:.9em ui-monospace,monospace;background:#f2f4f7;"
     "padding:.1em .3em;border-radius:3px}@media(prefers-color-scheme:dark){body{color:#e6e9ec;"
     "background:#14191f}th,td{border-color:#333c46}code{background:#222a33}}"
 )
