@@ -63,7 +63,7 @@ class Checker:
         if budget is not None:
             detail = f"{budget.used} of {budget.allowed} requests used ({budget.window})"
             items.append(CheckItem("API budget", ok=budget.used < budget.allowed, detail=detail))
-        return tuple(items)
+        return tuple(dict.fromkeys(items))  # tables share what they point at
 
     def _privileges(self, user_id: str) -> Mapping[str, str]:
         address = f"systemusers({user_id})/Microsoft.Dynamics.CRM.RetrieveUserPrivileges()"
@@ -109,7 +109,8 @@ def _remedy(error: ConnectorError) -> str:
 
 def _privilege(table: Table, access: str, held: Mapping[str, str]) -> CheckItem:
     name, privilege_id = table.privileges.get(access, ("", ""))
-    step = f"{table.schema.name}: {access.lower()} privilege"
+    words = {"AppendTo": "append to"}.get(access, access.lower())
+    step = f"{table.schema.name}: {words} privilege"
     if not name:
         return CheckItem(step, ok=True, detail="the table has no such privilege")
     depth = held.get(privilege_id.lower())

@@ -131,7 +131,7 @@ class Tables:
                     f"Dynamics 365 table {name} has no column {', '.join(unknown)}.",
                     connection=self._connection,
                     operation=_OPERATION,
-                    hint="Correct the field mapping, or add the column in the environment.",
+                    hint="Correct the field mapping, or make the column: docs/dynamics.md says how.",
                 )
             return table
 
