@@ -94,6 +94,12 @@ class MemoryOrg:
             self._bury(object_name, Gone(loser_id, Absence.MERGED, winner_id), user)
             self._stamp(winner, user)
 
+    def convert(self, object_name: str, record_id: str, into: str, record: str) -> None:
+        """Say that a record has become one of another object, which is there already."""
+        with self.lock:
+            gone = Gone(record_id, Absence.CONVERTED, record or None, into)
+            self._bury(object_name, gone, PERSON)
+
     def restore(self, object_name: str, record_id: str, user: str = PERSON) -> None:
         """Take a deleted record out of the bin as a CRM user."""
         with self.lock:

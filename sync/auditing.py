@@ -128,7 +128,7 @@ def _since(intent: IntentRow) -> datetime:
 
 def _keep(runtime: Runtime, unit: UnitOfWork, intent: IntentRow, change: FieldChange) -> None:
     registration = repository.registration(unit.session, intent.registration_id)
-    mapping = runtime.mapping_of(registration, ConnectionName(intent.connection))
+    mapping = runtime.mapping_of(registration, ConnectionName(intent.connection), intent.object)
     conflict = None if mapping is None else _conflict(mapping, intent, change)
     link = unit.session.scalars(
         select(LinkRow).where(

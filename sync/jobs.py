@@ -88,12 +88,18 @@ def jobs_of(
             )
         )
     }
+    standing = {
+        i: name
+        for (i, name), link in links.items()
+        if link.state == "active" and link.converted_at is not None
+    }
     delayed = _delayed(runtime, session, connection, wanted)
     declined = _declined(session, connection, wanted)
     jobs = []
     for registration_id, number in wanted.items():
         registration = registrations[registration_id]
-        mapping = runtime.mapping_of(registration, connection)
+        stands_on = standing.get(registration_id, "")
+        mapping = runtime.mapping_of(registration, connection, stands_on)
         if mapping is not None:
             link = links.get((registration_id, mapping.object))
             partner, role = partners[registration.partner_id], registration.roles[connection]

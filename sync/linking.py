@@ -214,6 +214,7 @@ def _link(
         version=1,
         created_at=unit.now,
         changed_at=unit.now,
+        converted_at=None,
         reason="",
     )
     unit.session.add(row)

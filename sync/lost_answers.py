@@ -49,7 +49,7 @@ def _look_up(
     crm = runtime.connector(connection)
     with runtime.database.read() as session:
         registrations = [repository.registration(session, i.registration_id) for i in intents]
-    mappings = {r.id: runtime.mapping_of(r, connection) for r in registrations}
+    mappings = {r.id: runtime.mapping_of(r, connection, object_name) for r in registrations}
     known = [m for m in mappings.values() if m is not None and m.object == object_name]
     if not known:
         return {

@@ -70,14 +70,21 @@ class Runtime:
         return self.programs[name]
 
     def mapping_of(
-        self, registration: Registration, connection: ConnectionName
+        self, registration: Registration, connection: ConnectionName, standing: str = ""
     ) -> ObjectMapping | None:
-        """Return how a registration stands on its object in a connection; None if check-only."""
+        """Return how a registration stands on its object in a connection.
+
+        None if it is only read there, or stands on an object that is not mapped. `standing` is
+        the object to go by instead of the mapping's choice: a converted lead's, a write's own.
+        """
         role = registration.roles.get(connection)
         if role is None or role is Role.CHECK_ONLY or connection not in self.mappings:
             return None
         mapping = self.mappings[connection]
-        return mapping.object_for(role.value, crm_changes.canonical(registration, connection))
+        chosen = mapping.object_for(role.value, crm_changes.canonical(registration, connection))
+        if not standing or (chosen is not None and chosen.object == standing):
+            return chosen
+        return next((m for m in mapping.of_role(role.value) if m.object == standing), None)
 
     def close(self) -> None:
         """Give connections and files back."""

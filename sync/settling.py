@@ -23,8 +23,10 @@ from connectors.port import (
     Stale,
     Written,
 )
+from registration_core import crm_changes
 from registration_core.contracts import ConnectionName, Fields
-from registration_core.store import audit
+from registration_core.program import Role
+from registration_core.store import audit, repository, work
 from registration_core.store.database import Database, UnitOfWork
 from registration_core.store.tables import OutboxRow, RegistrationRow
 from sync import breaker, proposing
@@ -161,7 +163,9 @@ def _settle(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome: 
         case Stale():
             _retry(unit, intent, "the record was changed each time before we could write")
         case Gone():
-            if link is not None:
+            if link is not None and outcome.object:
+                _retry(unit, intent, "the record was converted; what it became is read first")
+            elif link is not None:
                 lose(unit, link, outcome)
         case Refused():
             _refused(unit, intent, outcome)
@@ -215,6 +219,7 @@ def add_link(unit: UnitOfWork, intent: IntentRow, record_id: str, base: Fields) 
         version=1,
         created_at=unit.now,
         changed_at=unit.now,
+        converted_at=None,
         reason="",
     )
     unit.session.add(link)
@@ -290,23 +295,32 @@ def outbox_done(
 
 
 def lose(unit: UnitOfWork, link: LinkRow, gone: Gone) -> None:
-    """Follow a merge to the survivor, or mark the link orphaned; never make the record again."""
+    """Follow a merge or conversion, or mark the link orphaned; never make the record again.
+
+    What a converted record became has been read by nobody: its link starts with no base.
+    """
     subject = f"registration:{link.registration_id}"
-    survivor = gone.merged_into
+    survivor, object_name = gone.merged_into, gone.object or link.object
     taken = (
         survivor
         and unit.session.scalars(
             select(LinkRow.id).where(
                 LinkRow.connection == link.connection,
-                LinkRow.object == link.object,
+                LinkRow.object == object_name,
                 LinkRow.record_id == survivor,
             )
         ).first()
     )
     link.version, link.changed_at = link.version + 1, unit.now
     if survivor and not taken:
-        audit.record(unit, subject, "follow merge", {"from": link.record_id, "to": survivor})
+        followed = "follow conversion" if gone.object else "follow merge"
+        audit.record(unit, subject, followed, {"from": link.record_id, "to": survivor})
         link.record_id = survivor
+        if gone.object:
+            link.object, link.converted_at = object_name, unit.now
+            link.base, link.mapping_version = {}, ""
+            link.remote, link.remote_version = None, None
+            link.restore, link.repeats = None, {}
         # The feed told of the survivor when nobody here knew it yet.
         take_note(unit, ConnectionName(link.connection), [Notice(link.object, survivor)], "poll")
         return
@@ -318,11 +332,22 @@ def lose(unit: UnitOfWork, link: LinkRow, gone: Gone) -> None:
 
 
 def orphan(runtime: Runtime, link_id: str, gone: Gone) -> None:
-    """Handle a linked record that is gone, in a transaction of its own; idempotent."""
+    """Handle a linked record that is gone, in a transaction of its own; idempotent.
+
+    A conversion in the home CRM takes the deal over, as moving its stage on would.
+    """
     with runtime.database.begin() as unit:
-        link = unit.session.get_one(LinkRow, link_id, with_for_update=True)
-        if link.state == "active" and link.record_id == gone.record_id:
-            lose(unit, link, gone)
+        registration_id = unit.session.get_one(LinkRow, link_id).registration_id
+        registration = repository.registration(unit.session, registration_id, lock=True)
+        link = unit.lock(LinkRow, link_id)
+        if link is None or link.state != "active" or link.record_id != gone.record_id:
+            return
+        lose(unit, link, gone)
+        connection = ConnectionName(link.connection)
+        if gone.object and link.state == "active":
+            if registration.roles.get(connection) is Role.HOME:
+                crm_changes.convert(unit, registration, f"converted in {connection}")
+            work.request_push(unit, registration, only=connection)
 
 
 def hold(runtime: Runtime, registration_id: str, connection: ConnectionName, reason: str) -> None:

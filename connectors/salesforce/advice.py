@@ -14,7 +14,6 @@ _PERMISSION_SET = "in the integration user's permission set"
 _ADVICE: Mapping[str, str] = {
     "API_CURRENTLY_DISABLED": "Enable the API for the org again, or ask Salesforce why it is off.",
     "API_DISABLED_FOR_ORG": "The org's edition has no API: use Enterprise, or buy API access.",
-    "CANNOT_UPDATE_CONVERTED_LEAD": "The lead was converted: link the opportunity it became.",
     "DUPLICATES_DETECTED": (
         "Link the record that is there, merge the two in Salesforce, or let the duplicate rule "
         "pass the integration user; nothing here gets around it."

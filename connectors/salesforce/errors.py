@@ -158,6 +158,8 @@ def row_outcome(
         return Deferred(f"{code}: {message}", LOCK_PAUSE_SECONDS)
     if code == "ENTITY_IS_LOCKED":
         return Deferred(f"{code}: {message}", APPROVAL_PAUSE_SECONDS)
+    if record_id and code == "CANNOT_UPDATE_CONVERTED_LEAD":
+        return Gone(record_id, Absence.CONVERTED)
     if record_id and code in _ABSENT:
         deleted = code == "ENTITY_IS_DELETED"
         return Gone(record_id, Absence.DELETED if deleted else Absence.NOT_FOUND)

@@ -17,7 +17,12 @@ from registration_core.contracts import FieldSchema
 RETRIEVE_MAX = 2000
 #: Winners of merges can be merged again; nobody merges this often.
 _MERGES_MAX = 10
-_STAMPS = ("Id", "CreatedDate", "SystemModstamp", "LastModifiedById")
+#: A converted lead is read-only and stands for nothing any more (Object Reference, "Lead").
+_CONVERTED, _CONVERTED_TO = "IsConverted", "ConvertedOpportunityId"
+_STAMPS = (
+    *("Id", "CreatedDate", "SystemModstamp", "LastModifiedById"),
+    *(_CONVERTED, _CONVERTED_TO),
+)
 #: No update changes this one, and not every object has it.
 _MERGED = "MasterRecordId"
 _DELETED = "IsDeleted"
@@ -70,10 +75,14 @@ class RecordReader:
         )
 
     def gone(self, row: Mapping[str, Any]) -> Gone | None:
-        """Read from a queryAll row that its record is deleted or merged away; None if it lives."""
-        if not row.get(_DELETED):
-            return None
+        """Read from a row that its record is deleted, merged away or converted; None if it lives."""
         record_id, winner = to_18(str(row["Id"])), row.get(_MERGED)
+        if not row.get(_DELETED):
+            if not row.get(_CONVERTED):
+                return None
+            deal = row.get(_CONVERTED_TO)
+            into = to_18(str(deal)) if deal else None
+            return Gone(record_id, Absence.CONVERTED, into, "Opportunity" if into else "")
         if winner:
             return Gone(record_id, Absence.MERGED, to_18(str(winner)))
         return Gone(record_id, Absence.DELETED)
@@ -108,7 +117,7 @@ class RecordReader:
         return {record_id: self._follow(gone) for record_id, gone in told.items()}
 
     def _follow(self, gone: Gone | None) -> Gone | None:
-        if gone is None or gone.merged_into is None:
+        if gone is None or gone.merged_into is None or gone.object:
             return gone
         winner = gone.merged_into
         for _ in range(_MERGES_MAX):
@@ -121,7 +130,8 @@ class RecordReader:
 
     def rows_by_id(self, record_ids: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         """Read id, deletion and merge of records, deleted ones too."""
-        columns = [n for n in ("Id", _DELETED, _MERGED) if self._schema.has(n)]
+        wanted = ("Id", _DELETED, _MERGED, _CONVERTED, _CONVERTED_TO)
+        columns = [n for n in wanted if self._schema.has(n)]
         yield from self.rows_in(self._schema.schema.fields["Id"], record_ids, columns, deleted=True)
 
     def rows_in(
@@ -152,8 +162,7 @@ class RecordReader:
             )
             for row in answer.data or ():
                 if row is not None:
-                    record = self.record(row, fields)
-                    found[record.record_id] = record
+                    found[to_18(str(row["Id"]))] = self.gone(row) or self.record(row, fields)
         return found
 
 

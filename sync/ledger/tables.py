@@ -44,6 +44,9 @@ class LinkRow(Base):
     version: Mapped[int]
     created_at: Mapped[datetime]
     changed_at: Mapped[datetime]
+    #: When the record became one of `object` (a converted lead); the registration then stays on
+    #: it, whatever the mapping would choose. None where the mapping chose.
+    converted_at: Mapped[datetime | None]
     reason: Mapped[str] = mapped_column(Text)
     __table_args__ = (
         UniqueConstraint("connection", "object", "record_id"),

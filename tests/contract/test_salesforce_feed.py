@@ -205,3 +205,30 @@ def test_describe_says_which_fields_keep_history(connector: CrmConnector) -> Non
     assert fields["Probability"].history_kept
     assert fields["AccountId"].history_kept
     assert not fields["NextStep"].history_kept
+
+
+def _lead(connector: CrmConnector) -> str:
+    key = str(uuid.uuid4())
+    fields = {KEY: key, "LastName": "Buyer", "Company": f"Company {key[:8]}"}
+    (outcome,) = connector.create("Lead", KEY, [CreateItem(key, fields)])
+    assert isinstance(outcome, Written)
+    return outcome.record_id
+
+
+def test_a_converted_lead_leads_to_its_opportunity_wherever_it_is_met(
+    connector: CrmConnector, org: SalesforceOrg
+) -> None:
+    lead, customer = _lead(connector), account(org, "Converting customer")
+    cursor = connector.changes("Lead", ["Company"], None).cursor
+    deal = org.convert(lead, customer, REP).id
+    converted = Gone(lead, Absence.CONVERTED, deal, OPPORTUNITY)
+
+    page = connector.changes("Lead", ["Company"], cursor)
+
+    assert [gone for gone in page.gone if gone.record_id == lead] == [converted]
+    assert lead not in {record.record_id for record in page.records}
+    assert connector.read("Lead", [lead], ["Company"]) == {lead: converted}
+    assert connector.update("Lead", [UpdateItem(lead, {"Company": "New"})]) == (converted,)
+    followed = connector.read(OPPORTUNITY, [deal], ["AccountId"])[deal]
+    assert isinstance(followed, RemoteRecord)
+    assert followed.fields == {"AccountId": customer}

@@ -75,7 +75,7 @@ ROWS = [
     ("DUPLICATE_EXTERNAL_ID", "more than one record", "", True, Refused, "key field unique"),
     ("ENTITY_IS_DELETED", "entity is deleted", "", False, Gone, ""),
     ("ENTITY_IS_DELETED", "entity is deleted", "AccountId", True, Refused, "recycle bin"),
-    ("CANNOT_UPDATE_CONVERTED_LEAD", "converted lead", "", False, Refused, "opportunity it became"),
+    ("CANNOT_UPDATE_CONVERTED_LEAD", "converted lead", "", False, Gone, ""),
     ("INACTIVE_OWNER_OR_USER", "inactive user", "OwnerId", True, Refused, "active user"),
     ("INVALID_CURRENCY_ISO", "invalid code", "CurrencyIsoCode", True, Refused, "currency"),
     ("NUMBER_OUTSIDE_VALID_RANGE", "outside of valid range", "Amount", True, Refused, "Amount"),
