@@ -18,8 +18,6 @@ from difflib import get_close_matches
 from itertools import product
 from typing import Any
 
-import cel
-
 from mapping.transforms import Untranslatable
 from registration_core.contracts import Fields, FieldSchema, FieldType, ObjectSchema, Value
 
@@ -117,6 +115,8 @@ def _within_limits(source: str) -> None:
 
 
 def _compiled(source: str) -> Any:
+    import cel  # with its command line it takes 9 MB, which mappings without expressions save
+
     try:
         return cel.compile(source)
     except ValueError as error:
@@ -202,6 +202,8 @@ def _run(program: Any, given: Mapping[str, object]) -> object:
         "upper": lambda text: str(text).upper(),
         "lower": lambda text: str(text).lower(),
     }
+    import cel
+
     try:
         result = program.execute(cel.Context(dict(given), functions))
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
