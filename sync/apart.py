@@ -22,6 +22,9 @@ log = structlog.get_logger()
 Item = TypeVar("Item")
 Done = TypeVar("Done")
 
+#: Most items of one commit.
+COMMIT_MAX = 200
+
 
 def together_or_apart(
     database: Database,
@@ -31,9 +34,13 @@ def together_or_apart(
 ) -> list[Done]:
     """Do all items in one commit, or each in its own; returns what was done.
 
-    `do` is repeated for each item when its commit was rolled back, so it must change nothing
+    More than `COMMIT_MAX` take a commit for every so many, which bounds memory and locks. `do` is
+    repeated for each item when its commit was rolled back, so it must change nothing
     outside the store. An unreachable store or a deadlock is no fault of a row and goes up.
     """
+    if len(items) > COMMIT_MAX:
+        parts = [items[at : at + COMMIT_MAX] for at in range(0, len(items), COMMIT_MAX)]
+        return [done for some in parts for done in together_or_apart(database, some, do, give_up)]
     try:
         with database.begin() as unit:
             return do(unit, items)

@@ -27,6 +27,8 @@ log = structlog.get_logger()
 
 #: Most pages of one object that one run reads; the next run goes on.
 PAGES_MAX = 200
+#: Most records of a page that are compared to ours at once, to bound memory.
+ECHOES_MAX = 500
 #: How often every linked record is read again, in seconds: soon where the change feed does not
 #: tell of deletions, daily elsewhere, for whatever a feed may have missed.
 REREAD_SECONDS = {False: 600, True: 86_400}
@@ -171,9 +173,12 @@ def _echoes(runtime: Runtime, crm: CrmConnector, object_name: str, page: ChangeP
     Our side is read after theirs: where it moved in between, the page looks like news, and the
     pull that this causes reads in the other order.
     """
-    records = {record.record_id: record for record in page.records}
-    jobs = echoes.jobs_by_record(runtime, crm.name, object_name, list(records))
-    return echoes.without_news(runtime, crm, records, jobs)
+    quiet: set[str] = set()
+    for at in range(0, len(page.records), ECHOES_MAX):
+        records = {r.record_id: r for r in page.records[at : at + ECHOES_MAX]}
+        jobs = echoes.jobs_by_record(runtime, crm.name, object_name, list(records))
+        quiet |= echoes.without_news(runtime, crm, records, jobs)
+    return quiet
 
 
 def _noteworthy(
