@@ -2,7 +2,8 @@
 
 A transaction stamps its rows when it writes them and shows them when it commits, up to minutes
 later: a sweep therefore begins `OVERLAP` before the one before it began, on Salesforce's own
-clock. Within a sweep pages follow by key, never by offset, so that many rows with one stamp are
+clock. How far back open transactions reach is asked of Get Updated (`latestDateCovered`), more
+often than the overlap is long, and the next sweep begins there if that is earlier. Within a sweep pages follow by key, never by offset, so that many rows with one stamp are
 neither lost nor read for ever. Rows within the overlap are handed out again. `queryAll` tells of
 rows in the recycle bin and of merges for 15 days; a cursor older than that has expired.
 """
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from connectors.errors import FeedExpired
+from connectors.errors import CallRejected, FeedExpired, NotPermitted
 from connectors.port import ChangePage, Gone, RemoteRecord
 from connectors.salesforce.records import RecordReader, floor_second
 from connectors.salesforce.schema import SalesforceSchema
@@ -23,6 +24,9 @@ from connectors.salesforce.transport import Transport
 from connectors.salesforce.wire import is_id, read_time, write_time
 
 OVERLAP = timedelta(minutes=10)
+#: How often Get Updated is asked. Shorter than the overlap, or a transaction that is longer than
+#: that could begin and end between two answers; Salesforce asks for no less than five minutes.
+COVERAGE_ASKED_EVERY = timedelta(minutes=5)
 #: The recycle bin keeps 15 days; a day is left for clocks and retries.
 CURSOR_AGE_MAX = timedelta(days=14)
 PAGE_ROWS = 1000
@@ -36,6 +40,9 @@ class _Cursor:
     as_of: datetime
     since: datetime | None
     after: tuple[datetime, str] | None
+    #: Until when every commit was known, and when that was asked.
+    covered: datetime | None = None
+    asked_at: datetime | None = None
 
     def text(self, object_name: str) -> str:
         return json.dumps(
@@ -44,6 +51,8 @@ class _Cursor:
                 "as_of": write_time(self.as_of),
                 "since": write_time(self.since) if self.since else None,
                 "after": [write_time(self.after[0]), self.after[1]] if self.after else None,
+                "covered": write_time(self.covered) if self.covered else None,
+                "asked_at": write_time(self.asked_at) if self.asked_at else None,
             }
         )
 
@@ -63,7 +72,10 @@ def read_changes(
     continuing = before is not None and before.after is not None
     since = None
     if before is not None:
-        since = before.since if continuing else before.as_of - OVERLAP
+        late = min(before.as_of - OVERLAP, before.covered or before.as_of)
+        since = before.since if continuing else late
+    # Asked before the rows are: what is covered now cannot be missing from them.
+    covered, asked_at = _coverage(transport, schema, before, continuing=continuing)
     reader = RecordReader(transport, schema, our_user, _OPERATION)
     soql = select(
         reader.columns(fields, "IsDeleted", "MasterRecordId"),
@@ -91,8 +103,28 @@ def read_changes(
             records.append(reader.record(row, fields))
         else:
             gone.append(absence)
-    next_cursor = _Cursor(began, since, after)
+    next_cursor = _Cursor(began, since, after, covered, asked_at)
     return ChangePage(tuple(records), tuple(gone), next_cursor.text(schema.name), more, began)
+
+
+def _coverage(
+    transport: Transport, schema: SalesforceSchema, before: _Cursor | None, *, continuing: bool
+) -> tuple[datetime | None, datetime | None]:
+    """Ask until when every commit is known, at the beginning of a sweep and not too often.
+
+    None where Salesforce does not tell for this object; the overlap is then all there is.
+    """
+    now = transport.clock()
+    known = (before.covered, before.asked_at) if before else (None, None)
+    if continuing or (known[1] is not None and now - known[1] < COVERAGE_ASKED_EVERY):
+        return known
+    span = {"start": write_time(now - OVERLAP), "end": write_time(now)}
+    path = f"sobjects/{schema.name}/updated"
+    try:
+        answer = transport.read(path, operation=_OPERATION, params=span)
+        return read_time(answer.data["latestDateCovered"]), now
+    except (CallRejected, NotPermitted, KeyError, TypeError, ValueError):
+        return None, now
 
 
 def _where(since: datetime | None, after: tuple[datetime, str] | None) -> str:
@@ -114,6 +146,8 @@ def _read_cursor(cursor: str | None, object_name: str, connection: str) -> _Curs
             read_time(raw["as_of"]),
             read_time(raw["since"]) if raw["since"] else None,
             (read_time(after[0]), after[1]) if after else None,
+            read_time(raw["covered"]) if raw.get("covered") else None,
+            read_time(raw["asked_at"]) if raw.get("asked_at") else None,
         )
     except (ValueError, KeyError, TypeError, IndexError) as wrong:
         raise _expired(connection, object_name, "is not one of ours") from wrong

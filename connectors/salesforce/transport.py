@@ -85,7 +85,7 @@ class Transport:
         vault: TokenVault,
     ) -> None:
         self._settings = settings
-        self._clock = clock
+        self.clock = clock
         self._local = threading.local()
         self._version = (settings.api_version or API_VERSION).removeprefix("v")
         self._budget: ApiBudget | None = None
@@ -292,7 +292,7 @@ class Transport:
         try:
             stamped = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
         except (KeyError, ValueError):
-            stamped = self._clock()
+            stamped = self.clock()
         elapsed = timedelta(seconds=math.ceil(response.elapsed.total_seconds()))
         return stamped - elapsed
 

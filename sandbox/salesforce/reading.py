@@ -118,7 +118,8 @@ class Reader:
         transaction holds back (`open_since`) is not covered.
         """
         first, last = _whole_minutes(start, end)
-        covered = min(last, self.open_since or last)
+        now = self._store.clock()
+        covered = min(last, now, self.open_since or now)
         ids = [row.id for row in self._store.rows(thing.name) if first <= row.modified_at < covered]
         return {"ids": ids, "latestDateCovered": wire_datetime(covered)}
 

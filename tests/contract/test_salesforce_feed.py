@@ -106,6 +106,39 @@ def test_a_write_that_commits_late_is_found_by_the_overlap(
     assert seen(pages)[deal] == "committed late"
 
 
+def test_a_transaction_that_is_open_for_hours_is_waited_for(
+    connector: CrmConnector, org: SalesforceOrg, timepiece: Timepiece
+) -> None:
+    deal = create(connector)
+    _, cursor = drain(connector, None)
+    began = timepiece()
+    org.reader.open_since = began
+    try:
+        for _ in range(6):
+            timepiece.skip(timedelta(minutes=6))
+            _, cursor = drain(connector, cursor)
+    finally:
+        org.reader.open_since = None
+
+    with org.committing_late(began):
+        org.edit(OPPORTUNITY, deal, {"Name": "half an hour late"}, REP)
+    pages, _ = drain(connector, cursor)
+
+    assert seen(pages)[deal] == "half an hour late"
+
+
+def test_coverage_is_not_asked_for_at_every_poll(connector: CrmConnector, running: Running) -> None:
+    _, cursor = drain(connector, None)
+    journal = running.crms["salesforce"].journal
+    before = journal.total
+
+    for _ in range(3):
+        _, cursor = drain(connector, cursor)
+
+    asked = [e for e in journal.last(journal.total - before) if "/updated" in e.path]
+    assert asked == []
+
+
 def test_many_rows_with_one_stamp_are_paged_without_loss_or_end(
     connector: CrmConnector, org: SalesforceOrg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
