@@ -20,10 +20,26 @@ FOLDER = Path(__file__).parent / "broken"
 CASES = 240
 _BASE = """\
 connection: crm
+shared:
+  owners: {enum: {DE: "005A", AT: "005A", "*": "005B"}}
 objects:
+  lead:
+    role: home
+    when: {registration_state: [submitted], sales_stage: [qualifying, developing]}
+    object: Lead
+    key: Dealreg_Id__c
+    groups:
+      name:
+        - {ours: deal_name, theirs: Company, direction: {create: push, update: pull}, emptied: keep}
+      details:
+        - {ours: customer_country, theirs: OwnerId, direction: push, write: on_create, transform: $owners}
+        - expression: 'at_least(amount, "1000") ? upper(customer_name) : "small"'
+          theirs: Title
+          write: if_empty
   home:
     object: Opportunity
     key: Dealreg_Id__c
+    first_link: {amount: ask, name: fill_empty}
     on_create: {LeadSource: Partner}
     groups:
       name:
