@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from connectors.errors import CallRejected, NotPermitted
 from connectors.hubspot import check as checking
@@ -84,12 +85,13 @@ class HubSpotConnector:
         self._clock = clock
         self._app_id = settings.webhook.get("app_id", "")
         self._gateway = Gateway(settings, clock, vault or MemoryTokenVault(), pace or Pace())
-        self._reader = Reader(self._gateway, clock, self._schema_with, self._app_id)
+        self._reader = Reader(self._gateway, clock, self._schema_with, self._currency, self._app_id)
         self._feed = Feed(self._gateway, self._reader, str(settings.name), clock, self._schema_with)
         self._writer = Writer(self._gateway, self._reader, self.describe, self._forget)
         self._lock = threading.Lock()
         self._schemas: dict[str, tuple[datetime, ObjectSchema]] = {}
         self._identity: OrgIdentity | None = None
+        self._details: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> ConnectionName:
@@ -104,7 +106,7 @@ class HubSpotConnector:
     def identity(self) -> OrgIdentity:
         """Say which account this is, and as which app we are there."""
         if self._identity is None:
-            account = self._gateway.get("read account", "/account-info/v3/details").body
+            account = self._account()
             app_id = self._app_id or self._app().app_id
             self._identity = OrgIdentity(
                 org_id=str(account["portalId"]),
@@ -205,6 +207,15 @@ class HubSpotConnector:
         return read_delivery(request, self._settings.webhook)
 
     # --- within
+
+    def _account(self) -> Mapping[str, Any]:
+        """Read what the account says of itself; once."""
+        if self._details is None:
+            self._details = self._gateway.get("read account", "/account-info/v3/details").body
+        return self._details
+
+    def _currency(self) -> str:
+        return str(self._account().get("companyCurrency") or "")
 
     def _schema_with(self, object_name: str, fields: Iterable[str]) -> ObjectSchema:
         """Describe an object and vouch that it has these fields, looking again if it has not."""

@@ -22,6 +22,8 @@ from registration_core.contracts import Condition, ObjectSchema
 
 #: Ids in one batch read, and in one that asks for history.
 BATCH, HISTORY_BATCH = 100, 50
+#: Empty where an account has one currency alone ("Currencies"): its own is meant.
+CURRENCY = "deal_currency_code"
 #: How far a search may lag behind the records: up to some 30 s were seen, and the clock that the
 #: answer tells is cut to seconds. A lag that was seen to be longer counts (`Reader.lag`).
 INDEX_LAG = timedelta(seconds=60)
@@ -35,6 +37,7 @@ class Reader:
         gateway: Gateway,
         clock: Callable[[], datetime],
         schema: Callable[[str, Iterable[str]], ObjectSchema],
+        currency: Callable[[], str],
         app_id: str,
     ) -> None:
         self.associations = Associations(gateway)
@@ -42,6 +45,8 @@ class Reader:
         self._clock = clock
         #: Describes an object and vouches for these fields.
         self._schema = schema
+        #: The account's own currency, which a deal without one is in.
+        self._currency = currency
         self._app_id = app_id
         #: How old a change may be that a search does not find yet: what is promised here and
         #: twice the worst that was seen on this connection.
@@ -185,9 +190,12 @@ class Reader:
         for field in filter(is_link, fields):
             if field not in known:
                 known[field] = self.associations.read(schema.name, field, ids)
+        default = {CURRENCY: self._currency()} if CURRENCY in fields else {}
         try:
             typed = [
-                wire.record(schema, raw, fields, {f: far.get(each) for f, far in known.items()})
+                wire.record(
+                    schema, raw, fields, {f: far.get(each) for f, far in known.items()}, default
+                )
                 for each, raw in zip(ids, rows, strict=True)
             ]
         except (KeyError, ValueError) as error:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
 from typing import Any
 
 from connectors.hubspot.links import is_link, links_of
@@ -120,11 +121,17 @@ def record(
     raw: Mapping[str, Any],
     fields: Iterable[str],
     linked: Mapping[str, str | None],
+    meant: Mapping[str, str] = MappingProxyType({}),
 ) -> RemoteRecord:
-    """Read one record with the fields asked for, and the associations that were read beside it."""
+    """Read one record with the fields asked for, and the associations that were read beside it.
+
+    `meant` says what a property without a value stands for.
+    """
     properties = raw.get("properties") or {}
     values: dict[str, Value] = {
-        name: linked.get(name) if is_link(name) else from_wire(properties.get(name), field)
+        name: linked.get(name)
+        if is_link(name)
+        else from_wire(properties.get(name) or meant.get(name), field)
         for name in fields
         for field in (schema.fields[name],)
     }

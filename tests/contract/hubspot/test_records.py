@@ -290,3 +290,13 @@ def test_events_that_come_unordered_and_twice_still_name_every_record(
         assert len(notices) == len(set(notices))
         noted += [(notice.object, notice.record_id) for notice in notices]
     assert {("deals", each) for each in ids} <= set(noted)
+
+
+def test_a_deal_without_a_currency_is_in_the_accounts_own(
+    hubspot: HubSpotConnector, new_key: Callable[[], str]
+) -> None:
+    without = created(hubspot, new_key())
+    euros = created(hubspot, new_key(), deal_currency_code="EUR")
+    found = hubspot.read("deals", [without, euros], ["deal_currency_code"])
+    told = [found[each].fields for each in (without, euros)]  # type: ignore[union-attr]
+    assert told == [{"deal_currency_code": "USD"}, {"deal_currency_code": "EUR"}]
