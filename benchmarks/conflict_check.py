@@ -3,7 +3,8 @@
     python -m benchmarks.conflict_check --accounts 1000000 --store sqlite
 
 Names are real ones first, then recombined from real words. Prints progress on standard error
-and one JSON line; `--url` uses a PostgreSQL database that exists and is empty.
+and one JSON line. `p50_ms` and the like are times by the clock, `…_cpu_ms` this process's own
+processor time (PostgreSQL's is not in it). `postgres` starts a server of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -30,9 +33,11 @@ from registration_core.matching.names import read_name
 from registration_core.model import Account, Customer
 from registration_core.store import match_index, match_upkeep, repository
 from registration_core.store.database import Database
-from registration_core.store.rivals import rivals_of
-from registration_core.store.tables import Base
-from sync.candidates import Wanted
+from registration_core.store.rivals import rivals_for
+from registration_core.store.tables import Base, CustomerRow
+from sync.candidates import Wanted, likely
+from tests import servers
+from tests.factories import add_partners, registration
 
 _NOW = datetime(2031, 1, 1, tzinfo=UTC)
 _BATCH = 2000
@@ -90,14 +95,30 @@ def build(database: Database, made: Iterator[Account], count: int) -> float:
     return time.perf_counter() - began
 
 
-def check(database: Database, customer: Customer) -> float:
-    """Do the local part of one check; returns milliseconds."""
-    began = time.perf_counter()
+def register(database: Database, asked: list[tuple[Customer, int]]) -> None:
+    """Make a live registration of each customer, so that a check finds others'."""
+    add_partners(database, "P1")
+    with database.begin() as unit:
+        unit.session.add(CustomerRow(id="customer-1", name="", created_at=_NOW))
+        partner = repository.partner(unit.session, "P1")
+        unit.session.flush()
+        for number, (customer, _) in enumerate(asked):
+            made = registration(
+                id=f"registration-{number}", number=f"DR-{number:08d}", partner_id=partner.id,
+                customer=customer, receipt_seq=number + 1,
+            )  # fmt: skip
+            repository.add_registration(unit.session, made, f"token-{number}")
+
+
+def check(database: Database, customer: Customer) -> tuple[float, float]:
+    """Do the local part of one check; returns milliseconds of the clock and of processor time."""
+    began, worked = time.perf_counter(), time.process_time()
     wanted = Wanted(of_customer(customer), customer_keys(customer))
     with database.read() as session:
-        match_index.likely_accounts(session, wanted.customer, wanted.keys)
-        rivals_of(session, wanted.customer, wanted.keys)
-    return (time.perf_counter() - began) * 1000
+        accounts = likely(session, wanted)
+        about = registration(id="", customer_id="", customer=customer)
+        rivals_for(session, about, wanted.keys, accounts)
+    return (time.perf_counter() - began) * 1000, (time.process_time() - worked) * 1000
 
 
 def customers(
@@ -122,25 +143,41 @@ def customers(
     ]
 
 
-def clusters() -> dict[str, list[str]]:
-    """Return patent applicants with several spellings, each spelling once when folded."""
-    found: dict[str, dict[str, str]] = defaultdict(dict)
+@dataclass(frozen=True)
+class Spellings:
+    """One spelling of a patent applicant, and how others write it."""
+
+    asked: str
+    #: Written like it but for case and punctuation: kept out of the directory.
+    alike: frozenset[str]
+    others: frozenset[str]
+
+
+def spellings() -> list[Spellings]:
+    """Return every second spelling of patent applicants that have several."""
+    clusters: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for row in matching_data.rows("clusters_patent_applicants.csv"):
         for name in read_name(row["name"])[:1]:
-            found[row["cluster_id"]].setdefault(name.joined, row["name"])
-    return {key: list(names.values()) for key, names in found.items() if len(names) > 1}
+            clusters[row["cluster_id"]][name.joined].append(row["name"])
+    return [
+        Spellings(
+            names[asked][0],
+            frozenset(names[asked]),
+            frozenset(name for text in list(names)[::2] for name in names[text]),
+        )
+        for names in clusters.values()
+        for asked in list(names)[1::2]
+    ]
 
 
-def recall(
-    database: Database, kept: dict[str, frozenset[str]], asked: list[tuple[str, str]]
-) -> float:
-    """Return the share of other spellings whose cluster has an account among the first 50."""
+def recall(database: Database, asked: list[Spellings]) -> float:
+    """Return the share of spellings for which another one is among the first 50 accounts."""
     hits = 0
     with database.read() as session:
-        for cluster, name in asked:
-            refs = match_index.search(session, Organisation(name))[:50]
+        for each in asked:
+            refs = match_index.search(session, Organisation(each.asked))[:50]
             found = {a.name for a in match_index.accounts_by_ref(session, refs).values()}
-            hits += bool(kept[cluster] & found)
+            hits += bool(each.others & found)
     return hits / len(asked)
 
 
@@ -160,16 +197,58 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def update_ms(database: Database, size: int, rng: random.Random) -> float:
-    """Return the median milliseconds, before the commit, of writing one changed account."""
+    """Return the median milliseconds, before the commit, of an account that got another name."""
     took: list[float] = []
     for _ in range(200):
         ref = match_index.ref_of(_CONNECTION, f"{rng.randrange(size):012d}")
         with database.begin() as unit:
             (account,) = match_index.accounts_by_ref(unit.session, [ref]).values()
+            renamed = replace(account, name=disturb.name(account.name, rng) or account.name)
             began = time.perf_counter()
-            repository.put_accounts(unit.session, [account])
+            repository.put_accounts(unit.session, [renamed])
             took.append((time.perf_counter() - began) * 1000)
+            unit.session.rollback()  # the next figures are of the accounts as they were
     return percentile(took, 0.5)
+
+
+def measure(database: Database, count: int, rng: random.Random) -> dict[str, float]:
+    """Build, register, check; returns the figures."""
+    asked = spellings()
+    first = frozenset(name for each in asked for name in each.others)
+    without = frozenset(name for each in asked for name in each.alike)
+    seconds = build(database, accounts(names(count, rng, first, without), rng), count)
+    wanted = customers(database, 4000, rng, count)
+    register(database, wanted[2000:])
+    cold = [check(database, customer) for customer, _ in wanted[:1000]]
+    warm = [check(database, customer) for customer, _ in wanted[1000:2000] * 2]
+    return {
+        "build_seconds": round(seconds, 1),
+        "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "p50_ms": percentile([wall for wall, _ in warm], 0.5),
+        "p99_ms": percentile([wall for wall, _ in warm], 0.99),
+        "p99_cold_ms": percentile([wall for wall, _ in cold], 0.99),
+        "p50_cpu_ms": percentile([cpu for _, cpu in warm], 0.5),
+        "p99_cpu_ms": percentile([cpu for _, cpu in warm], 0.99),
+        "update_ms": update_ms(database, count, rng),
+        "recall_at_50": round(recall(database, asked), 4),
+        "recall_queries": len(asked),
+        "recall_at_50_disturbed": round(recall_disturbed(database, wanted), 4),
+    }
+
+
+@contextmanager
+def store(kind: str) -> Iterator[tuple[Database, Path]]:
+    """Open an empty store of one kind, in a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as undo:
+        path = Path(folder) / "benchmark.db"
+        url = f"sqlite:///{path}"
+        if kind == "postgres":
+            server = undo.enter_context(servers.postgres_server({}))
+            url = undo.enter_context(servers.postgres_database(server, "conflict_check"))
+        database = Database(url, lambda: datetime.now(UTC), random.Random(7))
+        Base.metadata.create_all(database.engine)
+        yield database, path
+        database.close()
 
 
 def main() -> None:
@@ -177,46 +256,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--accounts", type=int, default=100_000)
     parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
-    parser.add_argument("--url", default="", help="an empty PostgreSQL database")
     options = parser.parse_args()
-    rng = random.Random(7)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "benchmark.db"
-        url = f"sqlite:///{path}" if options.store == "sqlite" else options.url
-        if not url:
-            parser.error("--store postgres needs --url postgresql+psycopg://…")
-        database = Database(url, lambda: datetime.now(UTC), rng)
-        Base.metadata.create_all(database.engine)
-        spellings = clusters()
-        firsts = frozenset(name for names in spellings.values() for name in names[::2])
-        others = frozenset(name for names in spellings.values() for name in names[1::2])
-        made = accounts(names(options.accounts, rng, firsts, others), rng)
-        seconds = build(database, made, options.accounts)
-        asked = customers(database, 2000, rng, options.accounts)
-        cold = [check(database, customer) for customer, _ in asked[:1000]]
-        read_name.cache_clear()
-        warm = [check(database, customer) for customer, _ in asked[1000:] * 2]
-        kept = {cluster: frozenset(names[::2]) for cluster, names in spellings.items()}
-        pairs = [(cluster, name) for cluster, names in spellings.items() for name in names[1::2]]
-        print(
-            json.dumps(
-                {
-                    "accounts": options.accounts,
-                    "store": options.store,
-                    "build_seconds": round(seconds, 1),
-                    "index_mb": _index_mb(database, path),
-                    "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-                    "p50_ms": percentile(warm, 0.5),
-                    "p99_ms": percentile(warm, 0.99),
-                    "p99_cold_ms": percentile(cold, 0.99),
-                    "update_ms": update_ms(database, options.accounts, rng),
-                    "recall_at_50": round(recall(database, kept, pairs), 4),
-                    "recall_queries": len(pairs),
-                    "recall_at_50_disturbed": round(recall_disturbed(database, asked), 4),
-                }
-            )
-        )
-        database.close()
+    with store(options.store) as (database, path):
+        figures = measure(database, options.accounts, random.Random(7))
+        index_mb = _index_mb(database, path)
+    told = {"accounts": options.accounts, "store": options.store, "index_mb": index_mb}
+    print(json.dumps({**told, **figures}))
 
 
 def _index_mb(database: Database, path: Path) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from registration_core.finding_claims import Rival
@@ -17,12 +18,16 @@ from registration_core.matching import (
     of_account,
     of_customer,
 )
-from registration_core.model import Account, Band, Registration
+from registration_core.model import Account, Band, Customer, Registration
 from registration_core.store import match_decisions, match_index, repository
 from registration_core.store.tables import RegistrationRow
 
 #: Most accounts of a customer through which other registrations are looked for.
 _ACCOUNTS_MAX = 10
+_CUSTOMERS = select(RegistrationRow.receipt_seq, RegistrationRow.customer).where(
+    RegistrationRow.receipt_seq.in_(bindparam("receipts", expanding=True)),
+    RegistrationRow.id.not_in(bindparam("without", expanding=True)),
+)
 
 
 def rivals_for(
@@ -99,12 +104,15 @@ def rivals_of(
     out. At most `blocking.CANDIDATES_MAX`, from a bounded number of rows; writes nothing.
     """
     receipts = match_index.search_registrations(session, customer, known)
-    live = repository.registrations(
-        session, RegistrationRow.receipt_seq.in_(receipts), RegistrationRow.id.not_in(without)
-    )
-    found = [
-        Rival(r, m)
-        for r in live
-        if (m := match_organisation(customer, known, of_customer(r.customer)))
-    ]
+    # Most are somebody else's: the customers alone are compared before anything else is read.
+    compared = session.execute(_CUSTOMERS, {"receipts": receipts, "without": list(without)}).all()
+    matches = {
+        receipt: match
+        for receipt, typed in compared
+        if (match := match_organisation(customer, known, of_customer(Customer(**typed))))
+    }
+    if not matches:
+        return []
+    live = repository.registrations(session, RegistrationRow.receipt_seq.in_(matches))
+    found = [Rival(registration, matches[registration.receipt_seq]) for registration in live]
     return sorted(found, key=lambda rival: rival.match.band is not Band.STRONG)
