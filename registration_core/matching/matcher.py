@@ -38,6 +38,11 @@ class Relation(StrEnum):
     SIBLING = "sibling"
     POSSIBLY = "possibly"
 
+    @property
+    def distance(self) -> int | None:
+        """Steps between both in the family tree, 0 for the same one; None where nothing says it."""
+        return {"same": 0, "parent": 1, "subsidiary": 1, "sibling": 2}.get(self.value)
+
 
 @dataclass(frozen=True)
 class OrganisationMatch:

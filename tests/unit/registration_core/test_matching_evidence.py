@@ -18,6 +18,7 @@ from registration_core.matching import (
     judge,
     score_names,
 )
+from registration_core.matching.matcher import looks_alike
 
 TEXT = st.text(max_size=40)
 WORDS = st.lists(
@@ -217,3 +218,58 @@ def test_every_match_tells_its_evidence_and_none_is_clear(names: list[str], name
     for match in Matcher(map(Organisation, names)).match(Organisation(name)):
         assert match.band is not MatchBand.CLEAR
         assert match.evidence
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("Koninklijke Avocet N.V.", "Avocet NV"),
+        ("Avocet Inc., a Delaware corporation", "Avocet Inc"),
+        ("Avocet N.V. a Dutch Limited Co", "AVOCET N,V."),
+        ("Naamloze Vennootschap Avocet", "Avocet N.V."),
+        ("Avocet AB (publ)", "avocet"),
+    ],
+)
+def test_what_many_names_carry_is_no_part_of_the_name(left: str, right: str) -> None:
+    assert score_names(left, right) == 1.0
+
+
+def test_an_article_that_describes_nothing_stays() -> None:
+    assert score_names("Rent a Car Company", "Rent Company") < 0.5
+
+
+@pytest.mark.parametrize(
+    ("customer", "account"),
+    [
+        (Organisation("Quernbeck Deutschland GmbH"), Organisation("Quernbeck Inc.")),
+        (Organisation("J-Quern Retail B.V."), Organisation("J-QUERN Co., Ltd.")),
+        (
+            Organisation("Quern Logistics Ltd", website="quern-logistics.example"),
+            Organisation("Quern Inc.", website="quern.example"),
+        ),
+        (Organisation("Bristol Quernbeck Retail"), Organisation("Bristol Quernbeck plc")),
+    ],
+)
+def test_a_part_of_a_group_is_shown_to_a_person(
+    customer: Organisation, account: Organisation
+) -> None:
+    match = judge(customer, account)
+    assert match.band is MatchBand.REVIEW
+    assert match.relation is not Relation.SAME
+    assert [found.account for found in Matcher([account]).match(customer)] == [account]
+
+
+def test_the_relation_tells_how_far_apart_two_stand_in_their_family() -> None:
+    assert [relation.distance for relation in Relation] == [0, 1, 1, 2, None]
+
+
+def test_a_glance_leaves_out_only_what_a_comparison_would_clear() -> None:
+    accounts = [
+        Organisation(name, country="US")
+        for name in ("Avocet Biosciences", "IBM", "Harrier Dairy", "Bio Avocet Corp", "東芝")
+    ]
+    for name in ("Avocet Bio", "International Business Machines", "Toshiba", "Plover Press"):
+        customer = Organisation(name, country="US")
+        glanced = [account for account in accounts if not looks_alike(customer, account)]
+        assert all(judge(customer, account).band is MatchBand.CLEAR for account in glanced)
+    assert not looks_alike(Organisation("Plover Press"), Organisation("Harrier Dairy"))
