@@ -225,6 +225,13 @@ class ConnectionMapping:
         """Return the objects that registrations may stand on where the connection has this role."""
         return tuple(each for each in self.objects.values() if each.role == role)
 
-    def object_for(self, role: str, ours: Fields) -> ObjectMapping | None:
-        """Return the first object of a role that a registration with these fields fits."""
-        return next((each for each in self.of_role(role) if each.fits(ours)), None)
+    def object_for(self, role: str, ours: Fields, standing: str = "") -> ObjectMapping | None:
+        """Return the first object of a role that a registration with these fields fits.
+
+        `standing` is the CRM's object to go by instead, where the registration's record has become
+        one of it, or a write was made on it; None if that is not mapped for the role.
+        """
+        chosen = next((each for each in self.of_role(role) if each.fits(ours)), None)
+        if not standing or (chosen is not None and chosen.object == standing):
+            return chosen
+        return next((each for each in self.of_role(role) if each.object == standing), None)

@@ -87,11 +87,20 @@ def explain(
     program = programs[registration.program]
     group = _group_of(program, name)
     fields = crm_changes.canonical(registration, registration.home)
+    converted = {
+        ConnectionName(link.connection): link.object
+        for link in session.scalars(
+            select(LinkRow).where(
+                LinkRow.registration_id == registration.id, LinkRow.converted_at.is_not(None)
+            )
+        )
+    }
     mapped = {
         connection: item
         for connection, role in registration.roles.items()
         if (mapping := mappings.get(connection)) is not None
-        and (item := mapping.object_for(role.value, fields)) is not None
+        and (item := mapping.object_for(role.value, fields, converted.get(connection, "")))
+        is not None
     }
     rows = {
         connection: [row for row in item.rows if row.ours.name == name]

@@ -81,10 +81,8 @@ class Runtime:
         if role is None or role is Role.CHECK_ONLY or connection not in self.mappings:
             return None
         mapping = self.mappings[connection]
-        chosen = mapping.object_for(role.value, crm_changes.canonical(registration, connection))
-        if not standing or (chosen is not None and chosen.object == standing):
-            return chosen
-        return next((m for m in mapping.of_role(role.value) if m.object == standing), None)
+        ours = crm_changes.canonical(registration, connection)
+        return mapping.object_for(role.value, ours, standing)
 
     def close(self) -> None:
         """Give connections and files back."""

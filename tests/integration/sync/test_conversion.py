@@ -13,7 +13,7 @@ from registration_core import fields
 from registration_core.fields import FieldGroup, members
 from registration_core.model import Registration
 from registration_core.store.tables import OutboxRow
-from sync import linking, push
+from sync import explaining, linking, push
 from tests.world import DEAL, HOME, MIRROR, World
 
 LEAD = "Lead"
@@ -78,6 +78,13 @@ def test_the_link_moves_to_what_the_lead_became_and_nothing_is_made_twice(
     assert (link.object, link.record_id, link.state) == ("Deal", deal, "active")
     assert world.deals(HOME) == [deal]
     assert leads.records(LEAD) == []
+    with world.database.read() as session:
+        runtime = world.runtime
+        told = explaining.explain(
+            session, runtime.mappings, runtime.programs, approved.number, "deal_name"
+        )
+    (here,) = [each for each in told.standings if each.connection == HOME]
+    assert here.agreed == "From a lead"
 
 
 def test_a_conversion_in_the_home_crm_takes_the_deal_over(
