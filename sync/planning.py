@@ -191,8 +191,10 @@ def _merge(
         changes = {n: v for n, v in undo.items() if n in theirs and not same(theirs[n], v)}
         return GroupMerge(Verdict.RESTORE, base=_only(base or {}, names), remote_changes=changes)
     rule = rule_for(situation, group, phase)
-    rule = _at_first_link(situation, group, names, rule)
-    merged = merge_group(None if base is None else _only(base, names), mine, theirs, rule)
+    first = _at_first_link(situation, group, names, rule)
+    merged = merge_group(None if base is None else _only(base, names), mine, theirs, first)
+    if first is not rule:
+        merged = _told_of_first_link(merged)
     if _is_declined(situation, merged.remote_changes or merged.store_changes):
         return GroupMerge(Verdict.LEAVE, base=_only(base or {}, names))
     return _broken(situation, group, merged, mine, theirs)
@@ -227,6 +229,16 @@ def _at_first_link(
             return replace(rule, remote_wins=None)
         case _:
             return rule
+
+
+def _told_of_first_link(merged: GroupMerge) -> GroupMerge:
+    """Say that nobody changed anything: the record was there before the link."""
+    if merged.conflict is None or merged.verdict not in (Verdict.TAKE, Verdict.CONFLICT):
+        return merged
+    reason = "The record was there before it was linked; the mapping lets a person decide."
+    if merged.conflict.settled:
+        reason = "The record was there before it was linked; its value stands by the mapping."
+    return replace(merged, conflict=replace(merged.conflict, reason=reason))
 
 
 def _broken(

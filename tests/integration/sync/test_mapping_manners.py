@@ -63,6 +63,11 @@ def test_at_a_first_link_the_crms_value_stands_and_ours_is_kept(world: World) ->
     assert (after.amount, after.deal_name) == (Decimal(12345), "Rep's name")
     kept = conflicts(world)
     assert kept["amount"] == kept["name"] == "auto_settled"
+    with world.database.read() as session:
+        reasons = {each.reason for each in resolving.conflicts(session, everything=True)}
+    assert reasons == {
+        "The record was there before it was linked; its value stands by the mapping."
+    }
 
 
 def test_at_a_first_link_a_person_can_be_asked(world: World) -> None:
