@@ -200,7 +200,8 @@ class MemoryConnector:
                 records=tuple(
                     self.org.as_remote(object_name, r, fields) for r in page if r.gone is None
                 ),
-                gone=tuple(r.gone for r in page if r.gone is not None and tells),
+                # A feed that starts with everything starts with what is there.
+                gone=tuple(r.gone for r in page if r.gone is not None and tells and cursor),
                 cursor=str(page[-1].version if page else seen),
                 more=len(news) > len(page),
                 as_of=self.org.clock(),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import select, true
 from sqlalchemy.orm import Session
 
 from connectors.errors import CallRejected, ConnectorError, FeedExpired
@@ -118,13 +118,21 @@ def _reread(runtime: Runtime, crm: CrmConnector) -> int:
     if not schedule.claim(runtime, f"reread:{crm.name}", every):
         return 0
     with runtime.database.begin() as unit:
-        linked = unit.session.execute(
-            select(LinkRow.object, LinkRow.record_id).where(
-                LinkRow.connection == crm.name, LinkRow.state == "active"
-            )
+        return take_note(unit, crm.name, _linked(unit.session, crm.name), "poll")
+
+
+def _linked(
+    session: Session, connection: ConnectionName, object_name: str | None = None
+) -> list[Notice]:
+    """Return a notice of every record, or every one of an object, that an active link leads to."""
+    rows = session.execute(
+        select(LinkRow.object, LinkRow.record_id).where(
+            LinkRow.connection == connection,
+            LinkRow.state == "active",
+            LinkRow.object == object_name if object_name else true(),
         )
-        notices = [Notice(row.object, row.record_id) for row in linked]
-        return take_note(unit, crm.name, notices, "poll")
+    )
+    return [Notice(row.object, row.record_id) for row in rows]
 
 
 def _objects(runtime: Runtime, connection: ConnectionName) -> list[str]:
@@ -150,16 +158,20 @@ def _poll_object(
         with runtime.database.read() as session:
             row = session.get(CursorRow, (crm.name, object_name))
         cursor, version = (row.cursor, row.version) if row else (None, 0)
+        gap: list[Notice] = []
         try:
             page = crm.changes(object_name, fields, cursor)
         except FeedExpired:
             log.warning("change feed expired, reading everything", connection=crm.name)
             page = crm.changes(object_name, fields, None)
+            # Everything does not tell of what was deleted since the cursor.
+            with runtime.database.read() as session:
+                gap = _linked(session, crm.name, object_name)
         quiet = _echoes(runtime, crm, object_name, page)
         with runtime.database.begin() as unit:
             noted = _noteworthy(unit, crm.name, object_name, page, keys, account)
             news = [notice for notice in noted if notice.record_id not in quiet]
-            notices += take_note(unit, crm.name, news, "poll")
+            notices += take_note(unit, crm.name, [*news, *gap], "poll")
             directory.move_cursor(unit, crm.name, object_name, page, version)
         records += len(page.records) + len(page.gone)
         if not page.more or not leases.renew(runtime.database, lease):

@@ -15,7 +15,7 @@ from registration_core.model import Customer, ProtectionState, RegistrationState
 from registration_core.store.tables import OutboxRow
 from sync import linking, pull, push, resolving, runs
 from sync.dead_letters import dead_letters, retry
-from sync.ledger.tables import IntentRow
+from sync.ledger.tables import CursorRow, IntentRow
 from tests.world import BEN, HOME, MIRROR, World, build
 
 
@@ -163,6 +163,22 @@ def test_a_deleted_record_is_orphaned_and_never_made_again(world: World) -> None
         states = {link.connection: link.state for link in linking.links(session, made.id)}
     assert states == {HOME: "orphaned", MIRROR: "active"}
     assert world.deal(MIRROR, "Name") == "Renamed"
+
+
+def test_what_was_deleted_while_the_feed_had_expired_is_found_all_the_same(world: World) -> None:
+    """A feed that starts again with everything does not tell of what is no longer there."""
+    made = world.approved()
+    world.settle()
+    (record_id,) = world.deals(HOME)
+
+    world.orgs[HOME].remove("Deal", record_id, "rep")
+    with world.database.begin() as unit:
+        unit.session.get_one(CursorRow, (HOME, "Deal")).cursor = "one of too long ago"
+    world.settle()
+
+    with world.database.read() as session:
+        states = {link.connection: link.state for link in linking.links(session, made.id)}
+    assert states == {HOME: "orphaned", MIRROR: "active"}
 
 
 def test_a_merged_record_is_followed_to_the_survivor(world: World) -> None:
