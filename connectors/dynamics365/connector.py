@@ -125,13 +125,13 @@ class DynamicsConnector:
         return self._tables.table(object_name).schema
 
     def create_fields(self, object_name: str, fields: Sequence[FieldSchema]) -> None:
-        """Refuse: fields of Dynamics 365 are made in the maker portal or by a solution."""
+        """Refuse: an admin makes the fields of Dynamics 365, and not the application user."""
         names = ", ".join(field.name for field in fields)
         raise CallRejected(
             f"{names} of {object_name} cannot be made from here.",
             connection=str(self.name),
             operation="create fields",
-            hint="Fields of Dynamics 365 are made in the maker portal or by a solution: see docs/dynamics.md.",
+            hint="An admin makes them, with one command: see docs/dynamics.md.",
         )
 
     def read(
