@@ -7,19 +7,22 @@ twice does no harm, because what follows is decided under the lock on what holds
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, or_, select, update
 
+from registration_core.store.database import StoreUnavailable
 from registration_core.store.tables import CheckRequestRow, RegistrationRow
 from sync.runtime import Runtime
 
 #: Most registrations that one round checks on one refresh of the directories.
 BATCH = 50
-#: How long a claim lasts: longer than a check takes whose CRM answers at all.
-CLAIM = timedelta(seconds=60)
+#: How long a claim lasts without renewal; a killed holder keeps its checks waiting for this long.
+CLAIM = timedelta(seconds=8)
 
 
 def due(now: datetime) -> ColumnElement[bool]:
@@ -30,13 +33,23 @@ def due(now: datetime) -> ColumnElement[bool]:
 
 @contextmanager
 def claimed(runtime: Runtime) -> Iterator[Sequence[tuple[str, int]]]:
-    """Claim due checks that ask the same connections, for one round; yields ids and versions."""
+    """Claim due checks that ask the same connections, for one round; yields ids and versions.
+
+    A thread renews the claims meanwhile, so that a CRM may take its time to answer.
+    """
     taken = _take(runtime)
+    if not taken:
+        yield taken
+        return
+    done = threading.Event()
+    renewer = threading.Thread(target=_keep, args=(runtime, taken, done), daemon=True)
+    renewer.start()
     try:
         yield taken
     finally:
-        if taken:
-            _release(runtime, taken)
+        done.set()
+        renewer.join()
+        _set(runtime, taken, None)
 
 
 def _take(runtime: Runtime) -> list[tuple[str, int]]:
@@ -62,11 +75,17 @@ def _asks(runtime: Runtime, program: str) -> frozenset[str]:
     return frozenset(known.required_connections) if known else frozenset()
 
 
-def _release(runtime: Runtime, taken: Sequence[tuple[str, int]]) -> None:
-    """Give back what is still asked for: a check that has to be made again, or a newer request."""
+def _keep(runtime: Runtime, taken: Sequence[tuple[str, int]], done: threading.Event) -> None:
+    while not done.wait(CLAIM.total_seconds() / 3):
+        with contextlib.suppress(StoreUnavailable):  # the store is away: the claims run out
+            _set(runtime, taken, CLAIM)
+
+
+def _set(runtime: Runtime, taken: Sequence[tuple[str, int]], lasts: timedelta | None) -> None:
+    """Renew the claims, or give back what is still asked for: a repetition, or a newer request."""
     with runtime.database.begin() as unit:
         unit.session.execute(
             update(CheckRequestRow)
             .where(CheckRequestRow.registration_id.in_([key for key, _ in taken]))
-            .values(claimed_until=None)
+            .values(claimed_until=unit.now + lasts if lasts else None)
         )

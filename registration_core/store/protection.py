@@ -25,6 +25,8 @@ from registration_core.store.rivals import rivals_for
 from registration_core.store.tables import ClaimRow, StoreLockRow
 
 _LOCK = "protection"
+#: Evidence that two customers are two, whatever else agrees.
+_OTHERS = ("other_tax_id", "other_duns")
 
 
 def hold_lock(unit: UnitOfWork) -> StoreLockRow:
@@ -189,4 +191,6 @@ def _perhaps_the_same(
         and rival.registration.product_line == registration.product_line
         and rival.registration.protection_state.standing
         and rival.match.relation in (Relation.SAME, Relation.POSSIBLY)
+        # Another identifier is another company: worth a look, but nobody has to say so.
+        and not any(piece.kind in _OTHERS for piece in rival.match.evidence)
     ]

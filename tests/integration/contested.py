@@ -27,11 +27,7 @@ from tests.integration.claims import SLOTS
 
 #: Partners who contest one customer and product line.
 RIVALS = 4
-_FIRST = (
-    "bittern curlew dunlin eider fulmar garganey heron ibis jackdaw kestrel lapwing merlin "
-    "nightjar oriole plover quail redshank siskin turnstone whimbrel yellowhammer"
-).split()
-_LAST = "aerospace brewing chemicals dairy energy foundry glass harbour insurance logistics".split()
+_SYLLABLES = [c + v + e for c in "bdfgklmnprstvz" for v in "aeiou" for e in ("", "n", "r", "s")]
 
 
 @dataclass(frozen=True)
@@ -49,8 +45,9 @@ class Contest:
 
 def _typed(number: int, rival: int) -> Customer:
     """Return a customer as different partners type it: with a tax id, a website, or its name."""
-    first = _FIRST[number % len(_FIRST)]
-    name = f"{first}{number // len(_FIRST)} {_LAST[number % len(_LAST)]}".title()
+    rng = random.Random(number)
+    first, last = ("".join(rng.choices(_SYLLABLES, k=3)) for _ in range(2))
+    name = f"{first} {last}".title()
     known = {"tax_id": f"US{number:09}", "website": f"{first}{number}.example"}
     if rival % 2:
         known.pop("website")

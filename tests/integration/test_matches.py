@@ -189,3 +189,12 @@ def test_a_word_needs_a_reason_and_another_side(database: Database) -> None:
         _deny(database, made, made.number)
     with pytest.raises(InvalidInput, match="Say why"), database.begin(APPROVER) as unit:
         matches.deny(unit, made.number, made.number, " ")
+
+
+def test_a_namesake_with_another_tax_id_is_another_customer_and_nobody_has_to_say_so(
+    database: Database,
+) -> None:
+    first = approved(database, "P1", customer=customer(name="Kestrel", website="", tax_id="84-1"))
+    second = submit(database, "P2", customer=customer(name="Kestrel", website="", tax_id="84-2"))
+    _try_to_approve(database, second)
+    assert stored(database, second).customer_id != first.customer_id
