@@ -52,6 +52,15 @@ def claimed(runtime: Runtime) -> Iterator[Sequence[tuple[str, int]]]:
         _set(runtime, taken, None)
 
 
+def forget(runtime: Runtime) -> None:
+    """Give back every claim: the one process that serves has just started, so all are of dead ones.
+
+    Where somebody is at a check after all, it is made twice, which does no harm.
+    """
+    with runtime.database.begin() as unit:
+        unit.session.execute(update(CheckRequestRow).values(claimed_until=None))
+
+
 def _take(runtime: Runtime) -> list[tuple[str, int]]:
     with runtime.database.begin() as unit:
         rows = unit.session.execute(

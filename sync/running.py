@@ -10,7 +10,7 @@ import structlog
 from dramatiq.brokers.stub import StubBroker
 
 from registration_core.errors import DealregError
-from sync import clock
+from sync import check_claims, clock
 from sync.actors import CHECKS, QUEUE, Actors
 from sync.middleware import LogContext
 from sync.runtime import Runtime
@@ -69,6 +69,8 @@ class Workers:
 
     def __init__(self, runtime: Runtime, threads: int) -> None:
         embedded = runtime.broker is None
+        if embedded:
+            check_claims.forget(runtime)
         broker = runtime.broker or StubBroker(middleware=[LogContext()])
         self._actors = Actors(broker, lambda: runtime)
         self.nudge = careful(self._actors.nudge)

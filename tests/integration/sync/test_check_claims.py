@@ -118,3 +118,12 @@ def test_checks_do_not_wait_behind_bulk_work_that_holds_every_other_thread(
     finally:
         ends.set()
         workers.stop()
+
+
+def test_the_one_process_that_serves_takes_over_what_a_killed_one_had_claimed(
+    world: World,
+) -> None:
+    world.submit()
+    check_claims._take(world.runtime)
+    check_claims.forget(world.runtime)
+    assert checking.drain(world.runtime) == 1
