@@ -236,7 +236,7 @@ class GuardedConnector:
 
     def _guarded(self, operation: str, call: Callable[[], T]) -> T:
         self._database.require_no_transaction(f"{operation} of {self.name}")
-        was_well = self._admit(operation)
+        troubles = self._admit(operation)
         self._metrics.calls.labels(self.name, operation).inc()
         try:
             with self._metrics.seconds.labels(self.name, operation).time():
@@ -245,20 +245,23 @@ class GuardedConnector:
             self._metrics.failures.labels(self.name, operation, error.code).inc()
             _note_failure(self._database, self.name, error)
             raise
-        if not was_well:
-            _note_success(self._database, self.name)
+        if troubles is not None:
+            _note_success(self._database, self.name, troubles)
         self._note_budget()
         return answer
 
-    def _admit(self, operation: str) -> bool:
-        """Refuse a call that may not be made now; returns whether the last one ended well."""
+    def _admit(self, operation: str) -> int | None:
+        """Refuse a call that may not be made now; returns the failures that its success ends.
+
+        None where the last call ended well: there is nothing to note then.
+        """
         writing = operation in _WRITES
         with self._database.read() as session:
             row = session.get(ConnectionStateRow, self.name)
             if writing or _lane.get() is not Lane.LOOK:
                 switch.require_going(session, self.name, writing=writing)
         if row is None:
-            return False
+            return 0
         if row.paused_until is not None and row.paused_until > self._database.clock():
             raise ConnectionPaused(
                 f"{self.name} is paused until {row.paused_until:%H:%M:%S} UTC: {row.reason}",
@@ -266,7 +269,7 @@ class GuardedConnector:
             )
         if _lane.get() is not Lane.CHECK:
             self._require_budget(row)
-        return not row.failures and row.seen_at is not None
+        return None if row.seen_at is not None and not row.failures else row.failures
 
     def _require_budget(self, row: ConnectionStateRow) -> None:
         """Refuse bulk calls once only the reserve is left; one call in ten minutes asks again."""
@@ -321,9 +324,11 @@ def _note_failure(database: Database, connection: ConnectionName, error: Connect
         row.reason = error.message
 
 
-def _note_success(database: Database, connection: ConnectionName) -> None:
+def _note_success(database: Database, connection: ConnectionName, failures: int) -> None:
     with database.begin() as unit:
         row = connection_state.held(unit, connection)
+        if row.failures != failures:
+            return  # it failed anew while this call was under way: that pause stands
         row.failures, row.paused_until, row.reason, row.seen_at = 0, None, "", unit.now
         # Checks that were incomplete, perhaps because of this connection, need not wait longer.
         # One that somebody else is changing is let be: nobody waits in a circle for it.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 #: CRMs of a story; the first is home. What they are like is drawn from the seed.
@@ -60,6 +60,13 @@ class Case:
     linked: bool
     acts: tuple[Act, ...]
     faults: tuple[Fault, ...]
+    #: Clocks that tick side by side.
+    clocks: int = 1
+    #: Calls that a CRM allows until the faults end; a CRM without a number counts none.
+    quotas: dict[str, int] = field(default_factory=dict)
+    #: Edits after everything has come to rest, which must arrive in time; with or without notices.
+    calm: tuple[Act, ...] = ()
+    calm_is_deaf: bool = False
 
     def dump(self) -> str:
         """Return the story as JSON."""
@@ -71,6 +78,7 @@ class Case:
         told = json.loads(text)
         told["acts"] = tuple(Act(**act) for act in told["acts"])
         told["faults"] = tuple(Fault(**fault) for fault in told["faults"])
+        told["calm"] = tuple(Act(**act) for act in told.get("calm", ()))
         return cls(**told)
 
 
@@ -127,7 +135,25 @@ def draw(seed: int, only: tuple[str, ...] = ()) -> Case:
     )
     acts = [*_starts(rng, case), *_edits(rng, case), *_rare(rng, case), *_admin(rng, case)]
     faults = _faults(rng, only)
-    return replace(case, acts=tuple(sorted(acts, key=lambda a: a.at)), faults=tuple(faults))
+    return replace(
+        case,
+        acts=tuple(sorted(acts, key=lambda a: a.at)),
+        faults=tuple(faults),
+        clocks=rng.choice((1, 1, 2)),
+        quotas={name: rng.randint(40, 120) for name in CRMS if rng.random() < 0.1},
+        calm=_calm(rng, case),
+        calm_is_deaf=rng.random() < 0.5,
+    )
+
+
+def _calm(rng: random.Random, case: Case) -> tuple[Act, ...]:
+    """Somebody edits one field of one deal when nothing else happens any more; in few stories."""
+    if rng.random() > 0.15:
+        return ()
+    edited = rng.choice(TOKEN_FIELDS)
+    value = _token(rng, edited, 14).replace("n14", "n94").replace("74", "94")
+    args = {"deal": rng.randrange(case.deals), "field": edited, "value": value}
+    return (Act(rng.choice((*CRMS, "desk")), "edit", rng.uniform(0, 3), args),)
 
 
 def _habits(rng: random.Random) -> tuple[str, str]:
@@ -198,6 +224,8 @@ def _rare(rng: random.Random, case: Case) -> list[Act]:
         (0.06, Act(crm, "merge", late(), {"deal": deal})),
         (0.04, Act(crm, "restore", late(), {"deal": deal})),
         (0.12, Act("alpha", "opportunity", rng.uniform(0, 6), {"tax": "DE100"})),
+        (0.05, Act(crm, "automate", rng.uniform(0, 12), {"field": "Name", "value": "Deal n95"})),
+        (0.03, Act(crm, "forget_unique", rng.uniform(0, 12), {"field": "Key"})),
         (0.06, Act(crm, "remove_option", late(), {"field": "Stage", "option": "D"})),
         (0.05, Act(crm, "remove_field", late(), {"field": rng.choice(("Partner", "Name"))})),
         (0.10, Act("alpha", "edit", late(), {"deal": deal, "field": "Stage", "value": "Won"})),
@@ -225,7 +253,7 @@ def _rare(rng: random.Random, case: Case) -> list[Act]:
 
 def _admin(rng: random.Random, case: Case) -> list[Act]:
     acts = []
-    for _ in range(rng.choice((0, 0, 1, 3))):
+    for _ in range(rng.choice((0, 0, 1, 3, 8))):
         verb = rng.choice(("resolve", "resolve", "undo", "accept", "reject", "retry"))
         args = {"choice": rng.choice(("ours", "theirs"))}
         acts.append(Act("admin", verb, rng.uniform(8, case.seconds), args))

@@ -7,23 +7,18 @@ and the audit trail.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import datetime
-
-from sqlalchemy import select
 
 from mapping.translate import canonical, to_store
 from reconciler.merge import same
 from registration_core import crm_changes
 from registration_core.contracts import ConnectionName
-from registration_core.model import Registration
-from registration_core.store import audit, repository
-from registration_core.store.tables import AuditEventRow, ClaimRow, ConflictCheckRow, OutboxRow
-from sync.ledger.tables import DeadLetterRow, IntentRow, LinkRow, SyncConflictRow
+from sync.planning import REPEATS_AGAINST_A_PERSON
 from tests.simulation.cases import CRMS
+from tests.simulation.evidence import GROUP_OF, Evidence, gather, kept
+from tests.simulation.limits import neighbours
 from tests.simulation.org import LATEST_SECONDS
 from tests.simulation.play import Play, mapping_of
 from tests.simulation.truth import TOKENS, Token, spoken, token
@@ -37,55 +32,6 @@ _TWO_WAY = {
 }
 #: Fields written in one story that may hold the value already: two workers, one late.
 IDLE_MAX = 6
-_GROUP_OF = {"deal_name": "name", "amount": "amount", "expected_close_on": "close"}
-
-
-@dataclass
-class Evidence:
-    """What a person can list of the store at the end."""
-
-    registrations: dict[str, Registration]
-    links: list[LinkRow]
-    conflicts: list[SyncConflictRow]
-    letters: list[DeadLetterRow]
-    outbox: list[OutboxRow]
-    claims: list[ClaimRow]
-    checks: dict[str, ConflictCheckRow]
-    pending: list[IntentRow]
-    events: dict[str, list[dict[str, object]]] = field(default_factory=dict)
-    broken: list[str] = field(default_factory=list)
-
-
-def gather(play: Play) -> Evidence:
-    """Read the evidence."""
-    with play.database.read() as session:
-
-        def rows(table: type) -> list:  # type: ignore[type-arg]
-            return list(session.scalars(select(table)))
-
-        registrations = {r.id: r for r in repository.registrations(session)}
-        events = {}
-        for key in registrations:
-            events[key] = [
-                json.loads(row.body)
-                for row in session.scalars(
-                    select(AuditEventRow)
-                    .where(AuditEventRow.subject == f"registration:{key}")
-                    .order_by(AuditEventRow.seq)
-                )
-            ]
-        return Evidence(
-            registrations=registrations,
-            links=rows(LinkRow),
-            conflicts=rows(SyncConflictRow),
-            letters=rows(DeadLetterRow),
-            outbox=rows(OutboxRow),
-            claims=rows(ClaimRow),
-            checks={row.id: row for row in rows(ConflictCheckRow)},
-            pending=[row for row in rows(IntentRow) if row.state == "pending"],
-            events=events,
-            broken=[f"{b.subject} {b.seq}: {b.what}" for b in audit.verify(session)[1]],
-        )
 
 
 def judge(play: Play) -> list[str]:
@@ -104,18 +50,10 @@ def judge(play: Play) -> list[str]:
         *_absence(play, seen),
         *_promises(play, seen),
         *_innocents(play, seen),
+        *neighbours(play),
         *_stirred(play, seen),
     ]
     return sorted(set(violations))
-
-
-def _kept(seen: Evidence) -> set[Token]:
-    """Every value that a conflict names, whoever won."""
-    kept = set()
-    for row in seen.conflicts:
-        for side in (row.store, row.remote, row.chosen or {}):
-            kept |= {token(name, value) for name, value in side.items() if name in _GROUP_OF}
-    return kept
 
 
 def _final(play: Play, seen: Evidence) -> set[Token]:
@@ -135,7 +73,7 @@ def _lost(play: Play, seen: Evidence) -> Iterator[str]:
     """I1 and I2: no user's value is gone without a trace."""
     truth = play.stage.truth
     known: set[Token] = set()
-    for value in _final(play, seen) | _kept(seen) | truth.given_up:
+    for value in _final(play, seen) | kept(seen) | truth.given_up:
         known |= truth.ancestry(value)
     unread = {w.over: w for w in truth.sync_writes if not w.had_read}
     for value, places in sorted(truth.written_at.items()):
@@ -191,11 +129,12 @@ def _unlinked(seen: Evidence) -> Iterator[str]:
 
 def _back_and_forth(play: Play, seen: Evidence) -> Iterator[str]:
     """I6: nothing goes back to what it was unless a person wanted it so."""
-    truth, kept = play.stage.truth, _kept(seen)
+    truth = play.stage.truth
+    named = kept(seen) | truth.automatic
     for write in truth.sync_writes:
         # A CRM without preconditions cannot refuse a write that was held up; it is put right later.
         back = truth.is_newer(write.over, write.what) and not write.delayed
-        if back and write.over not in kept:
+        if back and write.over not in named:
             yield f"I6 {write.crm} went back from {write.over} to {write.what}"
     for key, events in seen.events.items():
         by_person = {
@@ -204,12 +143,13 @@ def _back_and_forth(play: Play, seen: Evidence) -> Iterator[str]:
         held: dict[str, Token] = {}
         for event in events:
             changes = event["internal"].get("changes", {})  # type: ignore[attr-defined]
-            for name in _GROUP_OF.keys() & changes.keys():
+            for name in GROUP_OF.keys() & changes.keys():
                 value = spoken(name, changes[name])
                 over = held.get(name)
                 if (
                     over is not None
                     and truth.is_newer(over, value)
+                    and not truth.automatic & {over, value}
                     and event["at"] not in by_person
                 ):
                     yield f"I6 the store went back from {over} to {value} in {key}"
@@ -220,10 +160,14 @@ def _false_conflicts(play: Play, seen: Evidence) -> Iterator[str]:
     """A conflict is kept where two people wrote, not where one wrote over what he had seen."""
     truth = play.stage.truth
     for row in seen.conflicts:
-        for name in _GROUP_OF.keys() & row.store.keys() & row.remote.keys():
+        for name in GROUP_OF.keys() & row.store.keys() & row.remote.keys():
             ours, theirs = token(name, row.store[name]), token(name, row.remote[name])
             asked = any(row.id in str(e["internal"]) for e in _decisions(seen))
-            if truth.is_newer(ours, theirs) and theirs[1] and not asked:
+            if (
+                truth.is_newer(ours, theirs)
+                and theirs[1]
+                and not asked | (theirs in truth.automatic)
+            ):
                 yield f"I6 a conflict between {ours} and {theirs}, which its writer had seen"
 
 
@@ -242,7 +186,8 @@ def _waste(play: Play, seen: Evidence) -> Iterator[str]:
     for (place, what), times in written.items():
         edits = sum(v[0] == what[0] and place in at for v, at in truth.written_at.items())
         held_up = sum(w.delayed and place == f"{w.crm} {w.record_id}" for w in truth.sync_writes)
-        if times > 1 + edits + people + held_up:
+        undone = bool(play.orgs[place.partition(" ")[0]].automations) * REPEATS_AGAINST_A_PERSON
+        if times > 1 + edits + people + held_up + undone:
             yield f"I4 {what} was written {times} times to {place}, where people wrote {edits} times"
     for place in truth.relabelled:
         yield f"I4 an option of {place} was replaced by another that means the same to us"
@@ -379,4 +324,4 @@ def _stirred(play: Play, seen: Evidence) -> Iterator[str]:
         yield f"I5 {len(after.conflicts) - kept} conflicts were opened at rest"
 
 
-__all__ = ["gather", "judge"]
+__all__ = ["judge"]

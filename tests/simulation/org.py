@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from connectors.memory_org import MemoryOrg, Stored
 from connectors.port import Gone, Refused
-from registration_core.contracts import Fields, ObjectSchema
+from registration_core.contracts import Fields, ObjectSchema, Value
 from tests.simulation.stage import Stage
 from tests.simulation.truth import TOKENS, SyncWrite, token
 
@@ -31,6 +31,8 @@ class SimOrg(MemoryOrg):
         self.held_until: dict[str, float] = {}
         #: Called with (object, record id) after each change, to send a webhook.
         self.on_change: Callable[[str, str], None] = lambda object_name, record_id: None
+        #: Values that an automation puts over whatever we write to a field.
+        self.automations: dict[str, Value] = {}
         self._whole: ObjectSchema | None = None
         super().__init__(self._time, objects, org_id=f"org-{name}")
 
@@ -59,6 +61,16 @@ class SimOrg(MemoryOrg):
             kept[field] = replace(deal.fields[field], options=options)
         self.schemas["Deal"], self._whole = replace(deal, fields=kept), deal
 
+    def forget_unique(self, field: str) -> None:
+        """Take the uniqueness of a field of the deal away, as an admin of the CRM."""
+        self.mend_schema()
+        deal = self.schemas["Deal"]
+        loose = replace(deal.fields[field], unique=False)
+        self.schemas["Deal"], self._whole = (
+            replace(deal, fields={**deal.fields, field: loose}),
+            deal,
+        )
+
     def mend_schema(self) -> None:
         """Put the schema back as it was."""
         if self._whole is not None:
@@ -84,7 +96,13 @@ class SimOrg(MemoryOrg):
             self._changed(object_name, record.record_id)
             if object_name == "Deal":
                 self._tell(record, before, fields, user)
+                self._automate(record, fields, user)
         return refused
+
+    def _automate(self, record: Stored, fields: Fields, user: str) -> None:
+        put = {n: v for n, v in self.automations.items() if n in fields and fields[n] != v}
+        if user == self.us and put:
+            self.patch("Deal", record, put, "automation")
 
     def _bury(self, object_name: str, gone: Gone, user: str) -> None:
         record = self.record(object_name, gone.record_id)

@@ -102,6 +102,10 @@ class People:
         with org.stamped(stamp):
             org.edit("Deal", record.record_id, values, "rep")
 
+    def _automate(self, org: SimOrg, field: str, value: Value) -> None:
+        org.automations[field] = value
+        self._play.stage.truth.automatic.add(token(TOKENS[field], value))
+
     def _bury(self, org: SimOrg, act: Act) -> None:
         if act.verb == "restore":
             for record in org.records("Deal", gone=True):
@@ -129,6 +133,10 @@ class People:
             for record in org.records("Account"):
                 if record.fields[act.args["mark"]] and "Canary" in str(record.fields["Name"]):
                     org.remove("Account", record.record_id, "rep")
+        elif act.verb == "automate":
+            self._automate(org, act.args["field"], act.args["value"])
+        elif act.verb == "forget_unique":
+            org.forget_unique(act.args["field"])
         else:
             org.break_schema(act.args["field"], act.args.get("option"))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cache
 
 from prometheus_client import CollectorRegistry
+from sqlalchemy import select
 
 from connectors.errors import ConnectorError
 from connectors.port import ChangeNotice
@@ -21,6 +22,7 @@ from registration_core.store.database import StoreUnavailable
 from sync import checking, clock, dead_letters, pull, push, receiving, runs, schema_watch
 from sync.guard import REFUSED_PAUSE_SECONDS, CallMetrics, GuardedConnector
 from sync.inbox import Notice, take_note
+from sync.ledger.tables import ConnectionStateRow
 from sync.runs import REREAD_SECONDS
 from sync.runtime import Runtime
 from tests import world
@@ -29,8 +31,11 @@ from tests.simulation.org import SimOrg
 from tests.simulation.people import CUSTOMERS, People
 from tests.simulation.scheduler import Actor, Killed
 from tests.simulation.stage import SimDatabase, Stage
+from tests.simulation.truth import Token
 from tests.simulation.vendors import SimConnector
 
+#: How often a connection is polled in a story.
+POLL_SECONDS = 15
 #: Groups whose winner a story may draw.
 _GROUPS = {
     "name": FieldGroup.NAME,
@@ -38,6 +43,10 @@ _GROUPS = {
     "close": FieldGroup.CLOSE,
     "stage": FieldGroup.STAGE,
 }
+
+
+#: From a user's edit to agreement, or to being told: two polls, a tick, and the feeds' lag.
+CALM_SECONDS = 2 * POLL_SECONDS + 8 + 12
 
 
 @cache
@@ -68,6 +77,8 @@ class Play:
         #: The CRMs send no notices any more: what remains are polls.
         self.deaf = False
         self.unexpected: list[str] = []
+        #: What all workers knew of each connection when the faults ended.
+        self.states: dict[str, ConnectionStateRow] = {}
         self.people = People(self)
         stage.perform = self.people.perform
         stage.scheduler.kills = self._dies
@@ -105,7 +116,7 @@ class Play:
             mappings={name: mapping_of(name) for name in doors},
             programs={"default": world.program(wins)},
             problems={},
-            poll_seconds=15,
+            poll_seconds=POLL_SECONDS,
             registry=CollectorRegistry(),
             broker=None,
             _close=lambda: None,
@@ -189,7 +200,9 @@ class Play:
         """Tick until the story ends."""
         while not self.healing:
             try:
-                clock.tick(self.runtime, self.nudge)
+                for kind in clock.tick(self.runtime, self.nudge):
+                    if kind.startswith("poll"):
+                        self.stage.truth.fired[kind].append(self.stage.scheduler.seconds)
             except StoreUnavailable:
                 self.stage.scheduler.note("store was away during a tick")
             self.stage.scheduler.pause(self.stage.case.tick)
@@ -243,13 +256,18 @@ class Play:
         self._open()
         for number in range(case.workers):
             self._start_worker(f"worker{number}", 0.0)
-        scheduler.start("clock", self.tick, 0.5)
+        for number in range(case.clocks):
+            scheduler.start(f"clock{number}", self.tick, 0.5)
         for who in sorted({act.who for act in case.acts}):
             acts = [a for a in case.acts if a.who == who and not a.ambush and a.at >= 0]
             scheduler.start(who, self.people.person(acts))
         scheduler.run(case.seconds)
         self.stage.faults.off = True
         self.healing = True
+        with self.database.read() as session:
+            self.states = {r.connection: r for r in session.scalars(select(ConnectionStateRow))}
+        for door in self.doors.values():
+            door.used = 0
         scheduler.note("--- faults end, healing begins")
         for org in self.orgs.values():
             org.mend_schema()
@@ -291,6 +309,29 @@ class Play:
             if not moved and not clock.due_work(self.runtime) - {"check"}:
                 return True
         return False
+
+    def calm(self, late: Callable[[set[Token]], list[str]]) -> list[str]:
+        """Let somebody edit in calm; returns what `late` says of the edits when time is up."""
+        if not self.stage.case.calm:
+            return []
+        scheduler, truth = self.stage.scheduler, self.stage.truth
+        self.queue.clear()
+        self.idle.clear()
+        self.healing, self.deaf = False, self.stage.case.calm_is_deaf
+        scheduler.note("--- an edit in calm")
+        known = set(truth.parents)
+        for number in range(2):
+            self._start_worker(f"calm{number}", 0.0)
+        scheduler.start("clock", self.tick, 0.1)
+        (act,) = self.stage.case.calm
+        scheduler.start(act.who, lambda: self.people.perform(act), act.at)
+        scheduler.run(scheduler.seconds + CALM_SECONDS)
+        found = late(set(truth.parents) - known)
+        self.healing = True
+        while self.idle:
+            scheduler.wake(self.idle.pop())
+        scheduler.run(scheduler.seconds + 60)
+        return found
 
     def redeliver(self, name: str, record_id: str) -> None:
         """Deliver a notice again, long after."""

@@ -17,7 +17,7 @@ import structlog
 from registration_core.store.database import Database, StoreUnavailable
 from registration_core.store.tables import Base
 from sync import leases
-from tests.simulation import oracle
+from tests.simulation import limits, oracle
 from tests.simulation.cases import Case
 from tests.simulation.play import Play
 from tests.simulation.scheduler import Scheduler
@@ -73,7 +73,8 @@ class Theatre:
             try:
                 play.perform_all()
                 ended = play.settle()
-                violations = oracle.judge(play)
+                late = play.calm(lambda edited: limits.late(play, edited))
+                violations = [*late, *oracle.judge(play)]
             finally:
                 stage.scheduler.stop()
         if not ended:

@@ -79,6 +79,12 @@ class Truth:
     opened_at: dict[str, float] = field(default_factory=dict)
     #: When the engine set out to make its first record, by CRM and our key.
     made_at: dict[tuple[str, str], float] = field(default_factory=dict)
+    #: Values that a CRM's automation puts over ours, again and again.
+    automatic: set[Token] = field(default_factory=set)
+    #: When clocks fired a slot, in virtual seconds, by the nudge.
+    fired: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    #: Calls that should not have been made: too soon after a throttling, or from the reserve.
+    forbidden: list[str] = field(default_factory=list)
     #: Races that occurred, by name.
     probes: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 

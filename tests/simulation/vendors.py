@@ -24,6 +24,7 @@ from connectors.errors import (
 from connectors.memory import ABLE, MemoryConnector, MemoryFault
 from connectors.memory_org import Stored
 from connectors.port import (
+    ApiBudget,
     Capabilities,
     ChangePage,
     CreateItem,
@@ -38,6 +39,7 @@ from connectors.port import (
     UpdateItem,
 )
 from registration_core.contracts import Condition, Fields
+from sync import guard
 from tests.simulation.org import LATEST_SECONDS, SimOrg
 from tests.simulation.stage import Stage
 from tests.simulation.truth import TOKENS, token
@@ -49,6 +51,11 @@ CAPABILITIES: Mapping[str, Capabilities] = {
 }
 #: Life of a change token.
 TOKEN_SECONDS = 90.0
+#: How long a call may have been under way when another worker hears that the CRM wants quiet.
+IN_FLIGHT_SECONDS = 1.0
+#: Share of a quota that is kept for checks.
+RESERVE_PERCENT = 10
+BULK = guard.Lane.BULK
 #: A value that this CRM refuses together with the whole call it came in.
 POISON = "POISON"
 
@@ -69,6 +76,36 @@ class SimConnector(MemoryConnector):
         self.stage = stage
         #: Writes of the engine so far, in calls.
         self.writes = 0
+        #: Calls of the quota that are used, and as far as the engine was told.
+        self.used = self.told_used = 0
+        #: Until when the CRM has asked to be left alone, and since when the engine knows.
+        self.closed_until = self.closed_since = 0.0
+        self.failed = False
+
+    def api_budget(self) -> ApiBudget | None:
+        """Tell the quota as the answer of the last call did."""
+        quota = self.stage.case.quotas.get(self.name)
+        if quota is None:
+            return None
+        self.told_used = self.used
+        return ApiBudget(self.used, quota, "a day")
+
+    def _count(self, operation: str) -> None:
+        """Count a call against the quota, and tell of one that should not have been made."""
+        seconds, quota = self.stage.scheduler.seconds, self.stage.case.quotas.get(self.name)
+        about = f"{self.name} {operation} at {seconds:.1f}"
+        if self.closed_since + IN_FLIGHT_SECONDS < seconds < self.closed_until:
+            self.stage.truth.forbidden.append(
+                f"{about}: it had asked for quiet until {self.closed_until:.1f}"
+            )
+        if quota is None or self.stage.faults.off:
+            return
+        self.used += 1
+        left, in_flight = quota - self.told_used, self.stage.case.workers + 1
+        if left * 100 <= quota * RESERVE_PERCENT:
+            self.stage.truth.probes["quota spent down to the reserve"] += 1
+        if (left + in_flight) * 100 <= quota * RESERVE_PERCENT and guard._lane.get() is BULK:
+            self.stage.truth.forbidden.append(f"{about}: only the reserve was left")
 
     @contextmanager
     def _call(self, operation: str) -> Iterator[MemoryFault | None]:
@@ -83,6 +120,7 @@ class SimConnector(MemoryConnector):
             me.delayed, me.called_at = False, stage.scheduler.seconds
         stage.scheduler.pause()
         where = f"{self.name} {operation} {self.calls[operation] + 1}"
+        self._count(operation)
         stage.ambush(f"{where} before")
         struck = stage.faults.strike(f"{self.name} {operation}")
         stage.scheduler.note(f"calls {self.name} {operation} {what} {' '.join(struck)}".rstrip())
@@ -92,10 +130,15 @@ class SimConnector(MemoryConnector):
         if "stall" in struck:
             self._stall(struck["stall"])
         self._fail_before(operation, struck)
-        yield struck
+        try:
+            yield struck
+        except ConnectorError:
+            self.failed = True
+            raise
         stage.ambush(f"{where} after")
         if "answer_lost" in struck or "part_lost" in struck:
             writes = operation in {"create", "update"}
+            self.failed = True
             if writes:
                 stage.truth.probes[f"{operation} time-out after success"] += 1
             raise CrmUnavailable(
@@ -116,6 +159,8 @@ class SimConnector(MemoryConnector):
         if "error_before" in struck:
             error = CrmUnavailable("the CRM is down", connection=self.name, operation=operation)
         elif "throttled" in struck:
+            self.closed_since = self.stage.scheduler.seconds
+            self.closed_until = self.closed_since + struck["throttled"]
             error = RateLimited(
                 "too many calls",
                 retry_after_seconds=struck["throttled"],
@@ -125,6 +170,7 @@ class SimConnector(MemoryConnector):
             error = AuthenticationFailed("the credentials are refused", connection=self.name)
         else:
             return
+        self.failed = True
         raise error
 
     def read(
