@@ -42,7 +42,7 @@ def _main(words: list[str], options: dict[str, str], url: str) -> int:
     if words[:1] == ["hunt"]:
         known = json.loads(KILLERS.read_text())
         chosen = [m for m in MUTANTS if options.get("ONLY", m.name) == m.name]
-        known |= hunt(url, first, seeds, chosen)
+        known |= hunt(url, first, seeds, chosen, known)
         names = {mutant.name for mutant in MUTANTS}
         kept = {name: found for name, found in known.items() if name in names}
         KILLERS.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
@@ -71,12 +71,18 @@ def _main(words: list[str], options: dict[str, str], url: str) -> int:
     }
     summary["violations"] = len(violations)
     summary["seeds_per_second"] = round(seeds / seconds, 2)
+    survived: list[str] = []
     if options.get("MUTANTS") != "0":
         fresh = int(options.get("FRESH", "0"))
-        killed = len(hunt(url, first, fresh)) if fresh else stored_killers(url)
-        summary |= {"mutants_killed": killed, "mutants_total": len(MUTANTS)}
+        killed = set(hunt(url, first, fresh)) if fresh else stored_killers(url)
+        survived = sorted({mutant.name for mutant in MUTANTS} - killed)
+        summary |= {
+            "mutants_killed": len(killed),
+            "mutants_total": len(MUTANTS),
+            "mutants_killed_by": "fresh seeds" if fresh else "stored seeds",
+            "mutants_survived": survived,
+        }
     sys.stdout.write(json.dumps(summary) + "\n")
-    survived = summary.get("mutants_killed", len(MUTANTS)) != len(MUTANTS)
     return 1 if violations or survived else 0
 
 

@@ -240,13 +240,12 @@ MUTANTS: tuple[Mutant, ...] = (
         needs=lambda case: bool(case.calm) and case.calm_is_deaf and case.linked,
     ),
     Mutant(
-        "outbox rows committed apart",
+        "work kept in the queue alone",
         "I3 I10",
         {
             "registration_core.store.work.request_push": without.push_later,
             "tests.simulation.stage.SimDatabase.begin": without.begin_and_push_later,
         },
-        ("killed", "commit_lost"),
     ),
     Mutant(
         "budget not kept",
@@ -278,6 +277,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "I17",
         {
             "connectors.memory.MemoryConnector._known": without.nothing,
+            "connectors.memory_org.MemoryOrg.as_remote": without.reads_empty,
             "sync.schema_watch.standing_still": without.empty,
         },
         needs=_with("remove_field"),

@@ -50,6 +50,7 @@ def judge(play: Play) -> list[str]:
         *_absence(play, seen),
         *_promises(play, seen),
         *_innocents(play, seen),
+        *_vanished(play, seen),
         *neighbours(play),
         *_stirred(play, seen),
     ]
@@ -163,11 +164,8 @@ def _false_conflicts(play: Play, seen: Evidence) -> Iterator[str]:
         for name in GROUP_OF.keys() & row.store.keys() & row.remote.keys():
             ours, theirs = token(name, row.store[name]), token(name, row.remote[name])
             asked = any(row.id in str(e["internal"]) for e in _decisions(seen))
-            if (
-                truth.is_newer(ours, theirs)
-                and theirs[1]
-                and not asked | (theirs in truth.automatic)
-            ):
+            asked = asked or theirs in truth.automatic
+            if truth.is_newer(ours, theirs) and theirs[1] and not asked:
                 yield f"I6 a conflict between {ours} and {theirs}, which its writer had seen"
 
 
@@ -266,6 +264,16 @@ def _absence(play: Play, seen: Evidence) -> Iterator[str]:
     for registration in seen.registrations.values():
         if not registration.deal_name or registration.amount is None:
             yield f"I13 {registration.number} lost its name or amount"
+
+
+def _vanished(play: Play, seen: Evidence) -> Iterator[str]:
+    """I17: a field that an admin took away is not taken for one that somebody emptied."""
+    if any(act.verb == "clear" for act in play.stage.case.acts):
+        return
+    for row in seen.conflicts:
+        for name in GROUP_OF.keys() & row.store.keys() & row.remote.keys():
+            if row.remote[name] is None and row.store[name] is not None:
+                yield f"I17 {name} in {row.connection} reads as empty, although nobody emptied it"
 
 
 def _promises(play: Play, seen: Evidence) -> Iterator[str]:

@@ -53,6 +53,7 @@ class SimOrg(MemoryOrg):
 
     def break_schema(self, field: str, option: str | None) -> None:
         """Take a field of the deal away, or one option of it, as an admin of the CRM."""
+        self.stage.truth.probes["mapped field or option gone"] += 1
         self.mend_schema()
         deal = self.schemas["Deal"]
         kept = {name: each for name, each in deal.fields.items() if name != field}
@@ -63,6 +64,7 @@ class SimOrg(MemoryOrg):
 
     def forget_unique(self, field: str) -> None:
         """Take the uniqueness of a field of the deal away, as an admin of the CRM."""
+        self.stage.truth.probes["key not unique any more"] += 1
         self.mend_schema()
         deal = self.schemas["Deal"]
         loose = replace(deal.fields[field], unique=False)
@@ -102,6 +104,7 @@ class SimOrg(MemoryOrg):
     def _automate(self, record: Stored, fields: Fields, user: str) -> None:
         put = {n: v for n, v in self.automations.items() if n in fields and fields[n] != v}
         if user == self.us and put:
+            self.stage.truth.probes["an automation undid a write"] += 1
             self.patch("Deal", record, put, "automation")
 
     def _bury(self, object_name: str, gone: Gone, user: str) -> None:

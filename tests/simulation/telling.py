@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import count, islice
 from pathlib import Path
+from typing import Any
 
 from tests.simulation.cases import draw
 from tests.simulation.mutants import MUTANTS, Mutant
@@ -79,14 +80,19 @@ def caught(theatre: Theatre, mutant: Mutant, seed: int) -> list[str]:
 
 
 def hunt(
-    url: str, first: int, fresh: int, mutants: Iterable[Mutant] = MUTANTS
+    url: str,
+    first: int,
+    fresh: int,
+    mutants: Iterable[Mutant] = MUTANTS,
+    known: Mapping[str, Mapping[str, Any]] = {},
 ) -> dict[str, dict[str, object]]:
-    """Look for killers among fresh seeds; returns them by the mutant's name."""
+    """Look for killers, the known ones first, then fresh seeds; returns them by mutant."""
     theatre = Theatre(url)
     found: dict[str, dict[str, object]] = {}
     try:
         for mutant in mutants:
-            killed = killer(theatre, mutant, worthwhile(mutant, first, fresh))
+            before = [known[mutant.name]["seed"]] if mutant.name in known else []
+            killed = killer(theatre, mutant, [*before, *worthwhile(mutant, first, fresh)])
             say = f"seed {killed[0]}: {killed[1]}" if killed else f"survived {fresh} seeds"
             sys.stderr.write(f"mutant {mutant.name}: {say}\n")
             if killed:
@@ -96,13 +102,14 @@ def hunt(
     return found
 
 
-def stored_killers(url: str) -> int:
-    """Return how many mutants their stored killers catch."""
+def stored_killers(url: str) -> set[str]:
+    """Return the mutants that their stored killers catch."""
     theatre = Theatre(url)
     known = json.loads(KILLERS.read_text())
     try:
-        return sum(
-            bool(m.name in known and caught(theatre, m, known[m.name]["seed"])) for m in MUTANTS
-        )
+        return {
+            m.name for m in MUTANTS
+            if m.name in known and caught(theatre, m, known[m.name]["seed"])
+        }  # fmt: skip
     finally:
         theatre.close()

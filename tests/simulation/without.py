@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import delete
 
 from connectors.errors import CallRejected
-from connectors.port import Outcome, Refused, UpdateItem, Written
+from connectors.memory_org import MemoryOrg
+from connectors.port import Outcome, Refused, RemoteRecord, UpdateItem, Written
 from mapping.translate import Translation
 from registration_core import crm_changes
 from registration_core.conflict_check import require_usable
@@ -36,6 +37,7 @@ def link_without_base(unit: Any, intent: Any, record_id: str, _base: Any) -> Any
 _add_link, _intend, _carry_out = settling.add_link, settling.intend, carrying.carry_out
 _keep_conflict, _apply = carrying.keep_conflict, crm_changes.apply
 _settle, _claim, _state_held = push._settle, schedule.claim, connection_state.held
+_as_remote = MemoryOrg.as_remote
 _end_of_chain, _request_push, _begin = audit._end_of_chain, work.request_push, SimDatabase.begin
 
 
@@ -188,8 +190,16 @@ def begin_and_push_later(self: SimDatabase, *args: Any) -> Iterator[Any]:
     with _begin(self, *args) as unit:
         yield unit
     for registration, only in unit.__dict__.get("later", ()):
+        if self.stage.rng.random() < 0.3:
+            continue  # it was kept in the queue alone, and the queue is gone
         with _begin(self, *args) as second:
             _request_push(second, registration, only=only)
+
+
+def reads_empty(org: MemoryOrg, object_name: str, record: Any, fields: Any) -> RemoteRecord:
+    there = [name for name in fields if name in org.schemas[object_name].fields]
+    found = _as_remote(org, object_name, record, there)
+    return replace(found, fields={**dict.fromkeys(fields), **found.fields})
 
 
 def nobody(*_args: Any, **_kwargs: Any) -> list[Any]:
