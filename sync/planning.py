@@ -192,7 +192,8 @@ def _merge(
         return GroupMerge(Verdict.RESTORE, base=_only(base or {}, names), remote_changes=changes)
     rule = rule_for(situation, group, phase)
     first = _at_first_link(situation, group, names, rule)
-    merged = merge_group(None if base is None else _only(base, names), mine, theirs, first)
+    # A group without a base was never agreed on, whatever was agreed of the others.
+    merged = merge_group(_only(base or {}, names) or None, mine, theirs, first)
     if first is not rule:
         merged = _told_of_first_link(merged)
     if _is_declined(situation, merged.remote_changes or merged.store_changes):
@@ -219,13 +220,15 @@ def _at_first_link(
 ) -> Rule:
     """Who wins where nothing was ever agreed on, because the record was there before the link.
 
-    A question stays one until the group is agreed on; the CRM's values are taken once.
+    That counts until the group is agreed on: a question, or a value that cannot be taken because
+    it would empty ours, stays with a person and is not settled by the next plan.
     """
-    agreed = situation.base or {}
+    if not (situation.base or {}).keys().isdisjoint(names):
+        return rule
     match situation.mapping.first_link[group.value]:
-        case FirstLink.TAKE_HOME if not agreed:
+        case FirstLink.TAKE_HOME:
             return replace(rule, remote_wins=True)
-        case FirstLink.ASK if agreed.keys().isdisjoint(names):
+        case FirstLink.ASK:
             return replace(rule, remote_wins=None)
         case _:
             return rule

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
 
@@ -144,6 +145,16 @@ def crash_the_database(stand: Stand) -> None:
         connection.invalidate()
 
 
+def up_since(stand: Stand) -> datetime:
+    """Return when the server's own processes were started, at first or after a crash."""
+    with stand.runtime.database.engine.connect() as connection:
+        started = connection.scalar(
+            text("SELECT backend_start FROM pg_stat_activity WHERE backend_type = 'checkpointer'")
+        )
+    assert isinstance(started, datetime)
+    return started
+
+
 def differences(stand: Stand, load: Load) -> list[str]:
     """Say where the CRMs and the store do not hold what was last done to each registration."""
     with stand.runtime.database.read() as session:
@@ -175,7 +186,7 @@ def test_whatever_dies_nothing_is_lost_and_nothing_is_doubled() -> None:
             # The test server confirms before it writes its log; a crash would lose that.
             connection.execute(text("ALTER DATABASE dealreg_stand SET synchronous_commit = on"))
         stand.runtime.database.engine.dispose()
-        load = Load(stand, rng)
+        load, database_up_since = Load(stand, rng), up_since(stand)
         with running(stand) as processes:
             made = lambda: all(len(stand.records(crm)) >= BEFORE for crm in CRMS)  # noqa: E731
             wait_until(made, "the first records are made", 60, look=0.5)
@@ -200,6 +211,7 @@ def test_whatever_dies_nothing_is_lost_and_nothing_is_doubled() -> None:
             with suppress(Exception):
                 healed = wait_until(agreed, "everything agrees", HEALED_WITHIN_SECONDS, look=1.0)
         assert differences(stand, load) == []
+        assert up_since(stand) > database_up_since  # it really was started anew
         with stand.runtime.database.read() as session:
             _, broken = audit.verify(session)
             letters = session.scalar(select(func.count()).select_from(DeadLetterRow))

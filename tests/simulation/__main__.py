@@ -2,6 +2,7 @@
 
 Also: `trace SEED` tells one story, `hunt` looks for a killer seed of every mutant and writes
 `killers.json`, `MUTANTS=0` leaves the mutants out, `FRESH=n` hunts with n fresh seeds per mutant,
+`planner CASES=n` tries the planner alone,
 `STORE=postgres` tells the stories on a PostgreSQL server that is started for them.
 """
 
@@ -20,7 +21,7 @@ from tests.simulation.cases import draw
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.running import Theatre
 from tests.simulation.shrink import shrink
-from tests.simulation.telling import KILLERS, Told, hunt, stored_killers, tell
+from tests.simulation.telling import KILLERS, Told, hunt, stored_killers, tell, try_planner
 
 
 def main(words: list[str]) -> int:
@@ -39,6 +40,8 @@ def _main(words: list[str], options: dict[str, str], url: str) -> int:
     first, seeds = int(options.get("FROM", "0")), int(options.get("SEEDS", "200"))
     if words[:1] == ["trace"]:
         return _trace(url, int(words[1]), small="small" in words)
+    if words[:1] == ["planner"]:
+        return _planner(first, int(options.get("CASES", "1000000")))
     if words[:1] == ["hunt"]:
         known = json.loads(KILLERS.read_text())
         chosen = [m for m in MUTANTS if options.get("ONLY", m.name) == m.name]
@@ -84,6 +87,20 @@ def _main(words: list[str], options: dict[str, str], url: str) -> int:
         }
     sys.stdout.write(json.dumps(summary) + "\n")
     return 1 if violations or survived else 0
+
+
+def _planner(first: int, cases: int) -> int:
+    """Try the planner alone with cases drawn from seeds; the last line is JSON."""
+    began = time.perf_counter()
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        halves = [range(first + part, first + cases, 2) for part in range(2)]
+        broken = sorted(b for each in pool.map(try_planner, halves) for b in each)
+    for seed, what in broken:
+        sys.stderr.write(f"case {seed}: {what}\n")
+    seconds = time.perf_counter() - began
+    summary = {"cases": cases, "from": first, "violations": len(broken)}
+    sys.stdout.write(json.dumps({**summary, "cases_per_second": round(cases / seconds)}) + "\n")
+    return 1 if broken else 0
 
 
 def _sum(counters: list[Counter[str]]) -> dict[str, int]:

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import count, islice
 from pathlib import Path
+from random import Random
 from typing import Any
 
+from tests.simulation import planner
 from tests.simulation.cases import draw
 from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.running import Theatre
@@ -54,6 +56,11 @@ def tell(url: str, seeds: range) -> Told:
     finally:
         theatre.close()
     return told
+
+
+def try_planner(seeds: range) -> list[tuple[int, str]]:
+    """Try the planner with the case of each seed; returns what was broken, by seed."""
+    return [(n, what) for n in seeds for what in planner.violations(planner.drawn(Random(n)))]
 
 
 def worthwhile(mutant: Mutant, first: int, stories: int) -> list[int]:
