@@ -43,6 +43,7 @@ bench: $(READY) ## Measure the sync engine on the sandbox: calls, speed, recover
 soak: $(READY) ## Kill processes, contest 20,000 submissions, tell 5,000 stories, hunt every mutant; takes hours
 	@KILL_SECONDS=120 $(BIN)/python -m pytest -q -s tests/process
 	@CONTESTED=20000 $(BIN)/python -m pytest -q -s tests/integration/test_contested.py
+	@$(BIN)/python -m tests.simulation planner FROM=$(FROM)
 	@exec $(BIN)/python -m tests.simulation SEEDS=5000 FROM=$(FROM) FRESH=200
 
 # odata-query asks for an older python-dateutil than ours and works with both, hence no dependencies.

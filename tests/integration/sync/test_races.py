@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from connectors.errors import RateLimited
 from connectors.memory import MemoryFault
 from connectors.port import Gone, RemoteRecord
-from sync import pull, push, resolving
+from sync import guard, pull, push, resolving
 from sync.dead_letters import dead_letters
 from sync.inbox import Notice, take_note
+from sync.ledger.tables import ConnectionStateRow
 from tests.world import HOME, World
 
 
@@ -158,3 +161,29 @@ def test_a_value_that_a_user_of_the_crm_replaced_himself_is_no_conflict(world: W
     assert world.deal(HOME, "Name") == "Ours, knowing the second"
     with world.database.read() as session:
         assert resolving.conflicts(session, everything=True) == []
+
+
+def test_a_success_that_was_under_way_does_not_lift_a_pause_that_came_meanwhile(
+    world: World,
+) -> None:
+    made = world.approved()
+    world.settle()
+    world.update(made.number, deal_name="Ours")
+    world.doors[HOME].fail(MemoryFault.UNAVAILABLE, "read")
+    push.drain(world.runtime, HOME)
+    world.pass_time(60)
+    told: list[str] = []
+
+    def throttled_elsewhere(operation: str) -> None:
+        if not told:
+            told.append(operation)
+            quiet = RateLimited("too many calls", retry_after_seconds=120, connection=HOME)
+            guard._note_failure(world.database, HOME, quiet)
+
+    world.doors[HOME].on_call = throttled_elsewhere
+    push.drain(world.runtime, HOME)
+
+    assert told
+    with world.database.read() as session:
+        state = session.get_one(ConnectionStateRow, HOME)
+    assert state.paused_until == world.now + timedelta(seconds=120)
