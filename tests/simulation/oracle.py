@@ -268,7 +268,8 @@ def _absence(play: Play, seen: Evidence) -> Iterator[str]:
 
 def _vanished(play: Play, seen: Evidence) -> Iterator[str]:
     """I17: a field that an admin took away is not taken for one that somebody emptied."""
-    if any(act.verb == "clear" for act in play.stage.case.acts):
+    emptying = {"clear", "merge", "opportunity"}  # or linking a record that never had a value
+    if any(act.verb in emptying for act in play.stage.case.acts):
         return
     for row in seen.conflicts:
         for name in GROUP_OF.keys() & row.store.keys() & row.remote.keys():

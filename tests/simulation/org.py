@@ -150,5 +150,5 @@ class SimOrg(MemoryOrg):
                     truth.probes["lost update in check-then-write"] += 1
             else:
                 truth.wrote(place, what, over)
-                if not what[1]:
+                if not what[1] or what in truth.automatic:
                     truth.given_up.add(over)

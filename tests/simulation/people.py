@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from connectors.memory_org import Stored
 from registration_core import protecting, use_cases
@@ -58,7 +58,7 @@ class People:
             doing(act)
         except (DealregError, ValueError) as refusal:
             self._play.stage.scheduler.note(f"{act.who} {act.verb} was refused: {refusal}")
-        except OperationalError as error:
+        except DBAPIError as error:
             self._play.unexpected.append(f"{act.who} {act.verb}: {error}")
 
     def record_of(self, name: str, deal: int) -> Stored | None:

@@ -74,6 +74,7 @@ class Theatre:
                 play.perform_all()
                 ended = play.settle()
                 late = play.calm(lambda edited: limits.late(play, edited))
+                ended = ended and (not play.stage.case.calm or play.settle())
                 violations = [*late, *oracle.judge(play)]
             finally:
                 stage.scheduler.stop()

@@ -41,8 +41,10 @@ _as_remote = MemoryOrg.as_remote
 _end_of_chain, _request_push, _begin = audit._end_of_chain, work.request_push, SimDatabase.begin
 
 
-def intend_without_base(unit: Any, connection: Any, planned: Any, link: Any, base: Any) -> Any:
-    return _intend(unit, connection, planned, link, base if link is None else {})
+def intend_without_base(
+    unit: Any, connection: Any, planned: Any, link: Any, base: Any, *rest: Any
+) -> Any:
+    return _intend(unit, connection, planned, link, base if link is None else {}, *rest)
 
 
 def carry_out_anyway(unit: Any, planned: Any, program: Any, **about: Any) -> Any:
@@ -120,13 +122,13 @@ def apply_or_forget(*args: Any, **kwargs: Any) -> crm_changes.Applied:
     return replace(_apply(*args, **kwargs), refused={})
 
 
-def any_check(*_args: Any) -> None:
+def any_check(*_args: Any, **_kwargs: Any) -> None:
     return
 
 
-def any_age(check: Any, registration: Any, program: Any, *rest: Any) -> None:
+def any_age(check: Any, registration: Any, program: Any, *rest: Any, **kwargs: Any) -> None:
     require_usable(
-        check, replace(registration, match_keys_changed_at=check.began_at), program, *rest
+        check, replace(registration, match_keys_changed_at=check.began_at), program, *rest, **kwargs
     )
 
 
