@@ -300,13 +300,16 @@ class Play:
         for name in CRMS:
             if schema_watch.due(self.runtime, ConnectionName(name)):
                 schema_watch.look(self.runtime, name)
+        quiet = 0
         for _ in range(12):
             writes = [door.writes for door in self.doors.values()]
             self.cycle()
             moved = writes != [door.writes for door in self.doors.values()]
             self.stage.scheduler.jump(REFUSED_PAUSE_SECONDS + 1)
+            due = clock.due_work(self.runtime)
+            quiet = 0 if moved or due - {"check"} else quiet + 1
             # A check of what cannot be read completely is repeated for ever.
-            if not moved and not clock.due_work(self.runtime) - {"check"}:
+            if quiet and (not due or quiet > 1):
                 return True
         return False
 
