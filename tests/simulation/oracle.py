@@ -135,7 +135,7 @@ def _back_and_forth(play: Play, seen: Evidence) -> Iterator[str]:
     for write in truth.sync_writes:
         # A CRM without preconditions cannot refuse a write that was held up; it is put right later.
         back = truth.is_newer(write.over, write.what) and not write.delayed
-        if back and write.over not in named:
+        if back and write.over not in named and write.what not in truth.automatic:
             yield f"I6 {write.crm} went back from {write.over} to {write.what}"
     for key, events in seen.events.items():
         by_person = {
