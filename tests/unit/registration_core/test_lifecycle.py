@@ -80,12 +80,16 @@ def test_possible_moves_are_those_that_are_not_refused(state: State) -> None:
     assert set(possible_moves(state)) == {m for m, cells in EXPECTED.items() if state in cells}
 
 
+#: The table itself, and the replay, which supposes past states and keeps none of them.
+_MAY = frozenset({"lifecycle.py", "replaying.py"})
+
+
 def test_nothing_outside_the_table_changes_the_state_of_a_registration() -> None:
     found = [
         f"{path.relative_to(PROJECT)}:{line}"
         for package in PACKAGES
         for path in (PROJECT / package).rglob("*.py")
-        if path.name != "lifecycle.py"
+        if path.name not in _MAY
         for line in _state_changes(ast.parse(path.read_text()))
     ]
     assert found == []
