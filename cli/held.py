@@ -95,7 +95,7 @@ def release(frame: Frame, held_id: str) -> None:
 
     with frame.runtime() as runtime:
         after = holding.release(runtime, held_id, frame.actor)
-    if after.state == "held":
+    if after.state != "released":
         _tell(frame, after, f"{after.records} records need a second person. "
               f"Somebody else types: dealreg held release {after.id}")  # fmt: skip
         frame.exit(Exit.NEEDS_A_HUMAN)

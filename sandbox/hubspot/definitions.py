@@ -89,7 +89,7 @@ def labels(call: Call) -> tuple[int, Json]:
 
 
 def property_create(call: Call) -> tuple[int, Json]:
-    """Define a property; uniqueness can be asked for now and never again."""
+    """Define a property; only a new one can be made unique, as HubSpot documents it."""
     kind, body = call.kind(), call.body()
     call.schema_scope(kind, "write")
     name, type_, field_type = (str(body.get(key) or "") for key in ("name", "type", "fieldType"))

@@ -133,6 +133,16 @@ def test_a_large_item_needs_two_different_users(fast_url: str) -> None:
     world.runtime.close()
 
 
+def test_a_large_discard_is_taken_back_by_two_users_too(fast_url: str) -> None:
+    world = limited(fast_url, same_value_per_hour=1, two_people_above=2)
+    change_all(world)
+    item = holding.discard(world.runtime, waiting(world)[0].id, BEN, "wrong price list")
+    ann, ben = Actor("ann", "desk", os_user="ann"), Actor("ben", "desk", os_user="ben")
+    assert holding.release(world.runtime, item.id, ann).state == "discarded"
+    assert holding.release(world.runtime, item.id, ben).state == "released"
+    world.runtime.close()
+
+
 def test_a_loader_that_closes_deals_is_taken_in_by_nobody_until_it_is_released(
     world: World,
 ) -> None:
