@@ -3,11 +3,13 @@ with its failures known to all workers.
 
 A failure pauses the connection for everybody (`connection_state`): as long as the CRM asks
 when it throttles, five minutes when credentials are refused, and from one second doubling to
-half a minute when it is away. The first success lifts the pause.
+half a minute when it is away. The first success lifts the pause. How many calls go out otherwise
+is for `budget`.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -41,7 +43,7 @@ from registration_core.contracts import Condition, ConnectionName, FieldSchema, 
 from registration_core.errors import SyncError
 from registration_core.store.database import Database
 from registration_core.store.tables import CheckRequestRow
-from sync import connection_state, switch
+from sync import budget, connection_state, switch
 from sync.ledger.tables import ConnectionStateRow
 
 T = TypeVar("T")
@@ -50,8 +52,6 @@ T = TypeVar("T")
 AWAY_PAUSE_SECONDS_MAX = 30
 #: Pause after refused credentials or a missing permission, in seconds.
 REFUSED_PAUSE_SECONDS = 300
-#: How long what a CRM said of its quota counts; afterwards one call finds out anew.
-BUDGET_BELIEVED_FOR = timedelta(minutes=10)
 
 
 class OrgMismatch(SyncError):
@@ -64,12 +64,6 @@ class ConnectionPaused(ConnectorError):
     """The connection is paused after a failure; it goes on by itself."""
 
     code = "connection_paused"
-
-
-class BudgetSpent(ConnectorError):
-    """The CRM's call quota is spent down to the reserve that checks keep for themselves."""
-
-    code = "crm_budget_spent"
 
 
 class Lane(StrEnum):
@@ -127,12 +121,15 @@ class GuardedConnector:
         metrics: CallMetrics,
         pinned_org: str | None = None,
         reserve_percent: int = 10,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._inner = inner
         self._database = database
         self._metrics = metrics
         self._configured_org = pinned_org
         self._reserve_percent = reserve_percent
+        self._slices = budget.Slices(database, inner.name)
+        self._sleep = sleep
         self._told_used: int | None = None
         self._pinned = False
 
@@ -251,53 +248,54 @@ class GuardedConnector:
         return answer
 
     def _admit(self, operation: str) -> int | None:
-        """Refuse a call that may not be made now; returns the failures that its success ends.
+        """Refuse a call that may not be made now, or wait a second for its turn in a slow start.
 
-        None where the last call ended well: there is nothing to note then.
+        Returns the failures that its success ends; None where the last call ended well: there is
+        nothing to note then.
         """
+        while True:
+            row = self._open_door(operation)
+            if row is None:
+                return 0
+            if seconds := self._seconds_to_wait(row):
+                self._sleep(seconds)
+                continue
+            return None if row.seen_at is not None and not row.failures else row.failures
+
+    def _open_door(self, operation: str) -> ConnectionStateRow | None:
+        """Return what all workers know of the connection, unless it is stopped or paused."""
         writing = operation in _WRITES
         with self._database.read() as session:
             row = session.get(ConnectionStateRow, self.name)
             if writing or _lane.get() is not Lane.LOOK:
                 switch.require_going(session, self.name, writing=writing)
-        if row is None:
-            return 0
-        if row.paused_until is not None and row.paused_until > self._database.clock():
+        if row is not None and row.paused_until and row.paused_until > self._database.clock():
             raise ConnectionPaused(
                 f"{self.name} is paused until {row.paused_until:%H:%M:%S} UTC: {row.reason}",
                 connection=self.name,
             )
-        if _lane.get() is not Lane.CHECK:
-            self._require_budget(row)
-        return None if row.seen_at is not None and not row.failures else row.failures
+        return row
 
-    def _require_budget(self, row: ConnectionStateRow) -> None:
-        """Refuse bulk calls once only the reserve is left; one call in ten minutes asks again."""
-        if not row.calls_allowed or row.calls_used is None:
-            return
-        left = row.calls_allowed - row.calls_used
-        told_at = row.calls_told_at
-        if told_at is None or self._database.clock() - told_at > BUDGET_BELIEVED_FOR:
-            return
-        if left * 100 <= row.calls_allowed * self._reserve_percent:
-            raise BudgetSpent(
-                f"{row.calls_used} of {row.calls_allowed} calls of {self.name} are used; "
-                f"{self._reserve_percent} % are kept for checks.",
-                connection=self.name,
-            )
+    def _seconds_to_wait(self, row: ConnectionStateRow) -> float:
+        if _lane.get() is Lane.CHECK:
+            return 0.0
+        now = self._database.clock()
+        budget.keep_reserve(row, now, self._reserve_percent)
+        calls = budget.calls_per_second(row.quiet_until, now)
+        return 0.0 if calls is None else self._slices.take(calls)
 
     def _note_budget(self) -> None:
         """Tell all workers what the CRM said of its quota, when it moved by a thousandth."""
-        budget = self._inner.api_budget()
-        if budget is None or not budget.allowed:
+        told = self._inner.api_budget()
+        if told is None or not told.allowed:
             return
-        step = max(budget.allowed // 1000, 1)
-        if self._told_used is not None and abs(budget.used - self._told_used) < step:
+        step = max(told.allowed // 1000, 1)
+        if self._told_used is not None and abs(told.used - self._told_used) < step:
             return
-        self._told_used = budget.used
+        self._told_used = told.used
         with self._database.begin() as unit:
             row = connection_state.held(unit, self.name)
-            row.calls_used, row.calls_allowed = budget.used, budget.allowed
+            row.calls_used, row.calls_allowed = told.used, told.allowed
             row.calls_told_at = unit.now
 
     def _pin(self, identity: OrgIdentity) -> None:
@@ -321,6 +319,8 @@ def _note_failure(database: Database, connection: ConnectionName, error: Connect
         pause = _pause_seconds(error, row.failures)
         if pause:
             row.paused_until = unit.now + timedelta(seconds=pause)
+        if isinstance(error, RateLimited):
+            row.quiet_until = row.paused_until
         row.reason = error.message
 
 

@@ -31,8 +31,9 @@ from registration_core.store.database import Database, UnitOfWork
 from registration_core.store.tables import OutboxRow, RegistrationRow
 from sync import breaker, proposing
 from sync.apart import together_or_apart
+from sync.budget import BudgetSpent
 from sync.carrying import dead_letter
-from sync.guard import BudgetSpent, ConnectionPaused
+from sync.guard import ConnectionPaused
 from sync.inbox import Notice, take_note
 from sync.jobs import Job, Planned
 from sync.ledger.tables import IntentRow, LinkRow

@@ -313,7 +313,7 @@ def build(
         org.add("Account", {"Name": "Nordhafen Logistik GmbH", "Country": "DE", "Tax": "DE100"})
         world.orgs[name] = org
         world.doors[name] = MemoryConnector(name, org, capabilities=capabilities)
-        doors[name] = GuardedConnector(world.doors[name], database, metrics)
+        doors[name] = GuardedConnector(world.doors[name], database, metrics, sleep=world.pass_time)
     ours, groups = fields.schema(), {group.value: members(group) for group in FieldGroup}
     world.runtime = Runtime(
         database=database,

@@ -308,6 +308,11 @@ class ConnectionStateRow(Base):
     calls_used: Mapped[int | None]
     calls_allowed: Mapped[int | None]
     calls_told_at: Mapped[datetime | None]
+    #: Until when the CRM last asked to be left alone; calls begin slowly after it.
+    quiet_until: Mapped[datetime | None]
+    #: The second of which calls were last given away in such a slow start, and how many.
+    slice_second: Mapped[datetime | None]
+    slice_taken: Mapped[int] = mapped_column(server_default="0")
 
     @classmethod
     def fresh(cls, connection: str) -> ConnectionStateRow:
@@ -315,7 +320,7 @@ class ConnectionStateRow(Base):
         return cls(
             connection=connection, org_id=None, paused_until=None, failures=0, reason="",
             seen_at=None, deletes_accepted_until=None, calls_used=None, calls_allowed=None,
-            calls_told_at=None,
+            calls_told_at=None, quiet_until=None, slice_second=None, slice_taken=0,
         )  # fmt: skip
 
 

@@ -250,13 +250,19 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "budget not kept",
         "I15",
-        {"sync.guard.GuardedConnector._require_budget": without.nothing},
+        {"sync.budget.keep_reserve": without.nothing},
         needs=lambda case: 0 < min(case.quotas.values(), default=0) < 70,
     ),
     Mutant(
         "asked for quiet in vain",
         "I15",
         {"sync.guard._pause_seconds": without.none},
+        ("throttled",),
+    ),
+    Mutant(
+        "full speed after a quiet",
+        "I15",
+        {"sync.budget.calls_per_second": without.nothing},
         ("throttled",),
     ),
     Mutant("one state for all connections", "I16", {"sync.connection_state.held": without.alphas}),

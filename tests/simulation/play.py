@@ -104,7 +104,9 @@ class Play:
             org.found_at.clear()
             org.on_change = self._changed(name)
             self.orgs[name], self.doors[name] = org, SimConnector(name, org, self.stage)
-            doors[ConnectionName(name)] = GuardedConnector(self.doors[name], self.database, metrics)
+            doors[ConnectionName(name)] = GuardedConnector(
+                self.doors[name], self.database, metrics, sleep=self.stage.scheduler.pause
+            )
         wins = {_GROUPS[group]: winner for group, winner in self.stage.case.wins.items()}
         with self.database.begin(world.ANN) as unit:
             for code in ("ACME", "BETA"):

@@ -20,6 +20,7 @@ from tests.simulation.telling import KILLERS, Told, caught, killer, tell, worthw
 SEEDS, SHARE = 200, 25
 #: What must have happened in some of these stories, or they prove less than they seem to.
 RACES = {
+    "a slow start after a CRM asked for quiet",
     "an automation undid a write",
     "batch refused whole",
     "commit visible later than stamped",

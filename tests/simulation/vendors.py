@@ -39,7 +39,7 @@ from connectors.port import (
     UpdateItem,
 )
 from registration_core.contracts import Condition, Fields
-from sync import guard
+from sync import budget, guard
 from tests.simulation.org import LATEST_SECONDS, SimOrg
 from tests.simulation.stage import Stage
 from tests.simulation.truth import TOKENS, token
@@ -53,6 +53,8 @@ CAPABILITIES: Mapping[str, Capabilities] = {
 TOKEN_SECONDS = 90.0
 #: How long a call may have been under way when another worker hears that the CRM wants quiet.
 IN_FLIGHT_SECONDS = 1.0
+#: How long calls are counted after that.
+SLOW_SECONDS = 2.0
 #: Share of a quota that is kept for checks.
 RESERVE_PERCENT = 10
 BULK = guard.Lane.BULK
@@ -79,7 +81,9 @@ class SimConnector(MemoryConnector):
         #: Calls of the quota that are used, and as far as the engine was told.
         self.used = self.told_used = 0
         #: Until when the CRM has asked to be left alone, and since when the engine knows.
-        self.closed_until = self.closed_since = 0.0
+        self.closed_until = self.closed_since = -SLOW_SECONDS
+        #: Bulk calls in the first seconds after that.
+        self.slow_calls = 0
         self.failed = False
 
     def api_budget(self) -> ApiBudget | None:
@@ -98,6 +102,12 @@ class SimConnector(MemoryConnector):
             self.stage.truth.forbidden.append(
                 f"{about}: it had asked for quiet until {self.closed_until:.1f}"
             )
+        if guard._lane.get() is BULK and 0.0 <= seconds - self.closed_until < SLOW_SECONDS:
+            self.slow_calls += 1
+            self.stage.truth.probes["a slow start after a CRM asked for quiet"] += 1
+            # Those two seconds lie in three by the clock, and each worker may be in a call.
+            if self.slow_calls > 3 * budget.FIRST_CALLS + self.stage.case.workers + 1:
+                self.stage.truth.forbidden.append(f"{about}: it begins too fast after a quiet")
         if quota is None or self.stage.faults.off:
             return
         self.used += 1
@@ -161,6 +171,7 @@ class SimConnector(MemoryConnector):
         elif "throttled" in struck:
             self.closed_since = self.stage.scheduler.seconds
             self.closed_until = self.closed_since + struck["throttled"]
+            self.slow_calls = 0
             error = RateLimited(
                 "too many calls",
                 retry_after_seconds=struck["throttled"],

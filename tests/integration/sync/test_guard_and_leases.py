@@ -11,12 +11,20 @@ from datetime import timedelta
 import pytest
 from prometheus_client import CollectorRegistry
 
+from connectors.errors import RateLimited
 from connectors.memory import MemoryConnector, MemoryFault
 from connectors.memory_org import MemoryOrg
 from registration_core.contracts import ConnectionName
 from registration_core.model import RegistrationState
-from sync import clock, leases, push
-from sync.guard import CallMetrics, ConnectionPaused, GuardedConnector, OrgMismatch
+from sync import budget, clock, leases, push
+from sync.guard import (
+    CallMetrics,
+    ConnectionPaused,
+    GuardedConnector,
+    Lane,
+    OrgMismatch,
+    lane,
+)
 from sync.ledger.tables import LeaseRow
 from tests.world import ACCOUNT, DEAL, HOME, MIRROR, World
 
@@ -53,6 +61,49 @@ def test_a_throttled_connection_rests_as_long_as_it_was_told_on_every_worker(wor
         world.runtime.connector(HOME).describe("Deal")
     world.settle()
     assert len(world.deals(HOME)) == 1
+
+
+def test_after_a_throttling_all_workers_together_begin_slowly_and_a_check_goes_at_once(
+    world: World,
+) -> None:
+    def sleep(seconds: float) -> None:
+        raise _MustWaitError(seconds)
+
+    metrics = CallMetrics(CollectorRegistry())
+    doors = [
+        GuardedConnector(world.doors[HOME], world.database, metrics, sleep=sleep) for _ in range(2)
+    ]
+    for door in doors:
+        door.identity()  # from here on one use is one call
+    world.doors[HOME].fail(MemoryFault.RATE_LIMITED)
+    with pytest.raises(RateLimited) as told:
+        doors[0].describe("Deal")
+    world.pass_time(told.value.retry_after_seconds)
+
+    def calls_in_this_second() -> int:
+        """Let both workers call in turns until one has to wait for the next second."""
+        for turn in range(300):
+            try:
+                doors[turn % 2].describe("Deal")
+            except _MustWaitError:
+                return turn
+        return 300
+
+    assert calls_in_this_second() == budget.FIRST_CALLS
+    with pytest.raises(_MustWaitError, match=r"1\.0"):
+        doors[0].describe("Deal")
+    with lane(Lane.CHECK):
+        doors[0].describe("Deal")
+    world.pass_time(1)
+    assert calls_in_this_second() == budget.FIRST_CALLS
+    world.pass_time(budget.DOUBLING.total_seconds())
+    assert calls_in_this_second() == 2 * budget.FIRST_CALLS
+    world.pass_time(budget.UNLIMITED_AFTER.total_seconds())
+    assert calls_in_this_second() == 300
+
+
+class _MustWaitError(Exception):
+    """A call would have waited for so many seconds."""
 
 
 def test_a_held_lease_is_not_given_twice_and_runs_out_with_its_holder(world: World) -> None:
