@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from connectors.errors import FeedExpired
@@ -30,6 +31,7 @@ from sync.runtime import Runtime
 
 #: Most pages one refresh reads; a larger backlog goes on in the next one and is not complete.
 PAGES_MAX = 2000
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -140,9 +142,12 @@ def take(
     _hold(unit, connection)
     known = {a.record_id: _known(unit, a) for a in accounts}
     news = [account for account in accounts if _is_news(account, known[account.record_id])]
+    left = [_left(known[account.record_id], account.lists) for account in news]
     repository.put_accounts(unit.session, news)
     for record_id in gone:
+        left.append(_left(repository.account(unit.session, connection, record_id)))
         repository.drop_account(unit.session, connection, record_id)
+    _count_again(unit, connection, frozenset[ListKind]().union(*left))
     recheck_protected(unit, news, [a for a in news if _gained(a, known[a.record_id])])
     return [account.record_id for account in news]
 
@@ -163,6 +168,21 @@ def _is_news(account: Account, known: Account | None) -> bool:
 def _gained(account: Account, known: Account | None) -> bool:
     """Whether an account came onto a list."""
     return bool(account.lists - (known.lists if known else frozenset()))
+
+
+def _left(known: Account | None, lists: frozenset[ListKind] = frozenset()) -> frozenset[ListKind]:
+    """Return the lists that an account is not on any more."""
+    return (known.lists if known else frozenset()) - lists
+
+
+def _count_again(unit: UnitOfWork, connection: ConnectionName, lists: frozenset[ListKind]) -> None:
+    """Have the next check count lists that accounts left, however lately they were counted."""
+    if lists:
+        unit.session.execute(
+            update(ListCountRow)
+            .where(ListCountRow.connection == connection, ListCountRow.kind.in_(lists))
+            .values(counted_at=_NEVER)
+        )
 
 
 def concerned(session: Session, connection: ConnectionName, account_ids: set[str]) -> set[str]:
@@ -224,7 +244,6 @@ def reading(runtime: Runtime, program: Program, crm: CrmConnector, fresh: Refres
     with runtime.database.read() as session:
         if not match_index.reliable(session):
             return Reading(crm.name, False, fresh.as_of, _UNRELIABLE)
-    mapping = runtime.mappings[crm.name].accounts
     for rule in program.lists:
         if rule.connection != crm.name:
             continue
@@ -233,8 +252,7 @@ def reading(runtime: Runtime, program: Program, crm: CrmConnector, fresh: Refres
                 f"the canary of the {rule.kind.value} list (tax id {rule.canary_tax_id}) is missing"
             )
             return Reading(crm.name, False, fresh.as_of, reason)
-        accounts = crm.count(mapping.object, rule.where)
-        shrunken = _shrunken(runtime, program, rule, accounts)
+        shrunken = _shrunken(runtime, program, rule, crm)
         if shrunken:
             return Reading(crm.name, False, fresh.as_of, shrunken)
     return Reading(crm.name, True, fresh.as_of)
@@ -246,9 +264,20 @@ def _canary_found(runtime: Runtime, rule: AccountList) -> bool:
     return any(rule.kind in account.lists for account in found)
 
 
-def _shrunken(runtime: Runtime, program: Program, rule: AccountList, accounts: int) -> str:
+def _shrunken(runtime: Runtime, program: Program, rule: AccountList, crm: CrmConnector) -> str:
+    """Tell how a list shrank, else nothing.
+
+    A list is counted again when an account left it, and when its count is older than evidence may
+    be: a predicate that finds nothing any more shows in no change of an account.
+    """
+    key = (rule.connection, rule.kind.value)
+    believed = timedelta(seconds=program.freshness_seconds[rule.connection])
+    with runtime.database.read() as session:
+        row = session.get(ListCountRow, key)
+        if row is not None and runtime.database.clock() - row.counted_at < believed:
+            return ""
+    accounts = crm.count(runtime.mappings[rule.connection].accounts.object, rule.where)
     with runtime.database.begin() as unit:
-        key = (rule.connection, rule.kind.value)
         row = unit.session.get(ListCountRow, key, with_for_update=True)
         if row is not None and accounts < row.accounts * program.list_shrink_limit:
             return (

@@ -33,9 +33,21 @@ class Associations:
         link = links_of(object_name)[field]
         return {
             record_id: chosen
-            for record_id, found in self._all(object_name, link, record_ids).items()
+            for record_id, found in self._all(object_name, link.far, record_ids).items()
             if (chosen := _counting(link, found))
         }
+
+    def near(self, object_name: str, field: str, far_ids: Sequence[str]) -> dict[str, str]:
+        """Read the near records for which one of these far ones counts, each with that one."""
+        link = links_of(object_name)[field]
+        near: dict[str, str] = {}
+        unclear: set[str] = set()
+        for far_id, found in self._all(link.far, object_name, far_ids).items():
+            near.update((each, far_id) for each, types in found if link.inverse in types)
+            unclear.update(each for each, types in found if link.inverse not in types)
+        # One that is not primary counts where it is the only one, which the far record cannot tell.
+        only = self.read(object_name, field, sorted(unclear - near.keys()))
+        return near | {each: far_id for each, far_id in only.items() if far_id in far_ids}
 
     def became(self, object_name: str, record_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
         """Read what records were turned into: object and id; one that was not is left out."""
@@ -44,7 +56,7 @@ class Associations:
             return {}
         return {
             record_id: (link.far, far)
-            for record_id, found in self._all(object_name, link, record_ids).items()
+            for record_id, found in self._all(object_name, link.far, record_ids).items()
             for far, types in found
             if link.primary in types
         }
@@ -73,7 +85,7 @@ class Associations:
         # A new primary one pushes the old one aside by itself.
         ids = [near for near, far in wanted.items() if not far or not link.primary]
         removals: list[dict[str, Any]] = []
-        for near, found in self._all(object_name, link, ids).items():
+        for near, found in self._all(object_name, link.far, ids).items():
             held = [_counting(link, found)] if link.primary else [far for far, _ in found]
             stray = [{"id": far} for far in held if far and far != wanted[near]]
             if stray:
@@ -130,16 +142,16 @@ class Associations:
         }
 
     def _all(
-        self, object_name: str, link: Link, record_ids: Iterable[str]
+        self, object_name: str, far_object: str, record_ids: Iterable[str]
     ) -> dict[str, list[tuple[str, set[int]]]]:
-        """Read every far record of these near ones with the type ids of each."""
+        """Read every record of another object that these are associated with, and its type ids."""
         found: dict[str, list[tuple[str, set[int]]]] = {}
         pending: list[dict[str, str]] = [{"id": record_id} for record_id in record_ids]
         api = self._gateway.client.crm.associations.v4.batch_api
         while pending:
             inputs, pending = pending[:BATCH], pending[BATCH:]
             answer = self._gateway.read(
-                "read associations", api.get_page, object_name, link.far, {"inputs": inputs}
+                "read associations", api.get_page, object_name, far_object, {"inputs": inputs}
             )
             for row in answer.body.get("results") or ():
                 near = str(row["from"]["id"])

@@ -25,6 +25,8 @@ class Link:
     searched_as: str
     #: Type id of the one that counts; 0 where only an only one does.
     primary: int = 0
+    #: Type id of the primary one as the far record has it; 0 = not asked from there.
+    inverse: int = 0
     #: Type id that is set where there is no primary one; 0 = ask the account for it.
     plain: int = 0
     required: bool = False
@@ -38,7 +40,9 @@ _COMPANY, _CONTACT = f"{PREFIX}company", f"{PREFIX}contact"
 #: By object; a deal's contacts are its own, so that one is added at create and never taken away.
 _LINKS: Mapping[str, Mapping[str, Link]] = {
     "deals": {
-        COMPANIES: Link("companies", "Primary company", _COMPANY, primary=5, listed=True),
+        COMPANIES: Link(
+            "companies", "Primary company", _COMPANY, primary=5, inverse=6, listed=True
+        ),
         CONTACTS: Link("contacts", "Only contact", _CONTACT, plain=3, movable=False),
     },
     "leads": {

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from connectors.errors import CallRejected, CrmUnavailable
+from connectors.hubspot import reading
 from connectors.hubspot.connector import HubSpotConnector
 from connectors.port import (
     Absence,
@@ -69,19 +70,28 @@ def test_a_company_that_is_not_there_is_refused_by_the_row(
     assert company_of(hubspot, won.record_id) == good
 
 
-def test_deals_are_selected_and_counted_by_their_primary_company_alone(
-    hubspot: HubSpotConnector, org: HubSpotOrg, new_key: Callable[[], str]
+@pytest.mark.parametrize("most_linked", [reading.LINKED_MAX, 0])
+def test_deals_are_selected_and_counted_by_the_company_that_counts_for_them(
+    hubspot: HubSpotConnector,
+    org: HubSpotOrg,
+    new_key: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+    most_linked: int,
 ) -> None:
+    monkeypatch.setattr(reading, "LINKED_MAX", most_linked)
     first, second = company(org).id, company(org).id
     stays = created(hubspot, new_key(), **{COMPANY: first})
     leaves = created(hubspot, new_key(), **{COMPANY: first})
     hubspot.update("deals", [UpdateItem(leaves, {COMPANY: second})])
     assert {held for held, _ in org.links.of(("deals", leaves), "companies")} == {first, second}
+    only = created(hubspot, new_key())
+    org.associate(("deals", only), ("companies", first), (341,), "user:1")
+    created(hubspot, new_key(), **{COMPANY: first, "dealstage": "closedlost"})
     where = [Condition(COMPANY, (first,)), Condition("hs_is_closed", (False,))]
     selection = hubspot.select("deals", where, ["dealname"], 10)
-    assert [record.record_id for record in selection.records] == [stays]
+    assert [record.record_id for record in selection.records] == [stays, only]
     assert selection.complete
-    assert hubspot.count("deals", where) == 1
+    assert hubspot.count("deals", where) == 2
 
 
 def test_a_merged_record_reads_and_updates_as_merged_with_its_survivor(
