@@ -35,6 +35,7 @@ NOUNS = {
     "held": "Changes that were too many at once.",
     "deadletter": "What will not work however often it is tried.",
     "sync": "Move changes now, and see what moved.",
+    "drift": "What differs between here and a CRM, and its repair.",
     "audit": "Who did what, and proof that it was not altered.",
     "sandbox": "Be a user of the sandbox CRMs, or bad luck.",
 }

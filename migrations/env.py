@@ -6,6 +6,7 @@ from alembic import context
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
+import sync.ledger.drift
 import sync.ledger.gates
 import sync.ledger.tables  # noqa: F401 - both add sync's tables to the metadata
 from registration_core.store.tables import Base

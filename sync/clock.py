@@ -27,7 +27,7 @@ SWEEP_SECONDS = 1.0
 def tick(runtime: Runtime, nudge: Callable[[set[str]], None]) -> set[str]:
     """Do one round: nudge for due work, and fire the slots that are due; returns the nudges."""
     kinds = due_work(runtime)
-    for name in _readable(runtime):
+    for name in readable(runtime):
         if schedule.claim(runtime, f"poll:{name}", runtime.poll_seconds):
             kinds.add(f"poll:{name}")
         if schema_watch.due(runtime, name):
@@ -49,7 +49,8 @@ def tick(runtime: Runtime, nudge: Callable[[set[str]], None]) -> set[str]:
     return kinds
 
 
-def _readable(runtime: Runtime) -> list[ConnectionName]:
+def readable(runtime: Runtime) -> list[ConnectionName]:
+    """Return the connections that may be read now: not off, and not stopped by a person."""
     with runtime.database.read() as session:
         stops = switch.stops(session)
         stands = ladder.rungs(runtime, session, list(runtime.connectors))

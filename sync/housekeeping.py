@@ -14,6 +14,7 @@ from sqlalchemy.orm import aliased
 
 from registration_core.store.database import Database
 from registration_core.store.tables import Base, ConflictCheckRow
+from sync.ledger.drift import DriftFindingRow, DriftRunRow
 from sync.ledger.gates import HeldChangeRow, HeldRow, TallyRow
 from sync.ledger.tables import DeadLetterRow, InboxRow, IntentRow, QuarantineRow, SyncRunRow
 
@@ -53,6 +54,8 @@ def _too_old(now: datetime) -> Mapping[type[Base], ColumnElement[bool]]:
         SyncRunRow: (SyncRunRow.started_at < old) & (SyncRunRow.state != "running"),
         DeadLetterRow: (DeadLetterRow.state != "open") & (DeadLetterRow.settled_at < old),
         HeldChangeRow: HeldChangeRow.held_id.in_(released),
+        DriftRunRow: (DriftRunRow.finished_at < old)
+        & DriftRunRow.id.not_in(select(DriftFindingRow.run_id)),
         ConflictCheckRow: (ConflictCheckRow.finished_at < old)
         & superseded
         & ConflictCheckRow.readings.contains('"complete": false'),

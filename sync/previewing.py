@@ -207,7 +207,7 @@ def _batch(
             why = f"its record is {record.absence.value if record else job.link.state}"
             yield Preview(job, Does.WAIT, (), {}, f"{why}; see: dealreg link list")
         else:
-            yield _planned(runtime, Planned(job, record, plan_job(runtime, job, record)))
+            yield previewed(runtime, Planned(job, record, plan_job(runtime, job, record)))
 
 
 def _unlinked(
@@ -222,10 +222,11 @@ def _unlinked(
             ):
                 why = "an existing opportunity may be this deal; see: dealreg link list"
                 return Preview(job, Does.WAIT, (), {}, why)
-    return _planned(runtime, Planned(job, record, plan_job(runtime, job, record)))
+    return previewed(runtime, Planned(job, record, plan_job(runtime, job, record)))
 
 
-def _planned(runtime: Runtime, planned: Planned) -> Preview:
+def previewed(runtime: Runtime, planned: Planned) -> Preview:
+    """Return what carrying a plan out would do, field by field; keeps nothing."""
     fields = [_problem(planned, problem) for problem in planned.plan.problems]
     if planned.record is None:
         fields += _created(planned)

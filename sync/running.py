@@ -10,7 +10,7 @@ import structlog
 from dramatiq.brokers.stub import StubBroker
 
 from registration_core.errors import DealregError
-from sync import check_claims, clock
+from sync import check_claims, clock, rounds
 from sync.actors import CHECKS, QUEUE, Actors
 from sync.middleware import LogContext
 from sync.runtime import Runtime
@@ -54,14 +54,18 @@ class _Loop:
 
 
 class Clock:
-    """The schedule and the sweep, in a thread."""
+    """The schedule and the sweep, and what comes round slowly, in a thread each."""
 
     def __init__(self, runtime: Runtime, nudge: Callable[[set[str]], None]) -> None:
-        self._loop = _Loop("clock", clock.SWEEP_SECONDS, lambda: clock.tick(runtime, nudge))
+        self._loops = (
+            _Loop("clock", clock.SWEEP_SECONDS, lambda: clock.tick(runtime, nudge)),
+            _Loop("rounds", rounds.LOOK_SECONDS, lambda: rounds.tick(runtime, nudge)),
+        )
 
     def stop(self) -> None:
         """Stop ticking."""
-        self._loop.stop()
+        for loop in self._loops:
+            loop.stop()
 
 
 class Workers:

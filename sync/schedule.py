@@ -11,8 +11,11 @@ from sync.ledger.tables import ScheduleRow
 from sync.runtime import Runtime
 
 
-def claim(runtime: Runtime, name: str, every_seconds: int) -> bool:
-    """Claim a slot if it is due; one that was missed while nobody ran fires once."""
+def claim(runtime: Runtime, name: str, every_seconds: int, *, at_once: bool = True) -> bool:
+    """Claim a slot if it is due; one that was missed while nobody ran fires once.
+
+    A slot that was never claimed is due `at_once`, or else after its first interval.
+    """
     now = runtime.database.clock()
     with runtime.database.read() as session:
         row = session.get(ScheduleRow, name)
@@ -25,7 +28,7 @@ def claim(runtime: Runtime, name: str, every_seconds: int) -> bool:
             if seen is None:
                 unit.session.add(ScheduleRow(name=name, next_at=following))
                 unit.session.flush()
-                return True
+                return at_once
             moved = unit.session.execute(
                 update(ScheduleRow)
                 .where(ScheduleRow.name == name, ScheduleRow.next_at == seen)

@@ -1,0 +1,164 @@
+"""What differs between a link's two sides, field by field: why, and what a repair would do.
+
+The judge is the plan that every push and pull makes, so that a repair does what is said here, or
+less: it reads and plans again, and a change that somebody makes meanwhile is merged like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from connectors.port import Gone, RemoteRecord
+from mapping.schema import ObjectMapping
+from mapping.translate import canonical, computed, to_crm
+from reconciler.merge import same
+from registration_core import crm_changes
+from registration_core.contracts import Fields, Value
+from registration_core.store.tables import OutboxRow
+from sync.jobs import Job, Planned, plan_job
+from sync.previewing import Does, FieldPreview, previewed
+from sync.runtime import Runtime
+
+
+class Cause(StrEnum):
+    """Why two sides differ. A record that is not there has its `Absence` as its cause."""
+
+    #: Somebody changed it in the CRM, and it was not taken yet.
+    REMOTE_EDIT = "remote edit not taken"
+    #: Somebody changed in the CRM what may not be changed there.
+    NOT_ALLOWED = "changed where it may not be"
+    BOTH_CHANGED = "both sides changed it"
+    #: We hold another value, and nothing is on its way.
+    NOT_LANDED = "our write not landed"
+    #: The same, and it is due to be written.
+    ON_ITS_WAY = "on its way"
+    #: The same, and a person, a mode or another connection has to let it go on.
+    WAITING = "waiting"
+    #: The row of the mapping means something else than when both sides agreed.
+    MAPPING = "mapping changed"
+    UNTRANSLATABLE = "no counterpart"
+    #: Both sides hold the same value, and what was last agreed on is another one.
+    UNNOTED = "agreed and not noted"
+    #: The same in our terms, though we would write it in another form.
+    FORM = "canonical form"
+    #: The object stands still, so nothing can be said.
+    STANDS_STILL = "object stands still"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One field of one link that differs."""
+
+    registration_id: str
+    object: str
+    record_id: str
+    #: Our name; empty where it is about the whole record.
+    field: str
+    #: A `Cause`, or the `Absence` of the record.
+    cause: str
+    #: What a repair would do now: `wait` and `agree` do nothing.
+    repair: Does
+    #: Our value by our name, theirs in the CRM's own names.
+    ours: Fields
+    theirs: Fields
+
+
+#: What a preview says of a field → why it differs.
+_CAUSES = {
+    Does.PULL: Cause.REMOTE_EDIT,
+    Does.REFUSED: Cause.REMOTE_EDIT,
+    Does.RESTORE: Cause.NOT_ALLOWED,
+    Does.CONFLICT: Cause.BOTH_CHANGED,
+    Does.PUSH: Cause.NOT_LANDED,
+}
+
+
+def differences(
+    runtime: Runtime, job: Job, record: RemoteRecord | Gone, owed: OutboxRow | None
+) -> Iterator[Finding]:
+    """Yield what differs on an active link; `owed` is its outbox row, if there is one.
+
+    Reads nothing of the CRM and keeps nothing.
+    """
+    link = job.link
+    assert link is not None
+    if isinstance(record, Gone):
+        cause = record.absence.value
+        yield Finding(
+            job.registration.id, link.object, link.record_id, "", cause, Does.PULL, {}, {}
+        )
+        return
+    planned = Planned(job, record, plan_job(runtime, job, record))
+    found = list(_fields(runtime, planned, owed))
+    named = {each.field for each in found}
+    yield from found
+    yield from (each for each in _forms(planned) if each.field not in named)
+
+
+def _fields(runtime: Runtime, planned: Planned, owed: OutboxRow | None) -> Iterator[Finding]:
+    job, plan = planned.job, planned.plan
+    assert job.link is not None
+    if plan.is_empty:
+        for name, value in plan.base.items():
+            if not same(job.link.base.get(name), value):
+                yield _finding(planned, name, Cause.UNNOTED, Does.PULL, value, {})
+        return
+    unreadable = {problem.ours for problem in plan.problems}
+    for each in previewed(runtime, planned).fields:
+        cause, repair = _cause(each, owed, mapping_changed=each.ours in job.rebased)
+        if each.ours in unreadable:
+            cause = Cause.UNTRANSLATABLE
+        yield _finding(planned, each.ours, cause, repair, each.our_value, each.their_values)
+
+
+def _cause(
+    told: FieldPreview, owed: OutboxRow | None, *, mapping_changed: bool
+) -> tuple[Cause, Does]:
+    cause = Cause.MAPPING if mapping_changed else _CAUSES[told.does]
+    if told.does is not Does.PUSH or owed is None or owed.done >= owed.wanted:
+        return cause, told.does
+    if owed.state == "open":
+        return Cause.ON_ITS_WAY, Does.WAIT
+    return Cause.WAITING, Does.WAIT
+
+
+def _forms(planned: Planned) -> Iterator[Finding]:
+    """Yield the fields that are the same in our terms and that we would write in another form."""
+    job, record = planned.job, planned.record
+    assert record is not None
+    ours = _ours(job.mapping, job)
+    written = to_crm(job.mapping, ours, creating=False).fields
+    for row in job.mapping.rows:
+        differing = [
+            name
+            for name in row.theirs
+            if row.pushes and name in written and name in record.fields
+            and not same(written[name], record.fields[name])
+        ]  # fmt: skip
+        if differing:
+            theirs = {name: record.fields[name] for name in differing}
+            value = ours.get(row.ours.name)
+            yield _finding(planned, row.ours.name, Cause.FORM, Does.AGREE, value, theirs)
+
+
+def _ours(mapping: ObjectMapping, job: Job) -> Fields:
+    whole = computed(mapping, crm_changes.canonical(job.registration, job.connection, job.partner))
+    return canonical(mapping, whole.fields).fields
+
+
+def _finding(
+    planned: Planned,
+    name: str,
+    cause: Cause,
+    repair: Does,
+    ours: Value,
+    theirs: Mapping[str, Value],
+) -> Finding:
+    link = planned.job.link
+    assert link is not None
+    return Finding(
+        planned.job.registration.id, link.object, link.record_id, name, cause.value, repair,
+        {name: ours}, theirs,
+    )  # fmt: skip

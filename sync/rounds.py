@@ -1,0 +1,31 @@
+"""What comes round slowly: comparisons with the CRMs, nightly for links and weekly for accounts.
+
+Apart from the clock's own steps, which move data: nothing waits for these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sync import clock, drift, schedule
+from sync.runtime import Runtime
+
+#: How often it is looked what is due, in seconds.
+LOOK_SECONDS = 10.0
+#: How often all of a kind is compared, in seconds; for the first time after as long.
+COMPARED_SECONDS = {drift.LINKS: 86_400, drift.ACCOUNTS: 7 * 86_400}
+
+
+def tick(runtime: Runtime, nudge: Callable[[set[str]], None]) -> set[str]:
+    """Begin what is due and nudge for what is not finished; returns the nudges."""
+    readable = clock.readable(runtime)
+    for name in readable:
+        for kind, seconds in COMPARED_SECONDS.items():
+            if schedule.claim(runtime, f"drift-{kind}:{name}", seconds, at_once=False):
+                drift.begin(runtime, name, kind)
+    with runtime.database.read() as session:
+        running = drift.unfinished(session)
+    kinds = {f"drift-{kind}:{name}" for name, kind in running if name in readable}
+    if kinds:
+        nudge(kinds)
+    return kinds

@@ -1,0 +1,256 @@
+"""What differs is found, told with its cause, and repaired without writing over anybody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import delete, update
+
+from cli.main import root
+from connectors.errors import ConnectorError
+from connectors.memory import MemoryFault
+from connectors.port import Gone, RemoteRecord
+from registration_core.limits import Limits
+from registration_core.model import Customer, Registration
+from registration_core.store.tables import OutboxRow
+from sync import comparing, drift, drifting, holding, rounds
+from sync.drift import ACCOUNTS, LINKS, DriftRun
+from sync.drifting import Finding
+from sync.jobs import Job
+from sync.ledger.tables import CursorRow
+from sync.runtime import Runtime
+from tests.world import ANN, HOME, MIRROR, World
+
+DAY = 86_400
+
+
+def compare(world: World, kind: str = LINKS) -> DriftRun:
+    drift.begin(world.runtime, HOME, kind, ANN)
+    return comparing.advance(world.runtime, HOME, kind)
+
+
+def told(run: DriftRun) -> set[tuple[str, str, str, int]]:
+    return {(t.field, t.cause, t.repair, t.records) for t in run.tally}
+
+
+def repair(world: World) -> None:
+    with world.database.read() as session:
+        run = drift.last(session, HOME)
+    assert run is not None
+    drift.repair(world.runtime, run.id, ANN)
+    world.settle()
+
+
+@pytest.fixture
+def deal(world: World) -> Registration:
+    """A registration that both CRMs hold, and that the home CRM's people have taken over."""
+    made = world.approved()
+    world.settle()
+    world.edit(HOME, Stage="D")
+    world.settle()
+    return world.registration(made.id)
+
+
+def lose_news(world: World) -> None:
+    """Let the feed pass over everything that has happened so far."""
+    for name, door in world.doors.items():
+        page = door.changes("Deal", ["Name"], None)
+        with world.database.begin() as unit:
+            row = unit.session.get_one(CursorRow, (name, "Deal"))
+            row.cursor = page.cursor
+
+
+def test_two_sides_that_agree_have_nothing_to_tell(world: World, deal: Registration) -> None:
+    run = compare(world)
+    assert (run.state, run.compared, run.tally) == ("done", 1, ())
+
+
+def test_an_edit_that_the_feed_lost_is_found_and_taken(world: World, deal: Registration) -> None:
+    world.edit(HOME, Amount=Decimal(7000))
+    lose_news(world)
+    assert told(compare(world)) == {("amount", "remote edit not taken", "pull", 1)}
+    repair(world)
+    assert world.registration(deal.id).amount == Decimal(7000)
+    assert compare(world).tally == ()
+
+
+def test_a_write_that_was_lost_is_told_from_one_that_is_on_its_way(
+    world: World, deal: Registration
+) -> None:
+    world.update(deal.id, amount=Decimal(6000))
+    assert told(compare(world)) == {("amount", "on its way", "wait", 1)}
+    with world.database.begin() as unit:
+        unit.session.execute(update(OutboxRow).values(done=OutboxRow.wanted))
+    assert told(compare(world)) == {("amount", "our write not landed", "push", 1)}
+    repair(world)
+    assert world.deal(HOME, "Amount") == Decimal(6000)
+
+
+def test_a_repair_never_writes_over_what_a_person_changed_since(
+    world: World, deal: Registration
+) -> None:
+    world.update(deal.id, amount=Decimal(6000))
+    with world.database.begin() as unit:
+        unit.session.execute(delete(OutboxRow))
+    compare(world)
+    world.edit(HOME, Amount=Decimal(6500))
+    repair(world)
+    assert world.deal(HOME, "Amount") == Decimal(6500)
+    assert world.registration(deal.id).amount == Decimal(6500)
+
+
+def test_what_may_not_be_changed_there_goes_back(world: World, deal: Registration) -> None:
+    world.edit(HOME, State="closed")
+    assert told(compare(world)) == {
+        ("registration_state", "changed where it may not be", "restore", 1)
+    }
+    repair(world)
+    assert world.deal(HOME, "State") == "approved"
+
+
+def test_a_record_that_is_gone_is_told_by_how_it_went(world: World, deal: Registration) -> None:
+    (record_id,) = world.deals(HOME)
+    world.orgs[HOME].remove("Deal", record_id)
+    assert told(compare(world)) == {("", "deleted", "pull", 1)}
+
+
+def test_another_form_of_the_same_value_is_told_and_left(world: World, deal: Registration) -> None:
+    world.update(deal.id, sales_stage="qualifying")
+    world.settle()
+    world.edit(HOME, Stage="Q0")
+    world.settle()
+    run = compare(world)
+    assert told(run) == {("sales_stage", "canonical form", "agree", 1)}
+    assert run.repairable == 0
+    assert compare(world).tally == run.tally  # remembered with the page
+
+
+def test_a_page_that_agreed_is_not_looked_at_again_until_a_side_has_moved(
+    world: World, deal: Registration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare(world)
+    looked: list[str] = []
+    judge = drifting.differences
+
+    def noting(
+        runtime: Runtime, job: Job, record: RemoteRecord | Gone, owed: OutboxRow | None
+    ) -> Iterator[Finding]:
+        looked.append("a link")
+        return judge(runtime, job, record, owed)
+
+    monkeypatch.setattr("sync.comparing.differences", noting)
+    compare(world)
+    assert looked == []
+    world.edit(HOME, Name="Warm chain")
+    compare(world)
+    assert looked == ["a link"]
+
+
+def test_a_comparison_survives_days_of_outage_and_goes_on_where_it_stopped(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparing, "PAGE", 2)
+    for number in range(5):
+        customer = Customer(f"Customer {number} GmbH", "DE", tax_id=f"DE7{number:03d}")
+        world.submit(token=f"t{number}", customer=customer)
+    world.settle()
+    drift.begin(world.runtime, HOME, LINKS)
+    comparing.advance(world.runtime, HOME, pages=1)
+    world.doors[HOME].fail(MemoryFault.UNAVAILABLE, times=None)
+    with pytest.raises(ConnectorError):
+        comparing.advance(world.runtime, HOME)
+    for record_id in world.deals(HOME):
+        world.orgs[HOME].edit("Deal", record_id, {"State": "odd"}, "rep")
+    world.pass_time(4 * DAY)
+    comparing.drain(world.runtime, HOME)  # a worker only says so in its log
+    world.doors[HOME].recover()
+    world.pass_time(60)
+    world.doors[HOME].fail(MemoryFault.FEED_EXPIRED, "changes")
+
+    run = compare(world)
+    assert run.compared == 5
+    assert {(t.cause, t.records) for t in run.tally} == {("changed where it may not be", 3)}
+    world.settle()  # reads everything, because the feed does not reach back so far
+    assert {world.orgs[HOME].value("Deal", i, "State") for i in world.deals(HOME)} == {"approved"}
+    assert compare(world).tally == ()
+
+
+def test_a_repair_of_very_many_waits_below_the_caps(world: World) -> None:
+    for number in range(6):
+        customer = Customer(f"Customer {number} GmbH", "DE", tax_id=f"DE7{number:03d}")
+        world.submit(token=f"t{number}", customer=customer)
+    world.settle()
+    world.runtime = replace(world.runtime, limits={HOME: Limits(same_value_per_hour=2)})
+    for record_id in world.deals(HOME):
+        world.orgs[HOME].edit("Deal", record_id, {"State": "odd"}, "rep")
+    lose_news(world)
+    assert compare(world).repairable == 6
+    repair(world)
+    with world.database.read() as session:
+        (item,) = holding.held(session)
+    assert item.records == 4
+
+
+def test_a_night_begins_a_comparison_and_workers_end_it(world: World, deal: Registration) -> None:
+    assert rounds.tick(world.runtime, world.nudges.update) == set()
+    world.pass_time(DAY)
+    kinds = rounds.tick(world.runtime, world.nudges.update)
+    assert kinds == {f"drift-links:{HOME}", f"drift-links:{MIRROR}"}
+    for name in (HOME, MIRROR):
+        comparing.drain(world.runtime, name)
+    assert rounds.tick(world.runtime, world.nudges.update) == set()
+    world.pass_time(7 * DAY)
+    assert f"drift-accounts:{HOME}" in rounds.tick(world.runtime, world.nudges.update)
+
+
+def test_the_command_shows_asks_and_repairs(
+    world: World, deal: Registration, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    world.edit(HOME, Amount=Decimal(7000))
+    lose_news(world)
+    monkeypatch.setattr("sync.wiring.build", lambda settings: world.runtime)
+    runner = CliRunner(env={"DEALREG_HOME": str(tmp_path)})
+
+    shown = runner.invoke(root, ["drift", HOME])
+    assert shown.exit_code == 3
+    assert "amount" in shown.output
+    assert "remote edit not taken" in shown.output
+    assert deal.number in shown.output
+
+    refused = runner.invoke(root, ["drift", HOME, "--last", "--repair"], input="n\n")
+    assert refused.exit_code == 1
+    mended = runner.invoke(root, ["drift", HOME, "--last", "--repair", "--yes", "--json"])
+    assert json.loads(mended.stdout)["repaired"] == 1
+    world.settle()
+    assert world.registration(deal.id).amount == Decimal(7000)
+
+
+def test_the_account_directory_is_mended_by_its_comparison(world: World) -> None:
+    world.approved()
+    org = world.orgs[HOME]
+    by_tax = {record.fields["Tax"]: record.record_id for record in org.records("Account")}
+    org.edit("Account", by_tax["DE100"], {"City": "Kiel"}, "rep")
+    org.add("Account", {"Name": "Unseen GmbH", "Country": "DE", "Tax": "DE555"})
+    org.remove("Account", by_tax["DE900001"])
+    run = compare(world, ACCOUNTS)
+    assert told(run) == {
+        ("", "missing here", "pull", 1),
+        ("city", "remote edit not taken", "pull", 1),
+        ("", "deleted", "pull", 1),
+    }
+    assert compare(world, ACCOUNTS).tally == ()
+
+
+def test_accounts_that_vanish_in_a_mass_are_not_believed(world: World) -> None:
+    for number in range(20):
+        world.orgs[HOME].add("Account", {"Name": f"Name {number}", "Country": "DE"})
+    world.approved()
+    for record in world.orgs[HOME].records("Account"):
+        world.orgs[HOME].remove("Account", record.record_id)
+    assert told(compare(world, ACCOUNTS)) == {("", "many vanished at once", "wait", 24)}
