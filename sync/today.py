@@ -12,6 +12,7 @@ from decimal import Decimal
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from registration_core.contracts import ConnectionName
 from registration_core.model import SYSTEM, DisputeState, ProtectionState, RegistrationState
 from registration_core.store.tables import (
     AuditEventRow,
@@ -21,6 +22,8 @@ from registration_core.store.tables import (
     OutboxRow,
     RegistrationRow,
 )
+from sync import drift
+from sync.ledger.drift import DriftRunRow
 from sync.ledger.gates import HeldChangeRow, HeldRow
 from sync.ledger.tables import (
     ConnectionStateRow,
@@ -63,6 +66,7 @@ def today(runtime: Runtime) -> list[Line]:
             for part in (
                 _decisions(session, now),
                 _conflicts(session),
+                _drift(session),
                 _movement(session),
                 _protections(session, now),
                 _pipeline(session),
@@ -144,6 +148,14 @@ def _conflicts(session: Session) -> Iterator[Line]:
     ):
         yield Line("dead letters", row[1], row[0], row[2], command="dealreg deadletter list",
                    to_do=True)  # fmt: skip
+
+
+def _drift(session: Session) -> Iterator[Line]:
+    for name in session.scalars(select(DriftRunRow.connection).distinct()).all():
+        run = drift.last(session, ConnectionName(name))
+        if run is not None and run.state == "done" and run.repaired_at is None:
+            yield Line("differences to repair", run.repairable, f"{name}, when last compared",
+                       run.finished_at, command=f"dealreg drift {name} --last", to_do=True)  # fmt: skip
 
 
 def _movement(session: Session) -> Iterator[Line]:

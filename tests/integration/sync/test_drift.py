@@ -25,6 +25,7 @@ from sync.drifting import Finding
 from sync.jobs import Job
 from sync.ledger.tables import CursorRow
 from sync.runtime import Runtime
+from sync.today import today
 from tests.world import ANN, HOME, MIRROR, World
 
 DAY = 86_400
@@ -75,6 +76,8 @@ def test_an_edit_that_the_feed_lost_is_found_and_taken(world: World, deal: Regis
     world.edit(HOME, Amount=Decimal(7000))
     lose_news(world)
     assert told(compare(world)) == {("amount", "remote edit not taken", "pull", 1)}
+    (line,) = (line for line in today(world.runtime) if line.topic == "differences to repair")
+    assert (line.count, line.command) == (1, f"dealreg drift {HOME} --last")
     repair(world)
     assert world.registration(deal.id).amount == Decimal(7000)
     assert compare(world).tally == ()
