@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from mapping.nodes import Path
 from mapping.schema import ConnectionMapping, ObjectMapping, Row
 from mapping.transforms import Number
 from registration_core.contracts import Condition, FieldSchema, FieldType, ObjectSchema, Value
@@ -16,8 +17,6 @@ _ID_LENGTH = 36
 
 #: Most picklist values, and most field names, that a message lists.
 _VALUES_SHOWN, _NAMES_SHOWN = 10, 2
-
-_Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class SchemaReport:
 
 def objects_of(mapping: ConnectionMapping) -> tuple[str, ...]:
     """Return the names of the CRM objects whose schemas `check` wants, sorted."""
-    named = {m.object for m in mapping.objects.values()}
+    named = {item.object for item in mapping.written().values()}
     return tuple(sorted({*named, mapping.accounts.object, mapping.opportunities.object}))
 
 
@@ -50,8 +49,8 @@ def check(
     may fill by itself: Dataverse requires an owner and sets it).
     """
     checker = _Checker(mapping, schemas, history_wanted=not precondition)
-    for role, item in mapping.objects.items():
-        checker.object(role, item)
+    for path, item in mapping.written().items():
+        checker.object(path, item)
     checker.accounts()
     checker.opportunities()
     return SchemaReport(tuple(checker.problems), tuple(checker.warnings))
@@ -69,8 +68,8 @@ def misfits(
         if checker.problems:
             found[object_name] = (*found.get(object_name, ()), *checker.problems)
 
-    for name, item in mapping.objects.items():
-        keep(item.object, lambda checker, n=name, i=item: checker.object(n, i))  # type: ignore[misc]
+    for path, item in mapping.written().items():
+        keep(item.object, lambda checker, p=path, i=item: checker.object(p, i))  # type: ignore[misc]
     keep(mapping.accounts.object, _Checker.accounts)
     keep(mapping.opportunities.object, _Checker.opportunities)
     return found
@@ -81,7 +80,7 @@ def required_unfilled(
 ) -> frozenset[str]:
     """Return the fields that the CRM requires of an object and some create would leave empty."""
     schema = schemas.get(object_name)
-    made = [item for item in mapping.objects.values() if item.object == object_name]
+    made = [item for item in mapping.written().values() if item.object == object_name]
     return frozenset(
         field.name
         for field in (schema.fields.values() if schema else ())
@@ -106,8 +105,7 @@ class _Checker:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
 
-    def object(self, role: str, item: ObjectMapping) -> None:
-        path: _Path = ("objects", role)
+    def object(self, path: Path, item: ObjectMapping) -> None:
         schema = self._schema(item.object, (*path, "object"))
         if schema is None:
             return
@@ -138,7 +136,7 @@ class _Checker:
 
     def opportunities(self) -> None:
         mapped = self.mapping.opportunities
-        path: _Path = ("opportunities",)
+        path: Path = ("opportunities",)
         schema = self._schema(mapped.object, (*path, "object"))
         if schema is None:
             return
@@ -149,7 +147,7 @@ class _Checker:
 
     # Parts ----------------------------------------------------------------------------------
 
-    def _key(self, schema: ObjectSchema, key: str, path: _Path) -> None:
+    def _key(self, schema: ObjectSchema, key: str, path: Path) -> None:
         where, field = self._where(path), schema.fields.get(key)
         if field is None:
             self._missing(where, schema, key)
@@ -277,7 +275,7 @@ class _Checker:
             self._problem(where, f"{field.name} cannot be written at create", _PERMIT)
         self._value(where, field, value)
 
-    def _condition(self, schema: ObjectSchema, condition: Condition, path: _Path) -> None:
+    def _condition(self, schema: ObjectSchema, condition: Condition, path: Path) -> None:
         where, field = self._where(path), schema.fields.get(condition.field)
         if field is None:
             self._missing(where, schema, condition.field)
@@ -298,12 +296,12 @@ class _Checker:
             remedy = f"it has: {', '.join(field.options)}"
             self._problem(where, f"{field.name} has no value '{value}'", remedy)
 
-    def _readable(self, schema: ObjectSchema, names: Mapping[str, str], path: _Path) -> None:
+    def _readable(self, schema: ObjectSchema, names: Mapping[str, str], path: Path) -> None:
         for ours, name in names.items():
             if name not in schema.fields:
                 self._missing(self._where((*path, ours)), schema, name)
 
-    def _required(self, schema: ObjectSchema, item: ObjectMapping, path: _Path) -> None:
+    def _required(self, schema: ObjectSchema, item: ObjectMapping, path: Path) -> None:
         written = set(item.writes())
         for field in schema.fields.values():
             if field.required and field.createable and field.name not in written:
@@ -317,7 +315,7 @@ class _Checker:
 
     # Telling --------------------------------------------------------------------------------
 
-    def _schema(self, name: str, path: _Path) -> ObjectSchema | None:
+    def _schema(self, name: str, path: Path) -> ObjectSchema | None:
         schema = self.schemas.get(name)
         if schema is None:
             what = f"the CRM shows us no object {name}"
@@ -333,7 +331,7 @@ class _Checker:
     def _problem(self, where: str, what: str, remedy: str) -> None:
         self.problems.append(Problem(where, what, remedy))
 
-    def _where(self, path: _Path) -> str:
+    def _where(self, path: Path) -> str:
         return self.mapping.source.where(path)
 
 

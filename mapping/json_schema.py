@@ -10,7 +10,18 @@ from typing import Any
 
 from mapping.expressions import LENGTH_MAX
 from mapping.loader import ACCOUNT_FIELDS, OPPORTUNITY_FIELDS, ROLES
-from mapping.schema import KEY_FIELD, Direction, Emptied, FirstLink, Write
+from mapping.schema import (
+    COMPANIONS,
+    CONTACT,
+    KEY_FIELD,
+    LINE_ITEM,
+    RECORD,
+    Direction,
+    Emptied,
+    FirstLink,
+    Missing,
+    Write,
+)
 from mapping.transform_options import PART_MAX, SCALE_MAX, SEPARATOR_MAX, TEXT_MAX
 from mapping.transforms.places import COUNTRY_FORMS, STATE_FORMS, countries_with_states
 from registration_core.contracts import ObjectSchema
@@ -19,9 +30,17 @@ _Schema = dict[str, Any]
 
 _TEXT: _Schema = {"type": "string", "minLength": 1}
 _CONSTANT: _Schema = {"type": ["string", "number", "boolean"]}
+_CONSTANTS: _Schema = {"type": "object", "additionalProperties": _CONSTANT}
+_SEVERAL: _Schema = {"type": "array", "items": _TEXT, "minItems": 1, "uniqueItems": True}
+_THEIRS: _Schema = {
+    "anyOf": [_TEXT, _SEVERAL],
+    "description": "their field, in their own name",
+}
 _SCALE: _Schema = {"type": "integer", "minimum": 0, "maximum": SCALE_MAX}
 _SEPARATOR: _Schema = {"type": "string", "minLength": 1, "maxLength": SEPARATOR_MAX}
 _SHARED: _Schema = {"type": "string", "pattern": r"^\$."}
+_USED: _Schema = {"anyOf": [{"$ref": "#/$defs/transform"}, _SHARED]}
+_COMPUTED: _Schema = _TEXT | {"maxLength": LENGTH_MAX, "description": "CEL; only flows to the CRM"}
 _WORDS: _Schema = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
 
 
@@ -41,7 +60,8 @@ def json_schema(ours: ObjectSchema, groups: Mapping[str, Sequence[str]]) -> _Sch
             "first_link": {"anyOf": [links, _object(dict.fromkeys(groups, links))]},
             "object": _TEXT,
             "key": _TEXT | {"description": "unique field that carries our registration id"},
-            "on_create": {"type": "object", "additionalProperties": _CONSTANT},
+            "on_create": _CONSTANTS,
+            "companions": _object(dict.fromkeys(COMPANIONS, _companion(ours))),
             "groups": _object(rows),
         },
         required=("object", "key", "groups"),
@@ -87,23 +107,45 @@ def _row(ours: ObjectSchema, group: str, names: Sequence[str]) -> _Schema:
     fields = [ours.fields[name] for name in names if name != KEY_FIELD]
     labels = "; ".join(f"{field.name}: {field.label}" for field in fields)
     way = {"enum": [each.value for each in Direction]}
-    several = {"type": "array", "items": _TEXT, "minItems": 1, "uniqueItems": True}
     both: dict[str, _Schema] = {
-        "theirs": {"anyOf": [_TEXT, several], "description": "their field, in their own name"},
+        "theirs": _THEIRS,
         "direction": {"anyOf": [way, _object({"create": way, "update": way})]},
-        "transform": {"anyOf": [{"$ref": "#/$defs/transform"}, _SHARED]},
+        "transform": _USED,
         "write": {"enum": [each.value for each in Write], "default": "overwrite"},
         "emptied": {"enum": [each.value for each in Emptied], "default": "conflict"},
     }
-    named = {"enum": [field.name for field in fields], "description": labels}
-    computed = _TEXT | {"maxLength": LENGTH_MAX, "description": "CEL; only flows to the CRM"}
+    references = [CONTACT, LINE_ITEM] if group == "details" else []
+    names = [*(field.name for field in fields), *references]
+    named = {"enum": names, "description": labels}
+    return {"title": f"a row of group {group}", **_one_of(named, both)}
+
+
+def _one_of(named: _Schema, rest: Mapping[str, _Schema]) -> _Schema:
+    """A row that has a field of ours, or an expression."""
     return {
-        "title": f"a row of group {group}",
         "anyOf": [
-            _object({"ours": named, **both}, required=("ours", "theirs")),
-            _object({"expression": computed, **both}, required=("expression", "theirs")),
-        ],
+            _object({"ours": named, **rest}, required=("ours", "theirs")),
+            _object({"expression": _COMPUTED, **rest}, required=("expression", "theirs")),
+        ]
     }
+
+
+def _companion(ours: ObjectSchema) -> _Schema:
+    """A companion: every field of ours and every reference may be written to it, once."""
+    fields = [name for name in ours.fields if name != KEY_FIELD]
+    named = {"enum": [*fields, CONTACT, LINE_ITEM, RECORD]}
+    rest = {"theirs": _THEIRS, "transform": _USED}
+    row = {"title": "a row of a companion", **_one_of(named, rest)}
+    return _object(
+        {
+            "object": _TEXT,
+            "key": _TEXT | {"description": "unique field that carries our id of the companion"},
+            "missing": {"enum": [each.value for each in Missing], "default": "create"},
+            "on_create": _CONSTANTS,
+            "fields": {"type": "array", "items": row, "minItems": 1},
+        },
+        required=("object", "key", "fields"),
+    )
 
 
 def _transform() -> _Schema:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from config.documents import parse
+from mapping.companions import Companions, misplaced
 from mapping.nodes import Path, near
 from mapping.reach import covered_by
-from mapping.rows import Rows
 from mapping.schema import (
     KEY_FIELD,
     AccountMapping,
@@ -20,7 +20,7 @@ from mapping.schema import (
     OpportunityMapping,
     Row,
 )
-from registration_core.contracts import Condition, ConnectionName, ObjectSchema, Value
+from registration_core.contracts import Condition, ConnectionName, ObjectSchema
 from registration_core.errors import ConfigurationError
 
 #: What the account directory knows of an account, and what must be mapped of it.
@@ -44,7 +44,16 @@ OPPORTUNITY_FIELDS = ("name", "stage", "amount", "currency", "close", "owner", "
 #: What a connection may be to a registration that stands there.
 ROLES = ("home", "mirror")
 #: What an object of a mapping file may say.
-OBJECT_WORDS = ("role", "when", "object", "key", "on_create", "first_link", "groups")
+OBJECT_WORDS = (
+    "role",
+    "when",
+    "object",
+    "key",
+    "on_create",
+    "first_link",
+    "companions",
+    "groups",
+)
 #: Groups that a `when` may not ask for: the partner's are not read with every registration.
 _NOT_ASKED = ("partner", "account", "owner")
 
@@ -70,7 +79,7 @@ def load(
     return mapping
 
 
-class _Reader(Rows):
+class _Reader(Companions):
     """Walks one document."""
 
     def connection(self, version: str) -> ConnectionMapping | None:
@@ -86,6 +95,8 @@ class _Reader(Rows):
             if not self.problems:
                 self.tell(("objects",), "no object is mapped", "map home, mirror or both")
             return None
+        for path, (what, remedy) in misplaced(objects, accounts.object).items():
+            self.tell(path, what, remedy)
         return ConnectionMapping(
             ConnectionName(name), version, objects, accounts, opportunities, self.document
         )
@@ -120,7 +131,9 @@ class _Reader(Rows):
         self.only(node, path, OBJECT_WORDS)
         role = self.word(node, path, "role", ROLES, name if name in ROLES else ROLES[0])
         object_name, key = self.text(node, path, "object"), self.text(node, path, "key")
-        constants = self._constants(node, path)
+        constants = self.constants(node, path)
+        self.referring(node)
+        companions = self.companions(node, path, version, role)
         rows: dict[str, list[Row]] = {group: [] for group in self.groups}
         if key:
             rows[self.group_of[KEY_FIELD]].append(self.key_row(key, path))
@@ -133,7 +146,9 @@ class _Reader(Rows):
                 continue
             read = (self.row(group, entry, (*where, i)) for i, entry in enumerate(entries))
             rows[group] += [row for row in read if row]
-        self.written_once([row for group in rows.values() for row in group], constants, path)
+        every = [row for group in rows.values() for row in group]
+        self.written_once(every, constants, path)
+        companions = self.in_order(every, companions, path)
         for group, entries in rows.items():
             self.one_way_or_both(group, entries)
         when, first_link = self._when(node, path), self._first_link(node, path)
@@ -141,7 +156,7 @@ class _Reader(Rows):
             return None
         mapped = {g: GroupMapping(g, tuple(entries)) for g, entries in rows.items() if entries}
         return ObjectMapping(
-            name, version, role, when, first_link, object_name, key, constants, mapped
+            name, version, role, when, first_link, object_name, key, constants, mapped, companions
         )
 
     def _when(self, node: Mapping[str, Any], path: Path) -> tuple[Condition, ...]:
@@ -174,13 +189,6 @@ class _Reader(Rows):
             for group in self.only(given, where, tuple(self.groups))
         }
         return dict.fromkeys(self.groups, FirstLink.TAKE_HOME) | named
-
-    def _constants(self, node: Mapping[str, Any], path: Path) -> dict[str, Value]:
-        if "on_create" not in node:
-            return {}
-        given = self.map(node, path, "on_create")
-        where = (*path, "on_create")
-        return {str(k): self.constant(v, (*where, k)) for k, v in given.items()}
 
     # Accounts and opportunities -------------------------------------------------------------
 

@@ -6,7 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from mapping.schema import ConnectionMapping, Direction, Emptied, ObjectMapping, Row, Write
+from mapping.schema import (
+    ConnectionMapping,
+    Direction,
+    Emptied,
+    Missing,
+    ObjectMapping,
+    Row,
+    Write,
+)
 from mapping.transforms import (
     ANY,
     Boolean,
@@ -50,6 +58,16 @@ _HOW = {
 }
 
 
+_FOUND_BY = {
+    "account": "The customer's account, found the way a check finds it.",
+    "contact": "The customer's contact, found by e-mail address.",
+    "line_item": "What is sold.",
+}
+_MISSING = {
+    Missing.CREATE: "Where there is none, it is made.",
+    Missing.WAIT: "Where there is none, the deal waits for it.",
+    Missing.LEAVE: "Where there is none, the deal goes without it.",
+}
 #: Around what is to be shown as code, until the page's form is known.
 _CODE, _PLAIN = "\x02", "\x03"
 
@@ -93,6 +111,12 @@ def _blocks(mapping: ConnectionMapping) -> Iterator[_Block]:
             2, f"{_ROLES[item.role]}: {item.object}", (*said, key),
             ("Ours", "Theirs", "Flows", "How"), tuple(_rows(item)),
         )  # fmt: skip
+        for each in item.companions.values():
+            sentence = f"{_FOUND_BY[each.name]} {_MISSING[each.missing]} Never changed."
+            yield _Block(
+                3, f"Beside it, the {each.name.replace('_', ' ')}: {each.made.object}",
+                (sentence,), ("Ours", "Theirs", "Flows", "How"), tuple(_rows(each.made)),
+            )  # fmt: skip
     accounts, opportunities = mapping.accounts, mapping.opportunities
     yield _Block(
         2, f"Accounts: {accounts.object}", ("Read for checks, never written.",),

@@ -17,6 +17,9 @@ from registration_core.contracts import FieldSchema, ObjectSchema, Value
 #: What a row may say.
 ROW_WORDS = ("ours", "expression", "theirs", "direction", "transform", "write", "emptied")
 
+#: What a row of a companion may say: it is written once and never read.
+COMPANION_ROW_WORDS = ("ours", "expression", "theirs", "transform")
+
 #: Begins the name of a shared transform where a row uses it.
 SHARED_MARK = "$"
 
@@ -32,6 +35,8 @@ class Rows(Nodes):
         self.groups = groups
         self.group_of = {field: group for group, fields in groups.items() for field in fields}
         self.shared = self._shared()
+        #: References beside our own fields that rows may use where they are read, by group.
+        self.references: Mapping[str, Mapping[str, FieldSchema]] = {}
 
     def key_row(self, key: str, path: Path) -> Row:
         """Return the row that an object's key stands for."""
@@ -40,7 +45,7 @@ class Rows(Nodes):
         return Row(field, (key,), Direction.PUSH, Copy(field.type), where, creates=True)
 
     def row(self, group: str, node: Any, path: Path) -> Row | None:
-        """Read a row of a group, or None after telling what is wrong with it."""
+        """Read a row of a group ("" for a companion's), or None after telling what is wrong."""
         if not isinstance(node, Mapping):
             self.tell(path, "a row is a mapping", "for example {ours: amount, theirs: Amount}")
             return None
@@ -72,6 +77,15 @@ class Rows(Nodes):
         return Row(
             field, theirs, direction, transform, where, creates, write, emptied, name, expression
         )
+
+    def companion_row(self, node: Any, path: Path) -> Row | None:
+        """Read a row of a companion, which may use every field of ours; it is written once."""
+        if isinstance(node, Mapping):
+            self.only(node, path, COMPANION_ROW_WORDS)
+            known = {name: node[name] for name in COMPANION_ROW_WORDS if name in node}
+            once = {"direction": Direction.PUSH.value, "write": Write.ON_CREATE.value}
+            node = {**known, **once}
+        return self.row("", node, path)
 
     def written_once(self, rows: Sequence[Row], constants: Mapping[str, Value], path: Path) -> None:
         """Tell of fields that two rows write, and of fields of ours that two rows merge."""
@@ -180,9 +194,12 @@ class Rows(Nodes):
         where = (*path, "ours")
         if name == KEY_FIELD:
             self.tell(where, f"{KEY_FIELD} is what key: carries already", "remove this row")
+        elif name in self.references.get(group, {}):
+            return self.references[group][name]
         elif name not in self.ours.fields:
-            self.tell(where, f"we have no field '{name}'", near(name, self.ours.fields))
-        elif self.group_of.get(name) != group:
+            known = {**self.ours.fields, **self.references.get(group, {})}
+            self.tell(where, f"we have no field '{name}'", near(name, known))
+        elif group and self.group_of.get(name) != group:
             right = self.group_of.get(name)
             self.tell(where, f"{name} is not in group {group}", f"move the row to {right}")
         else:

@@ -13,11 +13,18 @@ from functools import cached_property
 
 from config.documents import Document
 from mapping.expressions import Expression
+from mapping.nodes import Path
 from mapping.transforms import Transform
 from registration_core.contracts import Condition, ConnectionName, Fields, FieldSchema, Value
 
 #: The field of ours that the key of every object carries.
 KEY_FIELD = "registration_id"
+
+#: What may stand beside a registration's record, and the name of that record among them.
+ACCOUNT, CONTACT, LINE_ITEM = COMPANIONS = ("account", "contact", "line_item")
+RECORD = "record"
+#: The field of ours that a contact is looked up by.
+CONTACT_EMAIL = "contact_email"
 
 
 class Direction(StrEnum):
@@ -37,6 +44,17 @@ class Write(StrEnum):
     IF_EMPTY = "if_empty"
     #: When we create the record, and never again; a person may change it there.
     ON_CREATE = "on_create"
+
+
+class Missing(StrEnum):
+    """What happens where a companion is looked for and not there."""
+
+    #: It is made.
+    CREATE = "create"
+    #: The registration's own record waits for it, and a person makes it.
+    WAIT = "wait"
+    #: The registration's own record goes without it.
+    LEAVE = "leave"
 
 
 class Emptied(StrEnum):
@@ -149,6 +167,18 @@ class ObjectMapping:
     #: Constants in the CRM's own names, written once, at create.
     on_create: Mapping[str, Value]
     groups: Mapping[str, GroupMapping]
+    #: What stands beside its records, by name; what refers to others comes behind them.
+    companions: Mapping[str, Companion] = field(default_factory=dict)
+
+    @cached_property
+    def before(self) -> tuple[Companion, ...]:
+        """The companions that are there before the registration's own record is made."""
+        return tuple(each for each in self.companions.values() if not each.after)
+
+    @cached_property
+    def after(self) -> tuple[Companion, ...]:
+        """The companions that refer to the registration's own record and are made after it."""
+        return tuple(each for each in self.companions.values() if each.after)
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
@@ -175,6 +205,23 @@ class ObjectMapping:
         """All CRM fields that a create or an update may write, sorted."""
         pushed = {name for row in self.rows if row.writes for name in row.theirs}
         return tuple(sorted(pushed | self.on_create.keys()))
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A record beside a registration's own: looked up, made once where missing, never updated."""
+
+    #: One of `COMPANIONS`.
+    name: str
+    #: How it is made: every row is written once, and nothing is ever read back.
+    made: ObjectMapping
+    missing: Missing
+    #: Whether it refers to the registration's own record, or to a companion that does.
+    after: bool
+
+    def field_of(self, ours: str) -> str | None:
+        """Return the CRM field that one of our fields is written to, if any."""
+        return next((row.theirs[0] for row in self.made.rows if row.ours.name == ours), None)
 
 
 @dataclass(frozen=True)
@@ -220,6 +267,20 @@ class ConnectionMapping:
     opportunities: OpportunityMapping
     #: The file it was read from, for messages with a line.
     source: Document = field(repr=False, compare=False)
+
+    def written(self) -> dict[Path, ObjectMapping]:
+        """Return everything that is written, companions included, by its place in the file."""
+        found: dict[Path, ObjectMapping] = {}
+        for name, item in self.objects.items():
+            found["objects", name] = item
+            for each in item.companions.values():
+                found["objects", name, "companions", each.name] = each.made
+        return found
+
+    def companion_on(self, object_name: str) -> Companion | None:
+        """Return the companion that stands on an object of the CRM; None if none does."""
+        every = (each for item in self.objects.values() for each in item.companions.values())
+        return next((each for each in every if each.made.object == object_name), None)
 
     def of_role(self, role: str) -> tuple[ObjectMapping, ...]:
         """Return the objects that registrations may stand on where the connection has this role."""
