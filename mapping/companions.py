@@ -18,6 +18,7 @@ from mapping.schema import (
     COMPANIONS,
     CONTACT,
     CONTACT_EMAIL,
+    LINE_ITEM,
     RECORD,
     Companion,
     GroupMapping,
@@ -34,7 +35,7 @@ COMPANION_WORDS = ("object", "key", "missing", "on_create", "fields")
 _REFERRING = "details"
 _LABELS = {
     CONTACT: "Contact in the CRM",
-    "line_item": "Line item in the CRM",
+    LINE_ITEM: "Line item in the CRM",
     RECORD: "The registration's own record",
 }
 
@@ -92,6 +93,9 @@ class Companions(Rows):
         read = [self.companion_row(entry, (*path, "fields", i)) for i, entry in enumerate(entries)]
         rows = [row for row in read if row is not None]
         self.written_once(rows, constants, path)
+        if name == LINE_ITEM and "missing" in node:
+            what = "a line item is looked for by nothing but our key, so that it can only be made"
+            self.tell((*path, "missing"), what, "remove it")
         if name == CONTACT and not any(row.ours.name == CONTACT_EMAIL for row in rows):
             what = f"a contact is looked up by {CONTACT_EMAIL}, which no row has"
             self.tell((*path, "fields"), what, f"add {{ours: {CONTACT_EMAIL}, theirs: …}}")

@@ -119,7 +119,7 @@ def _blocks(mapping: ConnectionMapping) -> Iterator[_Block]:
             )  # fmt: skip
     accounts, opportunities = mapping.accounts, mapping.opportunities
     yield _Block(
-        2, f"Accounts: {accounts.object}", ("Read for checks, never written.",),
+        2, f"Accounts: {accounts.object}", ("Read for checks, never changed.",),
         ("Ours", "Theirs"), tuple((ours, _code(n)) for ours, n in accounts.fields.items()),
     )  # fmt: skip
     where = "; ".join(f"{_code(c.field)} is {_any_of(c.values)}" for c in opportunities.open)

@@ -20,10 +20,12 @@ from registration_core.matching import (
     MatchKey,
     Organisation,
     Relation,
+    customer_keys,
     match_account,
+    of_customer,
     relation_by_parent,
 )
-from registration_core.model import LIST_FILE, Account, Band, ListEntry
+from registration_core.model import LIST_FILE, Account, Band, ListEntry, Registration
 from registration_core.store import match_decisions, match_index, repository
 from sync import directory
 from sync.runtime import Runtime
@@ -53,6 +55,19 @@ class Wanted:
         return Match(Band.STRONG, ("confirmed",), evidence=evidence)
 
 
+#: How an account is related that is the customer itself, or may be.
+MAY_BE = (Relation.SAME, Relation.POSSIBLY)
+
+
+def wanted_of(session: Session, registration: Registration) -> Wanted:
+    """Return whom a check of a registration looks for."""
+    keys = customer_keys(registration.customer) | repository.keys_of_customer(
+        session, registration.customer_id
+    )
+    said = match_decisions.of_customer(session, registration.customer_id)
+    return Wanted(of_customer(registration.customer), keys, said)
+
+
 def likely(session: Session, wanted: Wanted) -> list[Account]:
     """Return the accounts that may be the customer, and the family of those that surely are."""
     found = match_index.likely_accounts(session, wanted.customer, wanted.keys)
@@ -72,8 +87,7 @@ def likely(session: Session, wanted: Wanted) -> list[Account]:
 
 def may_be_customer(found: Iterable[Candidate]) -> list[Account]:
     """Return the accounts that are the customer itself or may be, relatives left out."""
-    relations = (Relation.SAME, Relation.POSSIBLY)
-    return [c.account for c in found if c.match.relation in relations and c.entry is None]
+    return [c.account for c in found if c.match.relation in MAY_BE and c.entry is None]
 
 
 def read(

@@ -22,8 +22,6 @@ from registration_core.finding_claims import Candidate, find_claims
 from registration_core.findings import NEVER_BACKWARDS, ReasonCode
 from registration_core.matching import (
     MATCHER_VERSION,
-    customer_keys,
-    of_customer,
 )
 from registration_core.model import (
     LIST_FILE,
@@ -41,7 +39,6 @@ from registration_core.program import Program
 from registration_core.store import (
     account_lists,
     audit,
-    match_decisions,
     overrides,
     protection,
     repository,
@@ -214,17 +211,13 @@ def _make(
 ) -> ConflictCheck:
     """Find the claims on a registration's customer, read live; keeps nothing."""
     with runtime.database.read() as session:
-        keys = customer_keys(registration.customer) | repository.keys_of_customer(
-            session, registration.customer_id
-        )
-        said = match_decisions.of_customer(session, registration.customer_id)
-        wanted = candidates.Wanted(of_customer(registration.customer), keys, said)
+        wanted = candidates.wanted_of(session, registration)
         accounts = candidates.likely(session, wanted)
         listed = [a.record_id for a in accounts if a.connection == LIST_FILE]
         entries = account_lists.entries(session, listed)
     found, failed = candidates.read(runtime, accounts, wanted, entries)
     with runtime.database.read() as session:
-        rivals = rivals_for(session, registration, keys, candidates.may_be_customer(found))
+        rivals = rivals_for(session, registration, wanted.keys, candidates.may_be_customer(found))
     readings = tuple(
         replace(r, complete=False, reason=failed[r.connection]) if r.connection in failed else r
         for r in readings

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from connectors.port import CrmConnector, RemoteRecord
-from mapping.schema import ObjectMapping
+from mapping.schema import ACCOUNT, Companion, ObjectMapping
 from mapping.translate import to_store
 from reconciler.merge import same
 from registration_core.contracts import ConnectionName, Fields
@@ -21,7 +21,7 @@ from registration_core.program import Role
 from registration_core.store import repository
 from sync import breaker
 from sync.ledger.gates import HeldChangeRow, HeldRow
-from sync.ledger.tables import IntentRow, LinkRow
+from sync.ledger.tables import CompanionRow, IntentRow, LinkRow
 from sync.mapping_versions import changed_fields
 from sync.planning import Plan, Situation, plan
 from sync.runtime import Runtime
@@ -48,6 +48,15 @@ class Job:
     declined: tuple[Fields, ...] = ()
     #: Fields whose row means something else since they were agreed on.
     rebased: frozenset[str] = frozenset()
+    #: The companions that are there, by name with their record ids, and those that are owed.
+    companions: Mapping[str, str] = field(default_factory=dict)
+    owed: frozenset[str] = frozenset()
+
+    @property
+    def store(self) -> Fields:
+        """Our fields as this connection should hold them, with what they refer to."""
+        ours = canonical(self.registration, self.connection, self.partner)
+        return {**ours, **self.companions}
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,20 @@ class Planned:
     plan: Plan
     #: The record was not read for this plan: it is what was last seen (`sync/seen.py`).
     remembered: bool = False
+    #: What it makes instead of the registration's own record, under this key.
+    companion: Companion | None = None
+    own_key: str = ""
+
+    @property
+    def key(self) -> str:
+        """The value of the unique field that a record made by this plan carries."""
+        return self.own_key or self.job.registration.id
+
+    @property
+    def owes(self) -> tuple[Companion, ...]:
+        """What is to be made once this plan has made the registration's own record."""
+        creates = self.record is None and self.companion is None
+        return self.job.mapping.after if creates else ()
 
 
 def job_of(runtime: Runtime, session: Session, key: str, connection: ConnectionName) -> Job | None:
@@ -107,6 +130,7 @@ def jobs_of(
             jobs.append(
                 Job(registration, partner, connection, mapping, role, link, number, late, no)
             )
+    jobs = _with_companions(session, connection, jobs)
     changed = changed_fields(session, [(j.link, j.mapping) for j in jobs if j.link is not None])
     return [
         replace(job, rebased=changed[job.link.id])
@@ -114,6 +138,29 @@ def jobs_of(
         else job
         for job in jobs
     ]
+
+
+def _with_companions(
+    session: Session, connection: ConnectionName, jobs: Sequence[Job]
+) -> list[Job]:
+    """Add which companions are there, and which are owed."""
+    ids = [job.registration.id for job in jobs if job.mapping.companions]
+    if not ids:
+        return list(jobs)
+    rows = session.scalars(
+        select(CompanionRow).where(
+            CompanionRow.registration_id.in_(ids), CompanionRow.connection == connection
+        )
+    ).all()
+    with_companions = []
+    for job in jobs:
+        mine = [row for row in rows if row.registration_id == job.registration.id]
+        there = {row.name: row.record_id for row in mine if row.record_id is not None}
+        if connection in job.registration.accounts:
+            there[ACCOUNT] = job.registration.accounts[connection]
+        owed = frozenset(row.name for row in mine if row.record_id is None)
+        with_companions.append(replace(job, companions=there, owed=owed))
+    return with_companions
 
 
 def reads_of(crm: CrmConnector, jobs: Sequence[Job]) -> list[str]:
@@ -132,7 +179,7 @@ def _may_write(job: Job, name: str) -> bool:
     link = job.link
     if link is None or not link.base or link.restore or job.rebased:
         return True
-    ours = canonical(job.registration, job.connection, job.partner)
+    ours = job.store
     groups = [g for g in job.mapping.groups.values() if any(name in row.theirs for row in g.rows)]
     fields = [row.ours.name for group in groups for row in group.rows if row.merges]
     return any(n not in link.base or not same(ours.get(n), link.base[n]) for n in fields)
@@ -191,7 +238,7 @@ def plan_job(
             role=job.role,
             rebased=job.rebased,
             phase=job.registration.phase,
-            store=canonical(job.registration, job.connection, job.partner),
+            store=job.store,
             base=_explained(job, record, base),
             remote=None if record is None else record.fields,
             restore=(link.restore or {}) if link else {},

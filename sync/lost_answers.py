@@ -50,25 +50,32 @@ def _look_up(
     with runtime.database.read() as session:
         registrations = [repository.registration(session, i.registration_id) for i in intents]
     mappings = {r.id: runtime.mapping_of(r, connection, object_name) for r in registrations}
+    beside = runtime.mappings[connection].companion_on(object_name)
+    if beside is not None:
+        mappings = dict.fromkeys(mappings, beside.made)
     known = [m for m in mappings.values() if m is not None and m.object == object_name]
     if not known:
         return {
             i.id: Refused("no_mapping", f"{object_name} is not mapped any more") for i in intents
         }
-    reads = sorted({name for mapping in known for name in mapping.reads()})
-    keys = [i.registration_id for i in intents if i.operation == "create"]
+    reads = sorted({known[0].key, *(name for mapping in known for name in mapping.reads())})
+    keys = [_key(i) for i in intents if i.operation == "create"]
     found = crm.find(object_name, known[0].key, keys, reads)
     read = crm.read(object_name, [i.record_id for i in intents if i.record_id], reads)
     outcomes: dict[str, Outcome] = {}
     for intent in intents:
         mapping = mappings[intent.registration_id]
         if intent.operation == "create":
-            made = found.get(intent.registration_id)
+            made = found.get(_key(intent))
             # Not there: it never happened, and the create is planned again.
             outcomes[intent.id] = Written(made.record_id) if made else Stale("")
         else:
             outcomes[intent.id] = _looked_up(mapping, intent, read[str(intent.record_id)])
     return outcomes
+
+
+def _key(intent: IntentRow) -> str:
+    return intent.key or intent.registration_id
 
 
 def _looked_up(

@@ -25,7 +25,7 @@ from registration_core.errors import DomainRefusal
 from registration_core.fields import FieldGroup
 from registration_core.store import protection, repository
 from registration_core.store.tables import OutboxRow
-from sync import ladder, linking, schema_watch
+from sync import companions, ladder, linking, schema_watch
 from sync.jobs import Job, Planned, job_of, plan_job
 from sync.planning import GroupPlan
 from sync.runtime import Runtime
@@ -222,7 +222,25 @@ def _unlinked(
             ):
                 why = "an existing opportunity may be this deal; see: dealreg link list"
                 return Preview(job, Does.WAIT, (), {}, why)
+        steps = companions.outlook(runtime, crm, job)
+        waits = [s for s in steps if s.does is companions.Does.WAIT and not s.companion.after]
+        if waits:
+            return Preview(job, Does.WAIT, (), {}, waits[0].why)
+        return _with_companions(
+            previewed(runtime, Planned(job, None, plan_job(runtime, job, None))), steps
+        )
     return previewed(runtime, Planned(job, record, plan_job(runtime, job, record)))
+
+
+def _with_companions(made: Preview, steps: Sequence[companions.Step]) -> Preview:
+    """Add what is made beside a new record; what it refers to is known only when it is there."""
+    beside = [
+        replace(field, why=f"its {step.companion.name.replace('_', ' ')}, made once")
+        for step in steps
+        if step.does is companions.Does.MAKE
+        for field in _created(step.planned)
+    ]
+    return replace(made, fields=(*beside, *made.fields))
 
 
 def previewed(runtime: Runtime, planned: Planned) -> Preview:
@@ -283,8 +301,7 @@ def _fields(planned: Planned, refused: Mapping[FieldGroup, str]) -> Iterator[Fie
 
 
 def _store(planned: Planned) -> Fields:
-    job = planned.job
-    return crm_changes.canonical(job.registration, job.connection, job.partner)
+    return planned.job.store
 
 
 def _field(

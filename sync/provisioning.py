@@ -44,7 +44,7 @@ def provision(runtime: Runtime, name: str) -> tuple[MissingField, ...]:
 
 
 def _named(runtime: Runtime, mapping: ConnectionMapping) -> Iterator[tuple[str, FieldSchema]]:
-    for mapped in mapping.objects.values():
+    for mapped in mapping.written().values():
         key = FieldSchema(mapped.key, FieldType.TEXT, label="Registration id", unique=True)
         yield mapped.object, key
         for row in mapped.rows:

@@ -19,7 +19,7 @@ from connectors.port import CrmConnector, Gone, RemoteRecord
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import NotFound, SyncError
 from registration_core.store import repository
-from sync import directory, echoes, emptiness, inbox, ladder, leases, schema_watch, settling
+from sync import directory, echoes, emptiness, inbox, ladder, leases, losing, schema_watch
 from sync.carrying import Outdated, dead_letter
 from sync.holding import Gate
 from sync.jobs import Job, Planned, job_of, plan_job
@@ -218,7 +218,7 @@ def _take_other(
         if _in_flight(session, link):
             return False
     if isinstance(record, Gone):
-        settling.orphan(runtime, link.id, record)
+        losing.orphan(runtime, link.id, record)
         return True
     if known is None or known.link is None or link.state != "active":
         return True

@@ -32,11 +32,13 @@ from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import OutboxRow, RegistrationRow
 from sync import (
     auditing,
+    companions,
     emptiness,
     ladder,
     leases,
     linking,
     looking,
+    losing,
     lost_answers,
     observing,
     runs,
@@ -147,7 +149,7 @@ def _plan_all(
     runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job], *, links: bool
 ) -> list[Planned]:
     """Plan each job on what the CRM held when it was last seen, or read it, one call per object."""
-    planned: list[Planned] = []
+    planned, jobs = companions.after(runtime, crm, jobs)
     for object_name in sorted({job.mapping.object for job in jobs}):
         group = [job for job in jobs if job.mapping.object == object_name]
         active = [j for j in group if j.link is not None and j.link.state == "active"]
@@ -164,7 +166,7 @@ def _plan_all(
             if not isinstance(record, Gone):
                 planned.append(Planned(job, record, plan_job(runtime, job, record)))
             elif believed or record not in vanished:
-                settling.orphan(runtime, job.link.id, record)
+                losing.orphan(runtime, job.link.id, record)
             else:
                 reason = "too many records vanished at once"
                 settling.hold(runtime, job.registration.id, crm.name, reason)
@@ -200,7 +202,7 @@ def _plan_unlinked(
     mapping = jobs[0].mapping
     keys = [job.registration.id for job in jobs]
     known = crm.find(mapping.object, mapping.key, keys, mapping.reads())
-    planned = []
+    planned, creating = list[Planned](), list[Job]()
     for job in jobs:
         if job.registration.id in known and not links:
             record = known[job.registration.id]
@@ -216,11 +218,19 @@ def _plan_unlinked(
         elif job.registration.state in _OVER:
             settling.close(runtime, [job], f"{job.registration.state.value} before it was there")
         elif not (links and linking.proposes(runtime, crm, job.registration, job.role)):
-            made = Planned(job, None, plan_job(runtime, job, None))
-            if made.plan.write:
-                planned.append(made)
-            else:
-                settling.close(runtime, [job], "a person has declined to create it")
+            creating.append(job)
+    return planned + _plan_creates(runtime, crm, creating)
+
+
+def _plan_creates(runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]) -> list[Planned]:
+    """Plan what a record refers to, and the record once all of that is there."""
+    planned, ready = companions.before(runtime, crm, jobs)
+    for job in ready:
+        made = Planned(job, None, plan_job(runtime, job, None))
+        if made.plan.write:
+            planned.append(made)
+        else:
+            settling.close(runtime, [job], "a person has declined to create it")
     return planned
 
 
@@ -239,13 +249,13 @@ def _create(runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned], run
         runs.note_writes(unit, run.id, crm.name, len(planned))
         intents = [settling.intend(unit, crm.name, p, None, p.plan.base, run.id) for p in planned]
     mapping = planned[0].job.mapping
-    items = [CreateItem(p.job.registration.id, _with_key(p)) for p in planned]
+    items = [CreateItem(p.key, _with_key(p)) for p in planned]
     leases.require(runtime.database, run.lease)
     _settle(runtime, intents, sent(lambda few: crm.create(mapping.object, mapping.key, few), items))
 
 
 def _with_key(planned: Planned) -> Fields:
-    return {**planned.plan.write, planned.job.mapping.key: planned.job.registration.id}
+    return {**planned.plan.write, planned.job.mapping.key: planned.key}
 
 
 def _update(runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned], run: _Run) -> None:

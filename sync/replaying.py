@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 from registration_core.conflict_check import holding, is_low_risk, rejecting
 from registration_core.finding_claims import Candidate, OpenOpportunity, Rival, find_claims
 from registration_core.findings import FindingKind
-from registration_core.matching import customer_keys, of_customer
 from registration_core.model import (
     LIST_FILE,
     SYSTEM,
@@ -29,7 +28,7 @@ from registration_core.model import (
 )
 from registration_core.program import Program
 from registration_core.recording import subject_of
-from registration_core.store import account_lists, audit, match_decisions, repository
+from registration_core.store import account_lists, audit, repository
 from registration_core.store.rivals import rivals_for
 from registration_core.store.tables import RegistrationRow
 from sync import candidates
@@ -80,10 +79,7 @@ def replay(
 def _findings(
     session: Session, registration: Registration, check: ConflictCheck, program: Program
 ) -> tuple[Finding, ...]:
-    known = repository.keys_of_customer(session, registration.customer_id)
-    keys = customer_keys(registration.customer) | known
-    said = match_decisions.of_customer(session, registration.customer_id)
-    wanted = candidates.Wanted(of_customer(registration.customer), keys, said)
+    wanted = candidates.wanted_of(session, registration)
     accounts = candidates.likely(session, wanted)
     listed = [a.record_id for a in accounts if a.connection == LIST_FILE]
     entries = account_lists.entries(session, listed)
@@ -92,7 +88,7 @@ def _findings(
         for a, m in candidates.matched(accounts, wanted)
         if a.connection != LIST_FILE or a.record_id in entries
     ]
-    others = rivals_for(session, registration, keys, candidates.may_be_customer(found))
+    others = rivals_for(session, registration, wanted.keys, candidates.may_be_customer(found))
     rivals = [Rival(_then(r.registration, check.began_at), r.match) for r in others]
     return find_claims(registration, program, found, rivals, check.began_at)
 

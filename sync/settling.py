@@ -1,4 +1,4 @@
-"""What became of a write: intents, links, outbox rows, orphans.
+"""What became of a write: intents, links, companions, outbox rows.
 
 Every function is one row's end: applied, to be planned again, waiting, orphaned, or dead with
 its payload and reason. Nothing here calls a CRM.
@@ -23,20 +23,18 @@ from connectors.port import (
     Stale,
     Written,
 )
-from registration_core import crm_changes
+from mapping.schema import ACCOUNT
 from registration_core.contracts import ConnectionName, Fields
-from registration_core.program import Role
-from registration_core.store import audit, repository, work
+from registration_core.store import audit
 from registration_core.store.database import Database, UnitOfWork
 from registration_core.store.tables import OutboxRow, RegistrationRow
-from sync import breaker, proposing
+from sync import breaker, losing, proposing
 from sync.apart import together_or_apart
 from sync.budget import BudgetSpent
 from sync.carrying import dead_letter
 from sync.guard import ConnectionPaused
-from sync.inbox import Notice, take_note
 from sync.jobs import Job, Planned
-from sync.ledger.tables import IntentRow, LinkRow
+from sync.ledger.tables import CompanionRow, IntentRow, LinkRow
 from sync.runtime import Runtime
 from sync.switch import Stopped
 
@@ -72,6 +70,9 @@ def intend(
         before=planned.plan.before,
         base=base,
         mapping_version=planned.plan.version,
+        companion=planned.companion.name if planned.companion else "",
+        key=planned.key,
+        owes=[[each.name, each.made.object] for each in planned.owes],
         wanted=planned.job.wanted,
         state="pending",
         outcome="",
@@ -167,7 +168,7 @@ def _settle(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome: 
             if link is not None and outcome.object:
                 _retry(unit, intent, "the record was converted; what it became is read first")
             elif link is not None:
-                lose(unit, link, outcome)
+                losing.lose(unit, link, outcome)
         case Refused():
             _refused(unit, intent, outcome)
         case Deferred():
@@ -177,8 +178,13 @@ def _settle(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome: 
 
 
 def _written(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome: Written) -> None:
-    if intent.operation == "create":
+    connection = ConnectionName(intent.connection)
+    if intent.companion:
+        _companion_made(unit, intent, outcome.record_id)
+    elif intent.operation == "create":
         add_link(unit, intent, outcome.record_id, intent.base)
+        for name, object_name in intent.owes:
+            keep_companion(unit, intent.registration_id, connection, name, object_name, None)
     elif link is not None:
         # Only what was written is added: a pull may have moved the rest meanwhile.
         link.base = {**link.base, **intent.base}
@@ -189,7 +195,7 @@ def _written(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome:
     audit.record(
         unit,
         f"registration:{intent.registration_id}",
-        f"{intent.operation} in CRM",
+        f"{intent.operation} {intent.companion.replace('_', ' ')} in CRM".replace("  ", " "),
         {
             "connection": intent.connection,
             "object": intent.object,
@@ -198,7 +204,33 @@ def _written(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome:
             "intent": intent.id,
         },
     )
-    outbox_done(unit, intent.registration_id, ConnectionName(intent.connection), intent.wanted)
+    if not intent.companion and not intent.owes:  # else there is more to do at once
+        outbox_done(unit, intent.registration_id, connection, intent.wanted)
+
+
+def _companion_made(unit: UnitOfWork, intent: IntentRow, record_id: str) -> None:
+    """Keep a companion; an account is found by its key and chosen before anything else goes on."""
+    if intent.companion != ACCOUNT:
+        keep_companion(
+            unit, intent.registration_id, ConnectionName(intent.connection), intent.companion,
+            intent.object, record_id,
+        )  # fmt: skip
+
+
+def keep_companion(
+    unit: UnitOfWork,
+    registration_id: str,
+    connection: ConnectionName,
+    name: str,
+    object_name: str,
+    record_id: str | None,
+) -> None:
+    """Keep which record is a registration's companion; None while it is owed."""
+    row = CompanionRow(
+        registration_id=registration_id, connection=connection, name=name, object=object_name,
+        record_id=record_id, changed_at=unit.now,
+    )  # fmt: skip
+    unit.session.merge(row)
 
 
 def add_link(unit: UnitOfWork, intent: IntentRow, record_id: str, base: Fields) -> LinkRow:
@@ -231,11 +263,18 @@ def _refused(unit: UnitOfWork, intent: IntentRow, outcome: Refused) -> None:
     row = unit.lock(OutboxRow, (intent.registration_id, intent.connection))
     if row is not None and row.wanted > intent.wanted:
         return  # what changed meanwhile may be the very thing that was refused
+    if intent.companion:
+        _refuse(unit, intent, outcome)
+        return
     if row is not None and proposing.proposes_duplicates(unit, intent, outcome):
         row.state, row.reason = "waiting", f"{outcome.code}: an existing record may be this deal"
         return
     if row is not None:
         row.state, row.reason = "dead", outcome.message
+    _refuse(unit, intent, outcome)
+
+
+def _refuse(unit: UnitOfWork, intent: IntentRow, outcome: Refused) -> None:
     field = f" (field {outcome.field})" if outcome.field else ""
     unit.session.add(
         dead_letter(
@@ -293,62 +332,6 @@ def outbox_done(
     if row is not None:
         row.done = max(row.done, wanted)
         row.attempts, row.reason = 0, ""
-
-
-def lose(unit: UnitOfWork, link: LinkRow, gone: Gone) -> None:
-    """Follow a merge or conversion, or mark the link orphaned; never make the record again.
-
-    What a converted record became has been read by nobody: its link starts with no base.
-    """
-    subject = f"registration:{link.registration_id}"
-    survivor, object_name = gone.merged_into, gone.object or link.object
-    taken = (
-        survivor
-        and unit.session.scalars(
-            select(LinkRow.id).where(
-                LinkRow.connection == link.connection,
-                LinkRow.object == object_name,
-                LinkRow.record_id == survivor,
-            )
-        ).first()
-    )
-    link.version, link.changed_at = link.version + 1, unit.now
-    if survivor and not taken:
-        followed = "follow conversion" if gone.object else "follow merge"
-        audit.record(unit, subject, followed, {"from": link.record_id, "to": survivor})
-        link.record_id = survivor
-        if gone.object:
-            link.object, link.converted_at = object_name, unit.now
-            link.base, link.mapping_version = {}, ""
-            link.remote, link.remote_version = None, None
-            link.restore, link.repeats = None, {}
-        # The feed told of the survivor when nobody here knew it yet.
-        take_note(unit, ConnectionName(link.connection), [Notice(link.object, survivor)], "poll")
-        return
-    link.state, link.reason = "orphaned", f"the record is {gone.absence.value} in {link.connection}"
-    audit.record(
-        unit, subject, "orphaned", {"connection": link.connection, "record": link.record_id,
-                                    "because": gone.absence.value},
-    )  # fmt: skip
-
-
-def orphan(runtime: Runtime, link_id: str, gone: Gone) -> None:
-    """Handle a linked record that is gone, in a transaction of its own; idempotent.
-
-    A conversion in the home CRM takes the deal over, as moving its stage on would.
-    """
-    with runtime.database.begin() as unit:
-        registration_id = unit.session.get_one(LinkRow, link_id).registration_id
-        registration = repository.registration(unit.session, registration_id, lock=True)
-        link = unit.lock(LinkRow, link_id)
-        if link is None or link.state != "active" or link.record_id != gone.record_id:
-            return
-        lose(unit, link, gone)
-        connection = ConnectionName(link.connection)
-        if gone.object and link.state == "active":
-            if registration.roles.get(connection) is Role.HOME:
-                crm_changes.convert(unit, registration, f"converted in {connection}")
-            work.request_push(unit, registration, only=connection)
 
 
 def hold(runtime: Runtime, registration_id: str, connection: ConnectionName, reason: str) -> None:

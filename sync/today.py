@@ -38,6 +38,8 @@ from sync.runtime import Runtime
 DECIDED_WITHIN = timedelta(days=2)
 #: Protections that end sooner are told of.
 ENDING_WITHIN = timedelta(days=14)
+#: Most reasons to wait that are told apart.
+REASONS_MAX = 10
 DAY = timedelta(days=1)
 
 
@@ -166,6 +168,15 @@ def _movement(session: Session) -> Iterator[Line]:
         .group_by(OutboxRow.connection)
     ):
         yield Line("changes to write", count, name, oldest, command="dealreg status")
+    for name, reason, count, oldest in session.execute(
+        select(OutboxRow.connection, OutboxRow.reason, func.count(), func.min(OutboxRow.changed_at))
+        .where(*behind, OutboxRow.reason != "", OutboxRow.attempts == 0)
+        .group_by(OutboxRow.connection, OutboxRow.reason)
+        .order_by(func.min(OutboxRow.changed_at))
+        .limit(REASONS_MAX)
+    ):
+        yield Line("changes that wait", count, f"{name}: {reason}", oldest,
+                   command=f"dealreg mapping preview {name} --all", to_do=True)  # fmt: skip
     for name, count, oldest in session.execute(
         select(InboxRow.connection, func.count(), func.min(InboxRow.noticed_at))
         .where(InboxRow.read < InboxRow.noticed)

@@ -118,6 +118,7 @@ DEAL = ObjectSchema(
             FieldSchema("Closed", FieldType.BOOLEAN),
             FieldSchema("Owner", FieldType.REFERENCE, history_kept=True),
             FieldSchema("Account", FieldType.REFERENCE, history_kept=True),
+            FieldSchema("Contact", FieldType.REFERENCE),
             FieldSchema(
                 "Stage",
                 FieldType.PICKLIST,
@@ -132,10 +133,36 @@ ACCOUNT = ObjectSchema(
     fields={
         f.name: f
         for f in (
+            _text("Key", unique=True),
             *map(_text, ("Name", "Country", "City", "Website", "Tax", "Duns", "Owner")),
             FieldSchema("Direct", FieldType.BOOLEAN),
             FieldSchema("House", FieldType.BOOLEAN),
             FieldSchema("NoCall", FieldType.BOOLEAN),
+        )
+    },
+)
+CONTACT = ObjectSchema(
+    name="Contact",
+    fields={
+        f.name: f
+        for f in (
+            _text("Key", unique=True),
+            _text("LastName", required=True),
+            _text("Email"),
+            FieldSchema("Account", FieldType.REFERENCE),
+        )
+    },
+)
+ITEM = ObjectSchema(
+    name="Item",
+    fields={
+        f.name: f
+        for f in (
+            _text("Key", unique=True),
+            FieldSchema("Deal", FieldType.REFERENCE, required=True),
+            FieldSchema("Product", FieldType.PICKLIST, options=("PLAT", "SUP")),
+            FieldSchema("Price", FieldType.NUMBER, scale=2),
+            FieldSchema("Quantity", FieldType.NUMBER, scale=0),
         )
     },
 )
@@ -304,7 +331,7 @@ def build(
     metrics = CallMetrics(CollectorRegistry())
     doors: dict[ConnectionName, GuardedConnector] = {}
     for name, capabilities in able.items():
-        org = MemoryOrg(now, [DEAL, ACCOUNT], org_id=f"org-{name}")
+        org = MemoryOrg(now, [DEAL, ACCOUNT, CONTACT, ITEM], org_id=f"org-{name}")
         for kind, tax_id in _CANARIES.items():
             org.add(
                 "Account",

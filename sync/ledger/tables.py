@@ -62,6 +62,20 @@ class LinkRow(Base):
     )
 
 
+class CompanionRow(Base):
+    """A record beside a registration's own that it refers to, or that refers to it."""
+
+    __tablename__ = "companion"
+    registration_id: Mapped[str] = mapped_column(ForeignKey("registration.id"), primary_key=True)
+    connection: Mapped[str] = mapped_column(String(64), primary_key=True)
+    #: `contact` or `line_item`; which account it is, the registration says.
+    name: Mapped[str] = mapped_column(String(16), primary_key=True)
+    object: Mapped[str] = mapped_column(String(64))
+    #: None while it is owed: what it refers to is there, and it is not made yet.
+    record_id: Mapped[str | None] = mapped_column(String(64))
+    changed_at: Mapped[datetime]
+
+
 class LinkProposalRow(Base):
     """An existing CRM record that may be the registration's, for a person to accept or reject."""
 
@@ -94,6 +108,12 @@ class IntentRow(Base):
     object: Mapped[str] = mapped_column(String(64))
     #: Digest of the mapping that it was translated by.
     mapping_version: Mapped[str] = mapped_column(String(64), server_default="")
+    #: Which companion it makes; empty for the registration's own record.
+    companion: Mapped[str] = mapped_column(String(16), server_default="")
+    #: What a create is looked up by; empty before that was kept: the registration's id.
+    key: Mapped[str] = mapped_column(String(64), server_default="")
+    #: Companions that are owed once it is done, with the objects they are made in.
+    owes: Mapped[list[Any]] = mapped_column(server_default="[]")
     #: `create` or `update`.
     operation: Mapped[str] = mapped_column(String(16))
     record_id: Mapped[str | None] = mapped_column(String(64))

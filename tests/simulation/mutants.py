@@ -148,7 +148,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "orphans made again",
         "I9",
-        {"sync.settling.lose": without.make_again},
+        {"sync.losing.lose": without.make_again},
         needs=_with("delete"),
     ),
     Mutant(

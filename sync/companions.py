@@ -1,0 +1,344 @@
+"""Companions of a registration's record: found, waited for, or made once; never updated.
+
+What a record refers to is there before it is made: its customer's account, a contact. What refers
+to it, a line item, is owed in the commit that says the record was made. A companion is made by the
+same road as a record: a plan, a stored intent with its key, a create-only call, and a look-up by
+that key where the answer was lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from connectors.port import CrmConnector
+from mapping.schema import ACCOUNT, CONTACT, CONTACT_EMAIL, RECORD, Companion, Missing
+from mapping.translate import computed, to_crm
+from registration_core.contracts import Condition
+from registration_core.matching import customer_keys, match_organisation, of_customer
+from registration_core.model import Band
+from registration_core.store import audit, repository, work
+from registration_core.store.database import UnitOfWork
+from sync import candidates, directory, schema_watch, settling
+from sync.carrying import keep_problem
+from sync.jobs import Job, Planned
+from sync.ledger.tables import DeadLetterRow
+from sync.planning import Plan
+from sync.runtime import Runtime
+from sync.settling import keep_companion
+
+#: Most contacts that one call looks for by e-mail address, and most that may have one address.
+ASKED_MAX, OF_ONE_ADDRESS_MAX = 50, 4
+
+
+class Does(StrEnum):
+    """What becomes of a companion."""
+
+    MAKE = "make"
+    FIND = "find"
+    WAIT = "wait"
+    #: It is gone without.
+    LEAVE = "leave"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A registration's next companion, and what becomes of it."""
+
+    #: The job it belongs to, and its own: what is planned for it.
+    job: Job
+    companion: Companion
+    planned: Planned
+    does: Does
+    record_id: str = ""
+    why: str = ""
+
+
+def before(
+    runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]
+) -> tuple[list[Planned], list[Job]]:
+    """Bring jobs whose record is to be made as far as their companions let them.
+
+    Returns the companions to make first, and the jobs that have all they refer to. The others
+    wait, or are due again with what was found.
+    """
+    creates: list[Planned] = []
+    going = list(jobs)
+    for place in range(max((len(job.mapping.before) for job in jobs), default=0)):
+        here = [job for job in going if place < len(job.mapping.before)]
+        steps = look(runtime, crm, [(job, job.mapping.before[place]) for job in here])
+        after = {step.job.registration.id: _taken(runtime, step, creates) for step in steps}
+        moved = [after.get(job.registration.id, job) for job in going]
+        going = [job for job in moved if job is not None]
+    return _once_each(creates), going
+
+
+def _taken(runtime: Runtime, step: Step, creates: list[Planned]) -> Job | None:
+    """Act on a step; returns the job where it may go on in this round."""
+    match step.does:
+        case Does.LEAVE:
+            return step.job
+        case Does.FIND:
+            return _keep(runtime, step)
+        case Does.MAKE:
+            creates.append(step.planned)
+        case Does.WAIT:
+            registration = step.job.registration.id
+            settling.hold(runtime, registration, step.job.connection, step.why)
+    return None
+
+
+def after(
+    runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]
+) -> tuple[list[Planned], list[Job]]:
+    """Return the owed companions to make now, and the jobs that go on without."""
+    owing = [job for job in jobs if job.owed and job.link and job.link.state == "active"]
+    pairs = [(j, each) for j in owing for each in j.mapping.after if each.name in j.owed]
+    steps = look(runtime, crm, pairs) if pairs else []
+    creates: dict[str, Planned] = {}
+    for step in steps:
+        if step.does is Does.FIND:
+            _keep(runtime, step)
+        elif step.does is Does.MAKE:  # one a registration and round
+            creates.setdefault(step.job.registration.id, step.planned)
+        elif step.planned.plan.problems:
+            _tell(runtime, step)
+    return list(creates.values()), [j for j in jobs if j.registration.id not in creates]
+
+
+def _tell(runtime: Runtime, step: Step) -> None:
+    """Keep what cannot be translated of an owed companion where a person finds it."""
+    assert step.job.link is not None
+    with runtime.database.begin() as unit:
+        for problem in step.planned.plan.problems:
+            keep_problem(unit, step.job.link, problem)
+
+
+def look(runtime: Runtime, crm: CrmConnector, pairs: Sequence[tuple[Job, Companion]]) -> list[Step]:
+    """Say what becomes of companions that are not known yet. Reads the CRM and writes nothing to it."""
+    wanted = [_wanted(job, each) for job, each in pairs if each.name not in job.companions]
+    steps = [step for step in wanted if step.does is not Does.MAKE]
+    open_ = [step for step in wanted if step.does is Does.MAKE]
+    there = _there(runtime, crm, open_)
+    with runtime.database.read() as session:
+        still = schema_watch.standing_still(session, crm.name)
+        for step in open_:
+            stands = still.get(step.companion.made.object, "")
+            if stands:
+                steps.append(replace(step, does=Does.WAIT, why=stands))
+            else:
+                steps.append(_decided(session, step, there.get(step.job.registration.id)))
+    return steps
+
+
+def outlook(runtime: Runtime, crm: CrmConnector, job: Job) -> list[Step]:
+    """Say what would become of all companions of a registration that is not there yet."""
+    steps: list[Step] = []
+    for each in (*job.mapping.before, *job.mapping.after):
+        here = look(runtime, crm, [(job, each)])
+        for step in here:
+            if step.does is Does.FIND:
+                job = replace(job, companions={**job.companions, each.name: step.record_id})
+        steps += here
+    return steps
+
+
+def _wanted(job: Job, companion: Companion) -> Step:
+    """Plan a companion as if it were missing; what cannot be made is left, or waits."""
+    made, registration = companion.made, job.registration
+    key = registration.customer_id if companion.name == ACCOUNT else registration.id
+    record = {RECORD: job.link.record_id} if job.link else {}
+    whole = computed(made, {**job.store, **record})
+    written = to_crm(made, whole.fields, creating=True)
+    plan = Plan(
+        (), written.fields, {}, written.fields, made.version, frozenset(), converts=False,
+        problems=(*whole.problems, *written.problems),
+    )  # fmt: skip
+    own = replace(job, mapping=made, link=None)
+    step = Step(
+        job, companion, Planned(own, None, plan, companion=companion, own_key=key), Does.MAKE
+    )
+    if companion.name == CONTACT and not (registration.contact_email and registration.contact_name):
+        return replace(step, does=Does.LEAVE, why="the registration names no contact")
+    if plan.problems:
+        return replace(step, does=Does.WAIT, why=str(plan.problems[0]))
+    return step
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Records that may be a companion; `sure` where an only one is."""
+
+    ids: tuple[str, ...]
+    sure: bool = True
+
+
+def _decided(session: Session, step: Step, seen: _Seen | None) -> Step:
+    job, companion = step.job, step.companion
+    if seen is not None and seen.ids:
+        if len(seen.ids) == 1 and seen.sure:
+            return replace(step, does=Does.FIND, record_id=seen.ids[0])
+        return replace(step, does=Does.WAIT, why=_ask(step, seen.ids))
+    if companion.missing is not Missing.CREATE:
+        name, crm = companion.name.replace("_", " "), job.connection
+        why = f"{crm} has no {name} for it: make one there"
+        does = Does.WAIT if companion.missing is Missing.WAIT else Does.LEAVE
+        return replace(step, does=does, why=why)
+    letter = _refused(session, step)
+    if letter is None:
+        return step
+    if letter.state == "discarded" or companion.after:
+        return replace(step, does=Does.LEAVE, why="the CRM refused to make it")
+    name = companion.name.replace("_", " ")
+    why = f"the CRM refused to make its {name}: type dealreg deadletter show {letter.id}"
+    return replace(step, does=Does.WAIT, why=why)
+
+
+def _ask(step: Step, ids: Sequence[str]) -> str:
+    number, crm, where = step.job.registration.number, step.job.connection, step.companion.made
+    if step.companion.name == ACCOUNT:
+        return (
+            f"{' or '.join(ids)} of {crm} may be its customer's {where.object}: "
+            f"type dealreg match confirm {number} {crm}:{ids[0]} --reason TEXT, or match deny"
+        )
+    return f"{' and '.join(ids)} of {crm} have its contact's e-mail address: merge them there"
+
+
+def _refused(session: Session, step: Step) -> DeadLetterRow | None:
+    """Return the dead letter of the same create that is open, or was put aside for good."""
+    rows = session.scalars(
+        select(DeadLetterRow)
+        .where(
+            DeadLetterRow.registration_id == step.job.registration.id,
+            DeadLetterRow.connection == step.job.connection,
+            DeadLetterRow.object == step.companion.made.object,
+            DeadLetterRow.state.in_(("open", "discarded")),
+        )
+        .order_by(DeadLetterRow.created_at.desc())
+    )
+    return next((row for row in rows if row.payload == step.planned.plan.write), None)
+
+
+# Looking ----------------------------------------------------------------------------------------
+
+
+def _there(runtime: Runtime, crm: CrmConnector, steps: Sequence[Step]) -> dict[str, _Seen]:
+    """Look companions up: by our key, then contacts by e-mail, accounts as a check finds them."""
+    seen: dict[str, _Seen] = {}
+    for name in dict.fromkeys((s.companion.made.object, s.companion.made.key) for s in steps):
+        few = [s for s in steps if (s.companion.made.object, s.companion.made.key) == name]
+        found = crm.find(*name, list(dict.fromkeys(s.planned.key for s in few)), [name[1]])
+        for step in few:
+            if step.planned.key in found:
+                seen[step.job.registration.id] = _Seen((found[step.planned.key].record_id,))
+    left = [step for step in steps if step.job.registration.id not in seen]
+    accounts = [step for step in left if step.companion.name == ACCOUNT]
+    contacts = [step for step in left if step.companion.name == CONTACT]
+    return seen | _accounts(runtime, crm, accounts) | _contacts(crm, contacts)
+
+
+def _accounts(runtime: Runtime, crm: CrmConnector, steps: Sequence[Step]) -> dict[str, _Seen]:
+    """Find customers' accounts in the directory, brought up to date before."""
+    if not steps:
+        return {}
+    directory.refresh(runtime, crm.name)
+    seen: dict[str, _Seen] = {}
+    with runtime.database.read() as session:
+        for step in steps:
+            wanted = candidates.wanted_of(session, step.job.registration)
+            here = [a for a in candidates.likely(session, wanted) if a.connection == crm.name]
+            may_be = [
+                (account.record_id, match.band)
+                for account, match in candidates.matched(here, wanted)
+                if match.relation in candidates.MAY_BE
+            ]
+            strong = tuple(record_id for record_id, band in may_be if band is Band.STRONG)
+            ids = strong or tuple(record_id for record_id, _ in may_be)
+            seen[step.job.registration.id] = _Seen(ids, sure=bool(strong))
+    return seen
+
+
+def _contacts(crm: CrmConnector, steps: Sequence[Step]) -> dict[str, _Seen]:
+    seen: dict[str, _Seen] = {}
+    for start in range(0, len(steps), ASKED_MAX):
+        few = steps[start : start + ASKED_MAX]
+        made = few[0].companion.made
+        field = str(few[0].companion.field_of(CONTACT_EMAIL))
+        by_address: dict[str, list[str]] = {_address(step): [] for step in few}
+        found = crm.select(
+            made.object,
+            (Condition(field, tuple(by_address)),),
+            [field],
+            ASKED_MAX * OF_ONE_ADDRESS_MAX,
+        )
+        for record in found.records:
+            by_address.get(str(record.fields[field]).casefold(), []).append(record.record_id)
+        for step in few:
+            ids = tuple(by_address[_address(step)])
+            seen[step.job.registration.id] = _Seen(ids, sure=found.complete)
+    return seen
+
+
+def _address(step: Step) -> str:
+    return step.job.registration.contact_email.casefold()
+
+
+def _once_each(creates: Iterable[Planned]) -> list[Planned]:
+    """Leave what another registration may be about to make to the next round, which finds it."""
+    chosen: list[Planned] = []
+    for p in creates:
+        if not any(_may_be_one(p, other) for other in chosen):
+            chosen.append(p)
+    return chosen
+
+
+def _may_be_one(p: Planned, other: Planned) -> bool:
+    mine, theirs = p.job.registration, other.job.registration
+    if p.companion != other.companion:
+        return False
+    if p.companion is not None and p.companion.name == CONTACT:
+        return mine.contact_email.casefold() == theirs.contact_email.casefold()
+    customer, keys = of_customer(mine.customer), customer_keys(mine.customer)
+    return p.key == other.key or bool(
+        match_organisation(customer, keys, of_customer(theirs.customer))
+    )
+
+
+# Keeping ----------------------------------------------------------------------------------------
+
+
+def _keep(runtime: Runtime, step: Step) -> Job | None:
+    """Remember a companion that is there; with another account the job is read anew."""
+    job, name = step.job, step.companion.name
+    with runtime.database.begin() as unit:
+        if name == ACCOUNT:
+            _choose_account(unit, step)
+            return None
+        where = step.companion.made.object
+        keep_companion(unit, job.registration.id, job.connection, name, where, step.record_id)
+        _note(unit, step)
+    return replace(job, companions={**job.companions, name: step.record_id})
+
+
+def _choose_account(unit: UnitOfWork, step: Step) -> None:
+    connection = step.job.connection
+    registration = repository.registration(unit.session, step.job.registration.id, lock=True)
+    if connection in registration.accounts:
+        return
+    accounts = {**registration.accounts, connection: step.record_id}
+    repository.save(unit.session, replace(registration, accounts=accounts), unit.now)
+    _note(unit, step)
+    work.request_check(unit, registration.id, f"its account was found in {connection}")
+
+
+def _note(unit: UnitOfWork, step: Step) -> None:
+    audit.record(
+        unit,
+        f"registration:{step.job.registration.id}",
+        f"find {step.companion.name.replace('_', ' ')}",
+        {"connection": step.job.connection, "record": step.record_id},
+    )
