@@ -14,7 +14,6 @@ from connectors.port import Gone, RemoteRecord
 from mapping.schema import ObjectMapping
 from mapping.translate import canonical, computed, to_crm
 from reconciler.merge import same
-from registration_core import crm_changes
 from registration_core.contracts import Fields, Value
 from registration_core.store.tables import OutboxRow
 from sync.jobs import Job, Planned, plan_job
@@ -144,7 +143,7 @@ def _forms(planned: Planned) -> Iterator[Finding]:
 
 
 def _ours(mapping: ObjectMapping, job: Job) -> Fields:
-    whole = computed(mapping, crm_changes.canonical(job.registration, job.connection, job.partner))
+    whole = computed(mapping, job.store)
     return canonical(mapping, whole.fields).fields
 
 

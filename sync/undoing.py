@@ -16,7 +16,6 @@ from connectors.port import Gone, RemoteRecord
 from mapping.translate import to_store
 from reconciler.merge import same
 from registration_core.contracts import ConnectionName, Fields
-from registration_core.crm_changes import canonical
 from registration_core.errors import DomainRefusal, NotFound
 from registration_core.model import Actor
 from registration_core.store import audit, repository, work
@@ -121,7 +120,7 @@ def _why_not(write: _Write) -> str:
         return f"the record is {record.absence.value if record else 'not there'}"
     theirs = to_store(job.mapping, record.fields).fields
     wrote = to_store(job.mapping, intent.payload).fields
-    ours = canonical(job.registration, job.connection, job.partner)
+    ours = job.store
     moved = [n for n, v in wrote.items() if not same(theirs.get(n), v)]
     if moved:
         return f"{', '.join(moved)} changed in the CRM since"
