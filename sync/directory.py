@@ -18,7 +18,7 @@ from connectors.errors import FeedExpired
 from connectors.port import ChangePage, CrmConnector, RemoteRecord
 from mapping.schema import AccountMapping
 from mapping.translate import read_fields
-from registration_core.contracts import ConnectionName, Fields, Value
+from registration_core.contracts import Condition, ConnectionName, Fields, Value
 from registration_core.errors import NotFound
 from registration_core.matching import MatchKey, account_keys, domain_of, of_account
 from registration_core.model import Account, Actor, Reading
@@ -77,7 +77,7 @@ def account_of(runtime: Runtime, connection: ConnectionName, record: RemoteRecor
         duns=_text(fields, "duns")[:32],
         owner=_text(fields, "owner")[:64],
         lists=frozenset(
-            rule.kind for rule in lists_of(runtime, connection) if _fits(rule, record.fields)
+            rule.kind for rule in lists_of(runtime, connection) if fits(record.fields, rule.where)
         ),
         read_at=record.modified_at,
         postcode=_text(fields, "postcode")[:32],
@@ -313,10 +313,11 @@ def accept_list(runtime: Runtime, connection: ConnectionName, kind: ListKind, ac
     return accounts
 
 
-def _fits(rule: AccountList, fields: Fields) -> bool:
+def fits(fields: Fields, where: Sequence[Condition]) -> bool:
+    """Whether what was read of a record fits every condition; text without regard to case."""
     return all(
         any(_equal(fields.get(condition.field), value) for value in condition.values)
-        for condition in rule.where
+        for condition in where
     )
 
 

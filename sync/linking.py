@@ -1,35 +1,35 @@
-"""Link first, create second (law 5): existing CRM records that may be a registration's.
+"""Link first, create second (law 5): which CRM record is which registration, as a person says.
 
-A salesperson's own opportunity for the same deal is proposed to a person and never doubled.
+A salesperson's own opportunity for the same deal is proposed (`proposing`) and never doubled.
 Accepting takes the CRM's values as they are and stamps ours beside them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from connectors.port import CrmConnector, Gone, RemoteRecord
-from mapping.translate import read_fields
+from connectors.port import Gone, RemoteRecord
 from registration_core import crm_changes
-from registration_core.contracts import Condition, ConnectionName, Fields
+from registration_core.contracts import ConnectionName, Fields
 from registration_core.errors import DomainRefusal, NotFound
-from registration_core.model import Actor, Registration
-from registration_core.program import Role
+from registration_core.model import Actor, Band, Registration
 from registration_core.store import audit, repository, work
 from registration_core.store.database import UnitOfWork
-from registration_core.store.tables import OutboxRow
-from sync import proposing
+from registration_core.store.tables import OutboxRow, RegistrationRow
+from sync import ladder
 from sync.ids import by_id
+from sync.inbox import Notice, take_note
 from sync.ledger.tables import LinkProposalRow, LinkRow
 from sync.runtime import Runtime
 
-#: Most open opportunities of one account that are proposed for one registration.
-PROPOSALS_MAX = 20
+#: Most proposals whose records are read with one call.
+_AT_ONCE = 200
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,18 @@ class LinkProposal:
     connection: ConnectionName
     object: str
     record_id: str
+    #: `strong` or `review`.
+    band: str
+    #: Nothing else is as likely: no other strong proposal is about its registration or its record.
+    alone: bool
     evidence: Mapping[str, str]
     state: str
     proposed_at: datetime
+
+    @property
+    def surely(self) -> bool:
+        """Whether it may be accepted together with others, unseen."""
+        return self.alone and self.band == Band.STRONG
 
 
 @dataclass(frozen=True)
@@ -60,12 +69,42 @@ class Link:
     reason: str
 
 
-def proposals(session: Session, *, everything: bool = False) -> list[LinkProposal]:
+def proposals(
+    session: Session, connection: str = "", *, everything: bool = False
+) -> list[LinkProposal]:
     """Return proposals that wait for a person, oldest first; decided ones too if asked."""
-    query = select(LinkProposalRow).order_by(LinkProposalRow.proposed_at)
+    query = select(LinkProposalRow).order_by(LinkProposalRow.proposed_at, LinkProposalRow.id)
+    if connection:
+        query = query.where(LinkProposalRow.connection == connection)
     if not everything:
         query = query.where(LinkProposalRow.state == "proposed")
-    return [_proposal(row) for row in session.scalars(query)]
+    rows = session.scalars(query).all()
+    rivals = Counter(
+        about
+        for row in rows
+        if row.state == "proposed" and row.band == Band.STRONG
+        for about in _about(row)
+    )
+    return [
+        LinkProposal(
+            row.id, row.registration_id, ConnectionName(row.connection), row.object, row.record_id,
+            row.band, all(rivals[about] <= 1 for about in _about(row)), row.evidence, row.state,
+            row.proposed_at,
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def _about(row: LinkProposalRow) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what a proposal joins, of which each can be linked once."""
+    return (row.connection, row.registration_id), (row.connection, row.object, row.record_id)
+
+
+def proposal(session: Session, proposal_id: str) -> LinkProposal:
+    """Return one proposal by its id or an unambiguous part of it."""
+    row = _row(session, proposal_id)
+    found = proposals(session, row.connection, everything=True)
+    return next(each for each in found if each.id == row.id)
 
 
 def links(session: Session, registration_id: str | None = None) -> list[Link]:
@@ -73,65 +112,14 @@ def links(session: Session, registration_id: str | None = None) -> list[Link]:
     query = select(LinkRow).order_by(LinkRow.created_at)
     if registration_id is not None:
         query = query.where(LinkRow.registration_id == registration_id)
-    return [
-        Link(
-            row.id, row.registration_id, ConnectionName(row.connection), row.object, row.record_id,
-            row.role, row.state, row.reason,
-        )
-        for row in session.scalars(query)
-    ]  # fmt: skip
+    return [_value(row) for row in session.scalars(query)]
 
 
-def proposes(runtime: Runtime, crm: CrmConnector, registration: Registration, role: Role) -> bool:
-    """Look for open opportunities that fit before a create; True if a person has to decide."""
-    fitting = fitting_records(runtime, crm, registration, role)
-    if fitting is None:
-        return False
-    fields = runtime.mappings[crm.name].opportunities.fields
-    with runtime.database.begin() as unit:
-        found = [(r.object, r.record_id, _evidence(r, fields)) for r in fitting]
-        waiting = proposing.propose(unit, registration.id, crm.name, found)
-        row = unit.session.get(OutboxRow, (registration.id, crm.name), with_for_update=True)
-        if waiting and row is not None:
-            row.state, row.reason = "waiting", "an existing opportunity may be this deal"
-    return waiting
-
-
-def fitting_records(
-    runtime: Runtime, crm: CrmConnector, registration: Registration, role: Role
-) -> list[RemoteRecord] | None:
-    """Read the open opportunities that may be this deal; None where none could be. Writes nothing."""
-    mapping = runtime.mappings[crm.name]
-    target = runtime.mapping_of(registration, crm.name)
-    account = registration.accounts.get(crm.name)
-    if role is not Role.HOME or account is None or target is None:
-        return None
-    if target.object != mapping.opportunities.object:
-        return None
-    found = crm.select(
-        mapping.opportunities.object,
-        (Condition(mapping.opportunities.account, (account,)), *mapping.opportunities.open),
-        mapping.opportunities.reads(),
-        PROPOSALS_MAX,
-    )
-    return [r for r in found.records if not r.fields.get(mapping.opportunities.key)]
-
-
-def _evidence(record: RemoteRecord, fields: Mapping[str, str]) -> dict[str, str]:
-    evidence = {name: str(value) for name, value in read_fields(fields, record.fields).items()}
-    if record.created_at is not None:
-        evidence["created"] = f"{record.created_at:%Y-%m-%d}"
-    return evidence
-
-
-def asks_a_person(
-    session: Session, registration: Registration, crm: CrmConnector, fitting: list[RemoteRecord]
-) -> bool:
-    """Whether `proposes` would wait for a person, given what fits. Writes nothing."""
-    ids = [record.record_id for record in fitting]
-    known, linked = proposing.seen(session, registration.id, crm.name, ids)
-    fresh = any(r.record_id not in known and r.record_id not in linked for r in fitting)
-    return fresh or "proposed" in known.values()
+def _value(row: LinkRow) -> Link:
+    return Link(
+        row.id, row.registration_id, ConnectionName(row.connection), row.object, row.record_id,
+        row.role, row.state, row.reason,
+    )  # fmt: skip
 
 
 def accept(runtime: Runtime, proposal_id: str, actor: Actor) -> Link:
@@ -139,7 +127,44 @@ def accept(runtime: Runtime, proposal_id: str, actor: Actor) -> Link:
 
     Nothing was agreed on yet: where the two differ, the mapping's `first_link` says whose stands.
     """
-    _require_there(runtime, proposal_id)
+    with runtime.database.read() as session:
+        row = _row(session, proposal_id)
+    refused = _why_not(runtime, [row])
+    if row.id in refused:
+        raise refused[row.id]
+    return _accept(runtime, row.id, actor)
+
+
+def accept_all(
+    runtime: Runtime, proposal_ids: Sequence[str], actor: Actor, told: Callable[[int, int], None]
+) -> dict[str, DomainRefusal | None]:
+    """Accept many, whose records are read in batches; returns why one was not, by its id.
+
+    Each is a commit of its own, and accepting them again goes on where it was interrupted. `told`
+    hears done and to do.
+    """
+    ended: dict[str, DomainRefusal | None] = {}
+    for at in range(0, len(proposal_ids), _AT_ONCE):
+        few = proposal_ids[at : at + _AT_ONCE]
+        with runtime.database.read() as session:
+            rows = [_row(session, each) for each in few]
+        ended |= _why_not(runtime, rows)
+        for row in rows:
+            if row.id not in ended:
+                ended[row.id] = _accepted(runtime, row.id, actor)
+        told(at + len(few), len(proposal_ids))
+    return ended
+
+
+def _accepted(runtime: Runtime, proposal_id: str, actor: Actor) -> DomainRefusal | None:
+    try:
+        _accept(runtime, proposal_id, actor)
+    except DomainRefusal as refusal:
+        return refusal
+    return None
+
+
+def _accept(runtime: Runtime, proposal_id: str, actor: Actor) -> Link:
     with runtime.database.begin(actor) as unit:
         row = _open_proposal(unit, proposal_id)
         registration = repository.registration(unit.session, row.registration_id, lock=True)
@@ -148,12 +173,15 @@ def accept(runtime: Runtime, proposal_id: str, actor: Actor) -> Link:
         _decide(unit, row, "accepted")
         for other in _siblings(unit, row):
             _decide(unit, other, "rejected")
+        for other in _of_same_record(unit, row):
+            _decide(unit, other, "rejected")
+            if not _siblings(unit, other):
+                _reopen_outbox(unit, other.registration_id, other.connection)
         crm_changes.convert(unit, registration, "an existing opportunity was linked")
         _reopen_outbox(unit, row.registration_id, row.connection)
-    return Link(
-        link.id, link.registration_id, ConnectionName(link.connection), link.object, link.record_id,
-        link.role, link.state, link.reason,
-    )  # fmt: skip
+        # On a rung that does not write yet, the record's values are taken in all the same.
+        take_note(unit, connection, [Notice(row.object, row.record_id)], "command")
+        return _value(link)
 
 
 def reject(runtime: Runtime, proposal_id: str, actor: Actor) -> None:
@@ -163,6 +191,27 @@ def reject(runtime: Runtime, proposal_id: str, actor: Actor) -> None:
         _decide(unit, row, "rejected")
         if not _siblings(unit, row):
             _reopen_outbox(unit, row.registration_id, row.connection)
+
+
+def decline(unit: UnitOfWork, registration: Registration, link: LinkRow) -> None:
+    """Say that a record that was linked is another deal; it is not proposed again."""
+    row = unit.session.scalars(
+        select(LinkProposalRow).where(
+            LinkProposalRow.registration_id == registration.id,
+            LinkProposalRow.connection == link.connection,
+            LinkProposalRow.object == link.object,
+            LinkProposalRow.record_id == link.record_id,
+        )
+    ).first()
+    if row is None:
+        row = LinkProposalRow(
+            id=unit.ids.new(), registration_id=registration.id, connection=link.connection,
+            object=link.object, record_id=link.record_id, band=Band.REVIEW.value, evidence={},
+            state="proposed", proposed_at=unit.now, decided_at=None, decided_by="",
+        )  # fmt: skip
+        unit.session.add(row)
+    _decide(unit, row, "rejected")
+    _reopen_outbox(unit, registration.id, link.connection)
 
 
 def adopt(
@@ -228,39 +277,73 @@ def _link(
     return row
 
 
-def _proposal(row: LinkProposalRow) -> LinkProposal:
-    return LinkProposal(
-        row.id, row.registration_id, ConnectionName(row.connection), row.object, row.record_id,
-        row.evidence, row.state, row.proposed_at,
-    )  # fmt: skip
+def _why_not(runtime: Runtime, rows: Sequence[LinkProposalRow]) -> dict[str, DomainRefusal]:
+    """Say which proposals cannot be accepted by what their CRMs say now, by id of the proposal."""
+    refused: dict[str, DomainRefusal] = {}
+    for place in sorted({(row.connection, row.object) for row in rows}):
+        connection, object_name = ConnectionName(place[0]), place[1]
+        of_place = [row for row in rows if (row.connection, row.object) == place]
+        stands, crm = ladder.rung(runtime, connection), runtime.connector(connection)
+        if not stands.links:
+            wrong = DomainRefusal(
+                f"{connection} is at {stands.mode}, where nothing is linked.",
+                hint=f"Type: dealreg connection promote {connection} --to link",
+            )
+            refused |= {row.id: wrong for row in of_place}
+            continue
+        key = runtime.mappings[connection].opportunities.key
+        records = crm.read(object_name, [row.record_id for row in of_place], [key])
+        for row in of_place:
+            why = _taken_or_gone(records[row.record_id], key, row.registration_id)
+            if why:
+                refused[row.id] = DomainRefusal(
+                    f"The record {row.record_id} in {connection} {why}.",
+                    hint=f"Type: dealreg link reject {row.id}",
+                )
+    return refused
 
 
-def _require_there(runtime: Runtime, proposal_id: str) -> None:
-    """Refuse to link a record that the CRM has lost since it was proposed."""
-    with runtime.database.read() as session:
-        row = by_id(session, LinkProposalRow, proposal_id)
-    if row is None:
-        return
-    key = runtime.mappings[ConnectionName(row.connection)].opportunities.key
-    crm = runtime.connector(row.connection)
-    record = crm.read(row.object, [row.record_id], [key])[row.record_id]
+def _taken_or_gone(record: RemoteRecord | Gone, key: str, registration_id: str) -> str:
     if isinstance(record, Gone):
-        raise DomainRefusal(
-            f"The record {row.record_id} in {row.connection} is {record.absence.value}.",
-            hint=f"Type: dealreg link reject {row.id}",
-        )
+        return f"is {record.absence.value}"
+    theirs = record.fields.get(key)
+    return "" if theirs in (None, "", registration_id) else "carries another registration's id"
+
+
+def _row(session: Session, proposal_id: str) -> LinkProposalRow:
+    row = by_id(session, LinkProposalRow, proposal_id)
+    if row is None:
+        raise NotFound(f"There is no link proposal {proposal_id}.", hint="Type: dealreg link list")
+    return row
 
 
 def _open_proposal(unit: UnitOfWork, proposal_id: str) -> LinkProposalRow:
-    row = by_id(unit.session, LinkProposalRow, proposal_id)
-    if row is None:
-        raise NotFound(f"There is no link proposal {proposal_id}.", hint="Type: dealreg link list")
-    # Whoever decides on this registration's proposals at the same moment comes after us.
-    repository.registration(unit.session, row.registration_id, lock=True)
+    """Return a proposal that nobody has decided on, held with all that its decision is about."""
+    row = _row(unit.session, proposal_id)
+    # Whoever decides on one of these registrations' proposals at the same moment comes after us.
+    others = [other.registration_id for other in _of_same_record(unit, row)]
+    unit.lock_all(RegistrationRow, {row.registration_id, *others})
     unit.session.refresh(row, with_for_update=True)
     if row.state != "proposed":
         raise DomainRefusal(f"The proposal {proposal_id} was {row.state} by {row.decided_by}.")
     return row
+
+
+def _of_same_record(unit: UnitOfWork, row: LinkProposalRow) -> list[LinkProposalRow]:
+    """Return what proposes the same record to other registrations."""
+    return list(
+        unit.session.scalars(
+            select(LinkProposalRow)
+            .where(
+                LinkProposalRow.connection == row.connection,
+                LinkProposalRow.object == row.object,
+                LinkProposalRow.record_id == row.record_id,
+                LinkProposalRow.state == "proposed",
+                LinkProposalRow.registration_id != row.registration_id,
+            )
+            .order_by(LinkProposalRow.registration_id)
+        )
+    )
 
 
 def _siblings(unit: UnitOfWork, row: LinkProposalRow) -> list[LinkProposalRow]:

@@ -25,7 +25,7 @@ from registration_core.errors import DomainRefusal
 from registration_core.fields import FieldGroup
 from registration_core.store import protection, repository
 from registration_core.store.tables import OutboxRow
-from sync import companions, ladder, linking, schema_watch
+from sync import companions, ladder, proposing, schema_watch
 from sync.jobs import Job, Planned, job_of, plan_job
 from sync.planning import GroupPlan
 from sync.runtime import Runtime
@@ -198,9 +198,12 @@ def _batch(
     records = crm.read(object_name, linked, reads) if linked else {}
     unlinked = [job.registration.id for job in jobs if job.link is None]
     ours = crm.find(object_name, jobs[0].mapping.key, unlinked, reads) if unlinked else {}
+    new = [job for job in jobs if job.link is None and job.registration.id not in ours]
+    fitting = {j.registration.id: r for j, r in proposing.fitting_records(runtime, crm, new)}
     for job in jobs:
         if job.link is None:
-            yield _unlinked(runtime, crm, job, ours.get(job.registration.id))
+            found = fitting.get(job.registration.id, [])
+            yield _unlinked(runtime, crm, job, ours.get(job.registration.id), found)
             continue
         record = records.get(job.link.record_id)
         if record is None or isinstance(record, Gone):
@@ -211,16 +214,17 @@ def _batch(
 
 
 def _unlinked(
-    runtime: Runtime, crm: CrmConnector, job: Job, record: RemoteRecord | None
+    runtime: Runtime,
+    crm: CrmConnector,
+    job: Job,
+    record: RemoteRecord | None,
+    fitting: list[RemoteRecord],
 ) -> Preview:
     """Our key, then an open opportunity that fits, then a create: in the order of a push."""
     if record is None:
-        fitting = linking.fitting_records(runtime, crm, job.registration, job.role)
         with runtime.database.read() as session:
-            if fitting is not None and linking.asks_a_person(
-                session, job.registration, crm, fitting
-            ):
-                why = "an existing opportunity may be this deal; see: dealreg link list"
+            if proposing.asks_a_person(session, job.registration, crm, fitting):
+                why = "an existing record may be this deal; see: dealreg link list"
                 return Preview(job, Does.WAIT, (), {}, why)
         steps = companions.outlook(runtime, crm, job)
         waits = [s for s in steps if s.does is companions.Does.WAIT and not s.companion.after]

@@ -6,19 +6,93 @@ being a duplicate.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from connectors.port import Refused
-from registration_core.contracts import ConnectionName
-from registration_core.store import audit
+from connectors.port import CrmConnector, Refused, RemoteRecord
+from mapping.schema import OpportunityMapping
+from registration_core.contracts import Condition, ConnectionName
+from registration_core.model import Band, Registration
+from registration_core.program import Role
+from registration_core.store import audit, repository
 from registration_core.store.database import UnitOfWork
+from registration_core.store.tables import OutboxRow
+from sync.fitting import Candidate, compare
+from sync.jobs import Job
 from sync.ledger.tables import IntentRow, LinkProposalRow, LinkRow
+from sync.runtime import Runtime
 
-#: An existing record: its object, its id, and what speaks for it.
-Candidate = tuple[str, str, Mapping[str, str]]
+#: Most open opportunities of one account that are proposed for one registration.
+PROPOSALS_MAX = 20
+
+
+def propose_fitting(runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]) -> frozenset[str]:
+    """Look for open opportunities that fit before creates, in one query for many registrations.
+
+    Returns the ids of those about which a person has to decide first.
+    """
+    waiting = set()
+    for job, records in fitting_records(runtime, crm, jobs):
+        registration = job.registration
+        with runtime.database.begin() as unit:
+            name = registration.accounts[crm.name]
+            account = repository.account(unit.session, crm.name, name)
+            shown = account.name if account else name
+            found = [compare(registration, r, job.mapping, shown, Band.STRONG) for r in records]
+            if propose(unit, registration.id, crm.name, found):
+                let_wait(unit, registration.id, crm.name)
+                waiting.add(registration.id)
+    return frozenset(waiting)
+
+
+def fitting_records(
+    runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]
+) -> list[tuple[Job, list[RemoteRecord]]]:
+    """Read the open opportunities that may be these deals. Writes nothing.
+
+    Registrations that no existing record could be linked to are missing from the answer.
+    """
+    mapping = runtime.mappings[crm.name].opportunities
+    asked = [
+        job
+        for job in jobs
+        if job.role is Role.HOME
+        and crm.name in job.registration.accounts
+        and job.mapping.object == mapping.object
+    ]
+    accounts = sorted({job.registration.accounts[crm.name] for job in asked})
+    reads = sorted({*mapping.reads(), *(name for job in asked for name in job.mapping.reads())})
+    opened: dict[object, list[RemoteRecord]] = defaultdict(list)
+    for record in _open(crm, mapping, accounts, reads) if accounts else ():
+        if not record.fields.get(mapping.key):
+            opened[record.fields.get(mapping.account)].append(record)
+    return [(job, opened[job.registration.accounts[crm.name]]) for job in asked]
+
+
+def _open(
+    crm: CrmConnector, mapping: OpportunityMapping, accounts: Sequence[str], reads: Sequence[str]
+) -> list[RemoteRecord]:
+    """Read the open opportunities of accounts; where there are very many, of fewer at a time."""
+    where = (Condition(mapping.account, tuple(accounts)), *mapping.open)
+    found = crm.select(mapping.object, where, reads, PROPOSALS_MAX * len(accounts))
+    if found.complete or len(accounts) == 1:
+        return list(found.records)
+    half = len(accounts) // 2
+    few, others = accounts[:half], accounts[half:]
+    return [*_open(crm, mapping, few, reads), *_open(crm, mapping, others, reads)]
+
+
+def asks_a_person(
+    session: Session, registration: Registration, crm: CrmConnector, fitting: list[RemoteRecord]
+) -> bool:
+    """Whether a person would be asked, given what fits. Writes nothing."""
+    ids = [record.record_id for record in fitting]
+    known, linked = seen(session, registration.id, crm.name, ids)
+    fresh = any(r.record_id not in known and r.record_id not in linked for r in fitting)
+    return fresh or "proposed" in known.values()
 
 
 def propose(
@@ -28,9 +102,10 @@ def propose(
     candidates: Sequence[Candidate],
 ) -> bool:
     """Propose those that nobody has decided on yet; True while a person has to decide."""
-    ids = [record_id for _, record_id, _ in candidates]
+    ids = [candidate.record_id for candidate in candidates]
     known, linked = seen(unit.session, registration_id, connection, ids)
-    for object_name, record_id, evidence in candidates:
+    for candidate in candidates:
+        record_id, evidence = candidate.record_id, dict(candidate.evidence)
         if record_id in known or record_id in linked:
             continue
         unit.session.add(
@@ -38,9 +113,10 @@ def propose(
                 id=unit.ids.new(),
                 registration_id=registration_id,
                 connection=connection,
-                object=object_name,
+                object=candidate.object,
                 record_id=record_id,
-                evidence=dict(evidence),
+                band=candidate.band.value,
+                evidence=evidence,
                 state="proposed",
                 proposed_at=unit.now,
                 decided_at=None,
@@ -52,9 +128,17 @@ def propose(
             unit,
             f"registration:{registration_id}",
             "propose link",
-            {"connection": connection, "record": record_id, "evidence": dict(evidence)},
-        )
+            {"connection": connection, "record": record_id, "band": candidate.band.value,
+             "evidence": evidence},
+        )  # fmt: skip
     return "proposed" in known.values()
+
+
+def let_wait(unit: UnitOfWork, registration_id: str, connection: ConnectionName) -> None:
+    """Let a registration wait for a person instead of being made in the CRM."""
+    row = unit.session.get(OutboxRow, (registration_id, connection), with_for_update=True)
+    if row is not None:
+        row.state, row.reason = "waiting", "an existing record may be this deal"
 
 
 def proposes_duplicates(unit: UnitOfWork, intent: IntentRow, refused: Refused) -> bool:
@@ -67,7 +151,7 @@ def proposes_duplicates(unit: UnitOfWork, intent: IntentRow, refused: Refused) -
         return False
     connection = ConnectionName(intent.connection)
     evidence = {"refused": f"{refused.code}: {refused.message}"}
-    candidates = [(intent.object, record_id, evidence) for record_id in refused.duplicates]
+    candidates = [Candidate(intent.object, each, evidence) for each in refused.duplicates]
     return propose(unit, intent.registration_id, connection, candidates)
 
 

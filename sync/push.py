@@ -41,6 +41,7 @@ from sync import (
     losing,
     lost_answers,
     observing,
+    proposing,
     runs,
     schema_watch,
     seen,
@@ -202,6 +203,8 @@ def _plan_unlinked(
     mapping = jobs[0].mapping
     keys = [job.registration.id for job in jobs]
     known = crm.find(mapping.object, mapping.key, keys, mapping.reads())
+    new = [j for j in jobs if j.registration.id not in known and j.registration.state not in _OVER]
+    asked = proposing.propose_fitting(runtime, crm, new) if links else frozenset()
     planned, creating = list[Planned](), list[Job]()
     for job in jobs:
         if job.registration.id in known and not links:
@@ -217,7 +220,7 @@ def _plan_unlinked(
                 settling.hold(runtime, job.registration.id, crm.name, refusal.message)
         elif job.registration.state in _OVER:
             settling.close(runtime, [job], f"{job.registration.state.value} before it was there")
-        elif not (links and linking.proposes(runtime, crm, job.registration, job.role)):
+        elif job.registration.id not in asked:
             creating.append(job)
     return planned + _plan_creates(runtime, crm, creating)
 

@@ -85,6 +85,8 @@ class LinkProposalRow(Base):
     connection: Mapped[str] = mapped_column(String(64))
     object: Mapped[str] = mapped_column(String(64))
     record_id: Mapped[str] = mapped_column(String(64))
+    #: `strong` or `review`: how surely it is the registration's.
+    band: Mapped[str] = mapped_column(String(16), server_default="review")
     evidence: Mapped[dict[str, Any]]
     #: `proposed`, `accepted`, `rejected`.
     state: Mapped[str] = mapped_column(String(16))
@@ -92,6 +94,19 @@ class LinkProposalRow(Base):
     decided_at: Mapped[datetime | None]
     decided_by: Mapped[str] = mapped_column(String(255))
     __table_args__ = (UniqueConstraint("registration_id", "connection", "object", "record_id"),)
+
+
+class LinkSearchRow(Base):
+    """How far the records of a connection were searched for those that registrations have there."""
+
+    __tablename__ = "link_search"
+    connection: Mapped[str] = mapped_column(String(64), primary_key=True)
+    object: Mapped[str] = mapped_column(String(64), primary_key=True)
+    cursor: Mapped[str] = mapped_column(Text)
+    records: Mapped[int]
+    begun_at: Mapped[datetime]
+    #: None while it goes on, or was interrupted: the next search begins where this one stopped.
+    finished_at: Mapped[datetime | None]
 
 
 class IntentRow(Base):

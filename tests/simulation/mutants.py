@@ -219,7 +219,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "reps' opportunities not looked for",
         "law 5",
-        {"sync.linking.proposes": without.never},
+        {"sync.proposing.propose_fitting": without.empty},
         needs=lambda case: _with("opportunity")(case) and not case.linked,
     ),
     Mutant(

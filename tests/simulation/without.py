@@ -216,10 +216,6 @@ def none(*_args: Any, **_kwargs: Any) -> int:
     return 0
 
 
-def never(*_args: Any, **_kwargs: Any) -> bool:
-    return False
-
-
 def yes(*_args: Any, **_kwargs: Any) -> bool:
     return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -40,7 +41,7 @@ def _ledger(store: Database, number: str) -> None:
             LinkProposalRow(
                 id=PROPOSAL, registration_id=registration, connection="salesforce",
                 object="Opportunity", record_id="006000000000001AAA",
-                evidence={"name": "Avocet lab"}, state="proposed", proposed_at=unit.now,
+                evidence={"name": "Avocet lab", "owner": "=cmd()"}, state="proposed", proposed_at=unit.now,
                 decided_at=None, decided_by="",
             )
         )  # fmt: skip
@@ -145,7 +146,7 @@ def test_a_retried_dead_letter_is_due_again(dealreg: Dealreg) -> None:
 
 def test_proposals_and_links_are_listed_apart(dealreg: Dealreg, number: str) -> None:
     told = answer(dealreg("link", "list", "--json"))
-    assert told["proposals"][0]["evidence"] == {"name": "Avocet lab"}
+    assert told["proposals"][0]["evidence"] == {"name": "Avocet lab", "owner": "=cmd()"}
     assert told["links"][0]["record_id"] == "006000000000003AAA"
     assert {found["number"] for found in (*told["proposals"], *told["links"])} == {number}
     assert "dealreg link accept" in dealreg("link", "list").stdout
@@ -185,3 +186,34 @@ def test_a_check_of_connections_that_cannot_be_used_fails(dealreg: Dealreg, noun
     assert done.exit_code == 1
     assert {one["connection"] for one in json.loads(done.stdout)} >= {"salesforce", "hubspot"}
     assert dealreg(noun, "check", "nowhere").exit_code == 1
+
+
+def test_proposals_are_decided_on_in_a_spreadsheet(
+    dealreg: Dealreg, number: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "links.csv"
+    assert answer(dealreg("link", "export", "salesforce", str(file), "--json"))["proposals"] == 1
+    heading, line = file.read_text().splitlines()
+    assert line.startswith(f"{PROPOSAL},,review,yes,{number},")
+    assert line.endswith(",'=cmd(),")  # what a spreadsheet would evaluate is only text
+
+    file.write_text(f"{heading}\n{line.replace(',,review', ',Reject,review')}\n")
+    assert answer(dealreg("link", "import", str(file), "--json"))["rejected"] == 1
+    again = dealreg("link", "import", str(file))
+    assert again.exit_code == 1
+    assert "was rejected by" in again.stdout
+
+
+def test_a_file_with_a_word_that_is_no_decision_decides_nothing(
+    dealreg: Dealreg, number: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "links.csv"
+    file.write_text(f"id,decision\n{PROPOSAL},reject\n{PROPOSAL},maybe\n")
+    assert "'maybe' is no decision" in dealreg("link", "import", str(file)).stderr
+    assert len(answer(dealreg("link", "list", "--json"))["proposals"]) == 1
+
+
+def test_a_proposal_is_shown_beside_its_registration(dealreg: Dealreg, number: str) -> None:
+    shown = dealreg("link", "show", PROPOSAL).stdout
+    assert f"{number}" in shown
+    assert "Avocet lab" in shown

@@ -1,0 +1,85 @@
+"""How surely an existing CRM record is a registration's deal. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from rapidfuzz import fuzz
+
+from connectors.port import RemoteRecord
+from mapping.schema import ObjectMapping
+from mapping.translate import to_store
+from registration_core.contracts import Fields
+from registration_core.matching import fold_name
+from registration_core.model import Band, Registration
+
+#: From so many per cent on, two names of a deal count as one.
+_NAMES_ALIKE = 88.0
+#: So far apart may two expected closes be that count as one.
+_CLOSES_APART = timedelta(days=31)
+#: What people are shown of a record, by our names.
+_SHOWN = {
+    "name": "deal_name", "stage": "sales_stage", "amount": "amount", "currency": "currency",
+    "close": "expected_close_on", "owner": "owner",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An existing record that may be a registration's, how surely, and what speaks for it."""
+
+    object: str
+    record_id: str
+    evidence: Mapping[str, str]
+    band: Band = Band.REVIEW
+    #: What of the deal is the same on both sides: `name`, `amount`, `close`.
+    agrees: tuple[str, ...] = ()
+
+
+def compare(
+    registration: Registration,
+    record: RemoteRecord,
+    mapping: ObjectMapping,
+    account: str,
+    band: Band,
+) -> Candidate:
+    """Compare the deal that a record holds with a registration.
+
+    `account` is its account, for people, and `band` how surely that is the customer. Strong takes
+    a customer that is surely the same and a deal that is: its name, or its amount together with
+    its expected close.
+    """
+    theirs = to_store(mapping, record.fields).fields
+    agrees = tuple(_agreements(registration, theirs))
+    same_deal = "name" in agrees or {"amount", "close"} <= set(agrees)
+    told = {shown: theirs.get(ours) for shown, ours in _SHOWN.items()}
+    evidence = {shown: str(value) for shown, value in told.items() if value is not None}
+    if record.created_at is not None:
+        evidence["created"] = f"{record.created_at:%Y-%m-%d}"
+    evidence["account"] = f"{account}, {_HOW_SURE[band]}"
+    evidence["agrees"] = ", ".join(agrees) or "nothing"
+    sure = band is Band.STRONG and same_deal
+    return Candidate(
+        record.object, record.record_id, evidence, Band.STRONG if sure else Band.REVIEW, agrees
+    )
+
+
+_HOW_SURE = {Band.STRONG: "surely the customer", Band.REVIEW: "perhaps the customer"}
+
+
+def _agreements(registration: Registration, theirs: Fields) -> Iterator[str]:
+    name = theirs.get("deal_name")
+    if isinstance(name, str) and _alike(registration.deal_name, name):
+        yield "name"
+    currency = theirs.get("currency")
+    if theirs.get("amount") == registration.amount and currency in (None, registration.currency):
+        yield "amount"
+    close = theirs.get("expected_close_on")
+    if isinstance(close, date) and abs(close - registration.expected_close_on) <= _CLOSES_APART:
+        yield "close"
+
+
+def _alike(ours: str, theirs: str) -> bool:
+    return fuzz.token_sort_ratio(fold_name(ours), fold_name(theirs)) >= _NAMES_ALIKE

@@ -1,0 +1,284 @@
+"""Search a whole connection for the records that registrations have there already.
+
+Streams through accounts and then through every object that a registration may stand on where the
+connection is its home. Each page's proposals and how far the search has come are one commit, so
+that an interrupted search goes on where it stopped. Nothing is written to the CRM.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from connectors.errors import FeedExpired
+from connectors.port import ChangePage, CrmConnector, RemoteRecord
+from mapping.schema import ObjectMapping, OpportunityMapping
+from mapping.translate import to_store
+from registration_core.contracts import ConnectionName
+from registration_core.errors import DomainRefusal
+from registration_core.matching import Relation, domain_of, of_account
+from registration_core.model import (
+    Account,
+    Actor,
+    Band,
+    ProtectionState,
+    Registration,
+    RegistrationState,
+)
+from registration_core.program import Role
+from registration_core.store import match_index, repository
+from registration_core.store.database import UnitOfWork
+from registration_core.store.rivals import rivals_of
+from registration_core.store.tables import RegistrationRow
+from sync import directory, ladder, leases, proposing
+from sync.fitting import Candidate, compare
+from sync.ledger.tables import LinkRow, LinkSearchRow
+from sync.runtime import Runtime
+
+#: Most registrations that are read at once.
+_PAGE = 500
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search has read, and for how many registrations it has proposed something."""
+
+    read: int = 0
+    #: Approved registrations that have no record there yet.
+    unlinked: int = 0
+    proposed_for: int = 0
+
+
+@dataclass(frozen=True)
+class _Place:
+    """One object of one connection, and the registrations that have no record on it."""
+
+    crm: CrmConnector
+    mapping: ObjectMapping
+    #: Ids of the registrations, by the account that was chosen for them; "" where none was.
+    unlinked: dict[str, set[str]]
+
+    @cached_property
+    def ids(self) -> frozenset[str]:
+        return frozenset().union(*self.unlinked.values())
+
+
+def search(
+    runtime: Runtime, connection: str, actor: Actor, told: Callable[[int, int], None]
+) -> Found:
+    """Propose every existing record that may be an approved registration's without one.
+
+    `told` hears how many records were read and how many there are. What was proposed before is
+    not proposed again, whatever was said of it.
+
+    Raises:
+        DomainRefusal: The connection links nothing yet, or somebody else searches it right now.
+    """
+    crm = runtime.connector(connection)
+    stands = ladder.rung(runtime, crm.name)
+    if not stands.links:
+        raise DomainRefusal(
+            f"{connection} is at {stands.mode}, where nothing is linked.",
+            hint=f"Type: dealreg connection promote {connection} --to link",
+        )
+    with leases.held(runtime.database, f"link:{connection}") as lease:
+        if lease is None:
+            raise DomainRefusal(f"Somebody else searches {connection} right now.")
+        directory.refresh(runtime, crm.name)
+        mappings = {m.object: m for m in reversed(runtime.mappings[crm.name].of_role(Role.HOME))}
+        found = Found()
+        for mapping in mappings.values():
+            place = _Place(crm, mapping, _unlinked(runtime, crm.name, mapping))
+            one = _search(runtime, place, actor, told)
+            found = Found(
+                found.read + one.read,
+                found.unlinked + one.unlinked,
+                found.proposed_for + one.proposed_for,
+            )
+        return found
+
+
+def _unlinked(
+    runtime: Runtime, connection: ConnectionName, mapping: ObjectMapping
+) -> dict[str, set[str]]:
+    """Return the approved registrations that stand on an object and have no record there."""
+    found: dict[str, set[str]] = defaultdict(set)
+    after = 0
+    linked = select(LinkRow.registration_id).where(
+        LinkRow.connection == connection, LinkRow.role == "primary"
+    )
+    while True:
+        with runtime.database.read() as session:
+            query = (
+                select(RegistrationRow.receipt_seq)
+                .where(
+                    RegistrationRow.receipt_seq > after,
+                    RegistrationRow.state == RegistrationState.APPROVED.value,
+                    RegistrationRow.protection_state != ProtectionState.NONE.value,
+                    RegistrationRow.id.not_in(linked),
+                )
+                .order_by(RegistrationRow.receipt_seq)
+                .limit(_PAGE)
+            )
+            receipts = session.scalars(query).all()
+            if not receipts:
+                return found
+            for each in repository.registrations(
+                session, RegistrationRow.receipt_seq.in_(receipts), limit=_PAGE
+            ):
+                if _stands_on(runtime, each, connection, mapping):
+                    found[each.accounts.get(connection, "")].add(each.id)
+        after = receipts[-1]
+
+
+def _stands_on(
+    runtime: Runtime, registration: Registration, connection: ConnectionName, mapping: ObjectMapping
+) -> bool:
+    target = runtime.mapping_of(registration, connection)
+    home = registration.roles.get(connection) is Role.HOME
+    return home and target is not None and target.object == mapping.object
+
+
+def _search(
+    runtime: Runtime, place: _Place, actor: Actor, told: Callable[[int, int], None]
+) -> Found:
+    if not place.ids:
+        return Found()
+    crm, object_name = place.crm, place.mapping.object
+    total = crm.count(object_name, ())
+    cursor, read = _begin(runtime, crm.name, object_name)
+    proposed_for: set[str] = set()
+    while True:
+        try:
+            page = crm.changes(object_name, _reads(runtime, place), cursor)
+        except FeedExpired:
+            page, read = crm.changes(object_name, _reads(runtime, place), None), 0
+        read += len(page.records)
+        with runtime.database.begin(actor) as unit:
+            proposed_for |= _propose(unit, runtime, place, page.records)
+            _note(unit, crm.name, object_name, page, read)
+        told(min(read, total), total)
+        if not page.more:
+            return Found(read, len(place.ids), len(proposed_for))
+        cursor = page.cursor
+
+
+def _reads(runtime: Runtime, place: _Place) -> list[str]:
+    names, opportunities = (
+        {*place.mapping.reads(), place.mapping.key},
+        _opportunities(runtime, place),
+    )
+    if opportunities:
+        names |= {*opportunities.reads(), *(each.field for each in opportunities.open)}
+    return sorted(names)
+
+
+def _propose(
+    unit: UnitOfWork, runtime: Runtime, place: _Place, records: Sequence[RemoteRecord]
+) -> set[str]:
+    """Propose what a page holds; returns the registrations about which a person has to decide."""
+    waiting = set()
+    candidates: dict[str, list[Candidate]] = defaultdict(list)
+    for registration, candidate in _candidates(unit.session, runtime, place, records):
+        candidates[registration.id].append(candidate)
+    for registration_id in sorted(candidates):  # as others lock them: no circle of waiting
+        if proposing.propose(unit, registration_id, place.crm.name, candidates[registration_id]):
+            proposing.let_wait(unit, registration_id, place.crm.name)
+            waiting.add(registration_id)
+    return waiting
+
+
+def _candidates(
+    session: Session, runtime: Runtime, place: _Place, records: Sequence[RemoteRecord]
+) -> Iterator[tuple[Registration, Candidate]]:
+    """Yield every registration that an open record may be of, with how surely."""
+    opportunities = _opportunities(runtime, place)
+    wanted = [
+        record
+        for record in records
+        if not record.fields.get(place.mapping.key)
+        and (opportunities is None or directory.fits(record.fields, opportunities.open))
+    ]
+    named = {r.record_id: _account_id(r, place, opportunities) for r in wanted}
+    refs = {match_index.ref_of(place.crm.name, each) for each in named.values() if each}
+    known = {a.record_id: a for a in match_index.accounts_by_ref(session, list(refs)).values()}
+    owners: dict[str, list[tuple[Registration, Band]]] = {}
+    for record in wanted:
+        account = known.get(named[record.record_id]) or _account_on(record, place)
+        if account is None:
+            continue
+        if account.record_id not in owners:
+            owners[account.record_id] = list(_customers(session, place, account))
+        for registration, band in owners[account.record_id]:
+            found = compare(registration, record, place.mapping, account.name, band)
+            if band is Band.STRONG or found.agrees:
+                yield registration, found
+
+
+def _opportunities(runtime: Runtime, place: _Place) -> OpportunityMapping | None:
+    """Return how opportunities are told open; None where the object is another."""
+    mapping = runtime.mappings[place.crm.name].opportunities
+    return mapping if mapping.object == place.mapping.object else None
+
+
+def _account_id(
+    record: RemoteRecord, place: _Place, opportunities: OpportunityMapping | None
+) -> str:
+    if opportunities is not None:
+        return str(record.fields.get(opportunities.account) or "")
+    return str(to_store(place.mapping, record.fields).fields.get("account") or "")
+
+
+def _account_on(record: RemoteRecord, place: _Place) -> Account | None:
+    """Return the company that a record names itself, as a lead does; None where it names none."""
+    theirs = to_store(place.mapping, record.fields).fields
+    told = {ours: str(theirs.get(f"customer_{ours}") or "") for ours in ("name", "country", "city")}
+    if not told["name"]:
+        return None
+    website = str(theirs.get("customer_website") or "")
+    return Account(
+        connection=place.crm.name, object=record.object, record_id=record.record_id,
+        **told, domain=domain_of(website), tax_id="", duns="", owner="", lists=frozenset(),
+        read_at=record.modified_at,
+    )  # fmt: skip
+
+
+def _customers(
+    session: Session, place: _Place, account: Account
+) -> Iterator[tuple[Registration, Band]]:
+    """Yield the registrations whose customer an account is, or may be."""
+    chosen = place.unlinked.get(account.record_id, set())
+    for registration in repository.registrations_by_id(session, sorted(chosen)).values():
+        yield registration, Band.STRONG
+    for rival in rivals_of(session, of_account(account), without=chosen):
+        same = rival.match.relation in (Relation.SAME, Relation.POSSIBLY)
+        if same and rival.registration.id in place.ids:
+            yield rival.registration, rival.match.band
+
+
+def _begin(
+    runtime: Runtime, connection: ConnectionName, object_name: str
+) -> tuple[str | None, int]:
+    """Return where an interrupted search stopped, and how many records it had read."""
+    with runtime.database.begin() as unit:
+        row = unit.session.get(LinkSearchRow, (connection, object_name), with_for_update=True)
+        if row is not None and row.finished_at is None and row.cursor:
+            return row.cursor, row.records
+        row = row or LinkSearchRow(connection=connection, object=object_name)
+        row.cursor, row.records = "", 0
+        row.begun_at, row.finished_at = unit.now, None
+        unit.session.add(row)
+        return None, 0
+
+
+def _note(
+    unit: UnitOfWork, connection: ConnectionName, object_name: str, page: ChangePage, read: int
+) -> None:
+    row = unit.session.get_one(LinkSearchRow, (connection, object_name), with_for_update=True)
+    row.cursor, row.records = page.cursor, read
+    row.finished_at = None if page.more else unit.now

@@ -1,0 +1,192 @@
+"""Linking an org that has worked for years: searched as a whole, accepted in bulk, taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+
+from connectors.errors import CrmUnavailable
+from connectors.memory import MemoryFault
+from registration_core.contracts import Mode, Value
+from registration_core.errors import DomainRefusal
+from registration_core.model import Customer, Registration
+from registration_core.store import repository
+from registration_core.store.audit import events
+from sync import ladder, linking, proposing, resolving, searching, unlinking
+from sync.fitting import Candidate
+from tests.world import BEN, HOME, World, build
+
+DEALS = 4
+
+
+@pytest.fixture
+def world(fast_url: str) -> Iterator[World]:
+    """A world whose home CRM has deals and links nothing yet, with four approved registrations."""
+    made = build(fast_url)
+    for name in made.doors:
+        ladder.demote(made.runtime, name, BEN, to=Mode.OBSERVE)
+    for number in range(DEALS):
+        tax = f"DE7{number:03d}"
+        made.orgs[HOME].add(
+            "Account", {"Name": f"Customer {number} GmbH", "Country": "DE", "Tax": tax}
+        )
+        made.submit(
+            token=f"t{number}", deal_name=f"Cold chain {number}",
+            customer=Customer(f"Customer {number} GmbH", "DE", tax_id=tax),
+        )  # fmt: skip
+    made.settle()
+    yield made
+    made.runtime.close()
+
+
+def deal(world: World, number: int, **values: Value) -> str:
+    """Add a rep's deal on the account of a customer; the same deal as its registration's."""
+    tax = f"DE7{number:03d}"
+    (account,) = [r for r in world.orgs[HOME].records("Account") if r.fields["Tax"] == tax]
+    same: dict[str, Value] = {
+        "Name": f"Cold Chain {number}", "Stage": "P", "Amount": Decimal(4000), "Currency": "EUR",
+        "Account": account.record_id, "Owner": "rep-1", "Closed": False,
+    }  # fmt: skip
+    return world.orgs[HOME].add("Deal", same | values, "rep")
+
+
+def climb(world: World, to: Mode) -> None:
+    found = ladder.report(world.runtime, HOME)
+    ladder.promote(world.runtime, HOME, BEN, found=found, to=to)
+
+
+def search(world: World) -> dict[int, list[linking.LinkProposal]]:
+    """Search the home CRM; returns what is proposed, by the number of the customer."""
+    searching.search(world.runtime, HOME, BEN, lambda done, total: None)
+    found: dict[int, list[linking.LinkProposal]] = {n: [] for n in range(DEALS)}
+    with world.database.read() as session:
+        for each in linking.proposals(session):
+            ours = world.registration(each.registration_id)
+            found[int(ours.customer.tax_id[-1])].append(each)
+    return found
+
+
+def registration(world: World, number: int) -> Registration:
+    with world.database.read() as session:
+        found = repository.registrations(session)
+    return next(each for each in found if each.customer.name == f"Customer {number} GmbH")
+
+
+def accept_sure(world: World) -> dict[str, DomainRefusal | None]:
+    with world.database.read() as session:
+        sure = [each.id for each in linking.proposals(session) if each.surely]
+    return linking.accept_all(world.runtime, sure, BEN, lambda done, total: None)
+
+
+def test_only_what_is_surely_the_same_and_the_only_one_is_sure(world: World) -> None:
+    deal(world, 0)
+    deal(world, 1), deal(world, 1)
+    deal(world, 2, Name="Something else")
+    deal(world, 3, Closed=True)
+    climb(world, Mode.LINK)
+
+    found = search(world)
+    assert [each.surely for each in found[0]] == [True]
+    assert [(each.band, each.surely) for each in found[1]] == [("strong", False)] * 2
+    assert [each.band for each in found[2]] == ["review"]
+    assert found[3] == []
+    assert found[0][0].evidence["agrees"] == "name"
+
+
+def test_nothing_is_searched_or_linked_before_the_rung_that_links(world: World) -> None:
+    deal(world, 0)
+    with pytest.raises(DomainRefusal, match="at observe, where nothing is linked"):
+        search(world)
+
+
+def test_links_are_made_in_bulk_and_nothing_is_written_on_that_rung(world: World) -> None:
+    ids = [deal(world, number) for number in range(DEALS)]
+    climb(world, Mode.LINK)
+    search(world)
+    world.doors[HOME].calls.clear()
+
+    assert set(accept_sure(world).values()) == {None}
+    assert world.doors[HOME].calls["read"] == 1
+    world.settle()
+
+    org = world.orgs[HOME]
+    assert (world.doors[HOME].calls["update"], world.doors[HOME].calls["create"]) == (0, 0)
+    assert [org.value("Deal", each, "Partner") for each in ids] == [None] * DEALS
+    after = registration(world, 0)
+    assert after.amount == Decimal(4000)  # what the home CRM holds is taken all the same
+    with world.database.read() as session:
+        kept = resolving.conflicts(session, everything=True)
+    assert {(each.state, each.store["amount"]) for each in kept if "amount" in each.store} == {
+        ("auto_settled", Decimal(5000))
+    }
+
+    climb(world, Mode.PUSH)
+    world.settle()
+    assert [org.value("Deal", each, "Partner") for each in ids] == ["Acme Partners"] * DEALS
+    assert world.deals(HOME) == ids
+
+
+def test_a_search_that_was_interrupted_goes_on_where_it_stopped(world: World) -> None:
+    world.doors[HOME]._feed_page = 1
+    for number in range(DEALS):
+        deal(world, number)
+    climb(world, Mode.LINK)
+    search_pages = iter(range(10))
+
+    def break_off(call: str) -> None:
+        if call == "changes" and next(search_pages) == 3:
+            world.doors[HOME].fail(MemoryFault.UNAVAILABLE, "changes", times=1)
+
+    world.doors[HOME].on_call = break_off
+    with pytest.raises(CrmUnavailable):
+        search(world)
+    world.doors[HOME].on_call = None
+    world.pass_time(60)
+    world.doors[HOME].calls.clear()
+
+    found = search(world)
+    assert [len(each) for each in found.values()] == [1] * DEALS
+    assert world.doors[HOME].calls["changes"] < DEALS + 1
+
+
+def test_accepting_one_takes_the_record_from_the_others(world: World) -> None:
+    deal(world, 0)
+    climb(world, Mode.LINK)
+    (first,) = search(world)[0]
+    with world.database.begin() as unit:
+        same = [Candidate(first.object, first.record_id, {})]
+        proposing.propose(unit, registration(world, 2).id, HOME, same)
+
+    linking.accept(world.runtime, first.id, BEN)
+    with world.database.read() as session:
+        assert linking.proposals(session) == []
+
+
+def test_a_link_that_is_taken_back_leaves_the_record_as_it_was(world: World) -> None:
+    record_id = deal(world, 0)
+    climb(world, Mode.LINK)
+    search(world)
+    accept_sure(world)
+    climb(world, Mode.PUSH)
+    world.settle()
+    org, ours = world.orgs[HOME], registration(world, 0)
+    assert org.value("Deal", record_id, "State") == "approved"
+    org.edit("Deal", record_id, {"Partner": "Typed by hand"}, "rep")
+
+    gone = unlinking.unlink(world.runtime, ours.number, HOME, BEN, dry_run=False)
+    held = {name: org.value("Deal", record_id, name) for name in ("State", "Protection", "Partner")}
+    assert held == {"State": None, "Protection": None, "Partner": "Typed by hand"}
+    assert gone.kept == {"Partner": "Typed by hand"}
+    with world.database.read() as session:
+        assert HOME not in [each.connection for each in linking.links(session, ours.id)]
+        unlinked = events(session, f"registration:{ours.id}")
+    (told,) = [each["internal"] for each in unlinked if each["action"] == "unlink record"]
+    kept = {(each["group"], each["state"]) for each in told["conflicts"]}
+    assert ("amount", "auto_settled") in kept
+
+    world.settle()  # ours is made now, and the record is not asked about again
+    assert (
+        len([each for each in world.deals(HOME) if org.value("Deal", each, "Key") == ours.id]) == 1
+    )
