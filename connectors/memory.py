@@ -174,6 +174,20 @@ class MemoryConnector:
                 if holder is not None
             }
 
+    def find_gone(
+        self, object_name: str, key_field: str, keys: Sequence[str]
+    ) -> Mapping[str, Gone]:
+        with self._call("find_gone"):
+            self._key(object_name, key_field)
+            if not self.capabilities.feed_tells_deletes:
+                return {}  # this one forgets
+            buried = self.org.records(object_name, gone=True)
+            return {
+                str(record.fields[key_field]): record.gone
+                for record in buried
+                if record.gone is not None and record.fields[key_field] in keys
+            }
+
     def select(
         self, object_name: str, where: Sequence[Condition], fields: Sequence[str], limit: int
     ) -> Selection:

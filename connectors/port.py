@@ -350,6 +350,14 @@ class CrmConnector(Protocol):
         Strongly consistent: sees a record as soon as its create was answered.
         """
 
+    def find_gone(
+        self, object_name: str, key_field: str, keys: Sequence[str]
+    ) -> Mapping[str, Gone]:
+        """Say what became of records that had these keys and are not there any more.
+
+        As far as the CRM remembers: a key that is missing from the answer proves nothing.
+        """
+
     def select(
         self, object_name: str, where: Sequence[Condition], fields: Sequence[str], limit: int
     ) -> Selection:

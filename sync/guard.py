@@ -186,6 +186,14 @@ class GuardedConnector:
             return {}
         return self._call("find", lambda: self._inner.find(object_name, key_field, keys, fields))
 
+    def find_gone(
+        self, object_name: str, key_field: str, keys: Sequence[str]
+    ) -> Mapping[str, Gone]:
+        """Say what became of records that are gone; none asked, none called."""
+        if not keys:
+            return {}
+        return self._call("find_gone", lambda: self._inner.find_gone(object_name, key_field, keys))
+
     def select(
         self, object_name: str, where: Sequence[Condition], fields: Sequence[str], limit: int
     ) -> Selection:

@@ -19,7 +19,7 @@ from registration_core.store import repository
 from sync import schema_watch
 from sync.ledger.tables import IntentRow
 from sync.runtime import Runtime
-from sync.settling import settle_batch
+from sync.settling import PartlyThere, settle_batch
 
 
 def are_pending(connection: ConnectionName) -> ColumnElement[bool]:
@@ -61,14 +61,15 @@ def _look_up(
     reads = sorted({known[0].key, *(name for mapping in known for name in mapping.reads())})
     keys = [_key(i) for i in intents if i.operation == "create"]
     found = crm.find(object_name, known[0].key, keys, reads)
+    gone = crm.find_gone(object_name, known[0].key, [key for key in keys if key not in found])
     read = crm.read(object_name, [i.record_id for i in intents if i.record_id], reads)
     outcomes: dict[str, Outcome] = {}
     for intent in intents:
         mapping = mappings[intent.registration_id]
         if intent.operation == "create":
             made = found.get(_key(intent))
-            # Not there: it never happened, and the create is planned again.
-            outcomes[intent.id] = Written(made.record_id) if made else Stale("")
+            lost = _lost(intent, gone.get(_key(intent)))
+            outcomes[intent.id] = Written(made.record_id) if made else lost
         else:
             outcomes[intent.id] = _looked_up(mapping, intent, read[str(intent.record_id)])
     return outcomes
@@ -78,10 +79,23 @@ def _key(intent: IntentRow) -> str:
     return intent.key or intent.registration_id
 
 
+def _lost(intent: IntentRow, gone: Gone | None) -> Outcome:
+    """What to make of a create whose record is not there."""
+    if gone is None:  # it never happened, and the create is planned again
+        return Stale("")
+    if not intent.companion:
+        return gone
+    # What refers to a companion needs one that is there.
+    return Written(gone.merged_into) if gone.merged_into else Stale("")
+
+
 def _looked_up(
     mapping: ObjectMapping | None, intent: IntentRow, record: RemoteRecord | Gone
 ) -> Outcome:
-    """Whether a lost update took effect; if anything differs it is planned again from the old base."""
+    """Whether a lost update took effect; if anything differs it is planned again.
+
+    What the record holds of it is agreed on all the same: whoever changed the rest saw that.
+    """
     if isinstance(record, Gone):
         return record
     if mapping is None:
@@ -89,5 +103,7 @@ def _looked_up(
     wrote = to_store(mapping, intent.payload).fields
     holds = to_store(mapping, record.fields).fields
     # A payload that the mapping of today cannot read proves nothing.
-    there = bool(wrote) and all(same(holds.get(name), value) for name, value in wrote.items())
-    return Written(record.record_id, record.version) if there else Stale(record.record_id)
+    there = {n: v for n, v in wrote.items() if n in holds and same(holds[n], v)}
+    if wrote and len(there) == len(wrote):
+        return Written(record.record_id, record.version)
+    return PartlyThere(record.record_id, there)

@@ -7,6 +7,7 @@ its payload and reason. Nothing here calls a CRM.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
 
@@ -48,6 +49,14 @@ _PASSING = (
 ATTEMPTS_MAX = 8
 #: So many attempts that only met another writer follow each other at once.
 AT_ONCE_MAX = 2
+
+
+@dataclass(frozen=True)
+class PartlyThere(Stale):
+    """A write whose answer was lost was looked up: its record holds these values, others differ."""
+
+    #: In our terms.
+    agreed: Fields
 
 
 def intend(
@@ -163,7 +172,13 @@ def _settle(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome: 
         case AlreadyExists():
             _retry(unit, intent, "a record that we cannot read has this registration's key")
         case Stale():
+            if isinstance(outcome, PartlyThere) and outcome.agreed and link is not None:
+                link.base = {**link.base, **outcome.agreed}
+                link.version, link.changed_at = link.version + 1, unit.now
             _retry(unit, intent, "the record was changed each time before we could write")
+        case Gone() if intent.operation == "create":
+            # It was made, its answer was lost, and it is gone by now: never make it again.
+            losing.lose(unit, add_link(unit, intent, outcome.record_id, intent.base), outcome)
         case Gone():
             if link is not None and outcome.object:
                 _retry(unit, intent, "the record was converted; what it became is read first")

@@ -154,6 +154,14 @@ class DynamicsConnector:
         found = self._lookup(table, key_field, keys, fields, "find")
         return {key: one for key, one in found.items() if isinstance(one, RemoteRecord)}
 
+    def find_gone(
+        self, object_name: str, key_field: str, keys: Sequence[str]
+    ) -> Mapping[str, Gone]:
+        """Tell of losers of merges, which keep their columns; of deleted rows nothing is left."""
+        table = self._tables.table(object_name, (key_field,))
+        found = self._lookup(table, key_field, keys, (key_field,), "find_gone")
+        return {key: one for key, one in found.items() if isinstance(one, Gone)}
+
     def _lookup(
         self, table: Table, field: str, values: Sequence[str], fields: Sequence[str], operation: str
     ) -> dict[str, RemoteRecord | Gone]:

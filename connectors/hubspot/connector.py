@@ -166,6 +166,12 @@ class HubSpotConnector:
         """Look up by a property that demands unique values."""
         return self._reader.find(object_name, key_field, keys, fields)
 
+    def find_gone(
+        self, object_name: str, key_field: str, keys: Sequence[str]
+    ) -> Mapping[str, Gone]:
+        """Tell of nothing, without a call: a record that is gone has no unique value any more."""
+        return {}
+
     def select(
         self, object_name: str, where: Sequence[Condition], fields: Sequence[str], limit: int
     ) -> Selection:

@@ -153,6 +153,14 @@ class SalesforceConnector:
             found[str(row[key_field]).casefold()] = reader.record(row, fields)
         return {key: found[key.casefold()] for key in keys if key.casefold() in found}
 
+    def find_gone(
+        self, object_name: str, key_field: str, keys: Sequence[str]
+    ) -> Mapping[str, Gone]:
+        """Look keys up among what was deleted or merged away, by queryAll; the bin is emptied."""
+        schema = self._schema_with(object_name, [key_field])
+        reader = self._reader(schema, "find_gone")
+        return reader.gone_with(schema.schema.fields[key_field], keys)
+
     def select(
         self, object_name: str, where: Sequence[Condition], fields: Sequence[str], limit: int
     ) -> Selection:

@@ -116,6 +116,17 @@ class RecordReader:
             told.setdefault(record_id, Gone(record_id, Absence.NOT_FOUND))
         return {record_id: self._follow(gone) for record_id, gone in told.items()}
 
+    def gone_with(self, field: FieldSchema, values: Sequence[str]) -> dict[str, Gone]:
+        """Tell of records that had one of these values (compared without case) and are gone."""
+        asked = {value.casefold(): value for value in values}
+        columns = [field.name, *self._absence_columns()]
+        told: dict[str, Gone] = {}
+        for row in self.rows_in(field, values, columns, deleted=True):
+            gone = self._follow(self.gone(row))
+            if gone is not None:
+                told[asked[str(row[field.name]).casefold()]] = gone
+        return told
+
     def _follow(self, gone: Gone | None) -> Gone | None:
         if gone is None or gone.merged_into is None or gone.object:
             return gone
@@ -130,9 +141,12 @@ class RecordReader:
 
     def rows_by_id(self, record_ids: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         """Read id, deletion and merge of records, deleted ones too."""
-        wanted = ("Id", _DELETED, _MERGED, _CONVERTED, _CONVERTED_TO)
-        columns = [n for n in wanted if self._schema.has(n)]
-        yield from self.rows_in(self._schema.schema.fields["Id"], record_ids, columns, deleted=True)
+        wanted = self._schema.schema.fields["Id"]
+        yield from self.rows_in(wanted, record_ids, self._absence_columns(), deleted=True)
+
+    def _absence_columns(self) -> list[str]:
+        named = ("Id", _DELETED, _MERGED, _CONVERTED, _CONVERTED_TO)
+        return [name for name in named if self._schema.has(name)]
 
     def rows_in(
         self,

@@ -87,6 +87,18 @@ def test_the_loser_of_merged_leads_points_at_the_winner(crm: Crm) -> None:
     assert gone == Gone(loser, Absence.MERGED, winner)
 
 
+def test_a_lead_that_was_merged_away_is_found_by_the_key_it_had(crm: Crm) -> None:
+    key, winner = crm.peer.new_key(), lead(crm)
+    (made,) = crm.connector.create(
+        LEAD, KEY, [CreateItem(key, {KEY: key, "subject": "Ours", "companyname": "Lapwing Ltd"})]
+    )
+    assert isinstance(made, Written)
+    assert crm.connector.find_gone(LEAD, KEY, [key]) == {}
+    crm.org.merge(LEAD, made.record_id, winner, REP)
+    gone = crm.connector.find_gone(LEAD, KEY, [key])
+    assert gone == {key: Gone(made.record_id, Absence.MERGED, winner)}
+
+
 def test_a_duplicate_rule_refuses_the_row_and_names_what_it_found(crm: Crm) -> None:
     crm.org.behaviour.duplicate_rules = {LEAD: ("emailaddress1", "companyname")}
     same = {"companyname": "Lapwing Ltd", "emailaddress1": "a@lapwing.example"}

@@ -63,6 +63,20 @@ def test_a_merge_of_a_merge_leads_to_the_last_winner(
     assert isinstance(answer[third], RemoteRecord)
 
 
+def test_a_record_that_was_merged_away_is_found_by_the_key_it_had(
+    connector: CrmConnector, org: SalesforceOrg
+) -> None:
+    key = str(uuid.uuid4())
+    lead, other = _lead(connector, key), _lead(connector)
+    assert connector.find_gone("Lead", KEY, [key]) == {}
+    org.merge("Lead", lead, other, REP)
+
+    assert connector.find("Lead", KEY, [key], [KEY]) == {}
+    assert connector.find_gone("Lead", KEY, [key, "no such key"]) == {
+        key: Gone(lead, Absence.MERGED, other)
+    }
+
+
 def test_an_update_of_a_merged_record_says_into_which(
     connector: CrmConnector, org: SalesforceOrg
 ) -> None:
@@ -240,8 +254,8 @@ def test_describe_says_which_fields_keep_history(connector: CrmConnector) -> Non
     assert not fields["NextStep"].history_kept
 
 
-def _lead(connector: CrmConnector) -> str:
-    key = str(uuid.uuid4())
+def _lead(connector: CrmConnector, key: str = "") -> str:
+    key = key or str(uuid.uuid4())
     fields = {KEY: key, "LastName": "Buyer", "Company": f"Company {key[:8]}"}
     (outcome,) = connector.create("Lead", KEY, [CreateItem(key, fields)])
     assert isinstance(outcome, Written)

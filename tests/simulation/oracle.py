@@ -184,7 +184,9 @@ def _waste(play: Play, seen: Evidence) -> Iterator[str]:
     for (place, what), times in written.items():
         edits = sum(v[0] == what[0] and place in at for v, at in truth.written_at.items())
         held_up = sum(w.delayed and place == f"{w.crm} {w.record_id}" for w in truth.sync_writes)
-        undone = bool(play.orgs[place.partition(" ")[0]].automations) * REPEATS_AGAINST_A_PERSON
+        # Each time a person insists, the breaker lets an automation undo it as often again.
+        automated = bool(play.orgs[place.partition(" ")[0]].automations)
+        undone = automated * REPEATS_AGAINST_A_PERSON * (1 + people)
         if times > 1 + edits + people + held_up + undone:
             yield f"I4 {what} was written {times} times to {place}, where people wrote {edits} times"
     for place in truth.relabelled:

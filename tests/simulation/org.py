@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from connectors.memory_org import MemoryOrg, Stored
+from connectors.memory_org import PERSON, MemoryOrg, Stored
 from connectors.port import Gone, Refused
 from registration_core.contracts import Fields, ObjectSchema, Value
 from tests.simulation.stage import Stage
@@ -50,6 +50,17 @@ class SimOrg(MemoryOrg):
             yield
         finally:
             self.stamp_at = None
+
+    def merge(self, object_name: str, loser_id: str, winner_id: str, user: str = PERSON) -> None:
+        """Merge as a user; HubSpot gives the survivor what it lacks, our key among it."""
+        with self.lock:
+            loser, winner = self.record(object_name, loser_id), self.record(object_name, winner_id)
+            assert loser is not None
+            assert winner is not None
+            if self.habit == "search":
+                empty = [name for name, value in winner.fields.items() if value is None]
+                winner.fields.update({name: loser.fields[name] for name in empty})
+            super().merge(object_name, loser_id, winner_id, user)
 
     def break_schema(self, field: str, option: str | None) -> None:
         """Take a field of the deal away, or one option of it, as an admin of the CRM."""

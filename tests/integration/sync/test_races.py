@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from connectors.errors import RateLimited
 from connectors.memory import MemoryFault
@@ -15,7 +16,7 @@ from connectors.port import Gone, RemoteRecord
 from sync import guard, pull, push, resolving
 from sync.dead_letters import dead_letters
 from sync.inbox import Notice, take_note
-from sync.ledger.tables import ConnectionStateRow
+from sync.ledger.tables import ConnectionStateRow, LinkRow
 from tests.world import HOME, World
 
 
@@ -93,6 +94,49 @@ def test_an_overwritten_value_is_kept_even_if_the_answer_or_the_audit_fails(
     with world.database.read() as session:
         (kept,) = resolving.conflicts(session, everything=True)
     assert kept.remote["deal_name"] == "Theirs, never read"
+
+
+@pytest.mark.parametrize("merged", [False, True], ids=["deleted", "merged away"])
+def test_a_record_whose_create_was_never_answered_is_not_made_again_when_a_user_got_rid_of_it(
+    world: World, *, merged: bool
+) -> None:
+    world.approved()
+    world.doors[HOME].fail(MemoryFault.ANSWER_LOST, "create")
+    world.push()
+    (made,) = world.deals(HOME)
+    org, survivor = world.orgs[HOME], ""
+    if merged:
+        survivor = org.add("Deal", {"Name": "The other one"})
+        org.merge("Deal", made, survivor)
+    else:
+        org.remove("Deal", made)
+    world.settle(seconds=5)
+    world.settle()
+
+    with world.database.read() as session:
+        links = session.scalars(select(LinkRow).where(LinkRow.connection == HOME)).all()
+    there = [deal.record_id for deal in org.records("Deal")]
+    assert there == [survivor] * merged
+    assert [(link.record_id, link.state) for link in links] == (
+        [(survivor, "active")] if merged else [(made, "orphaned")]
+    )
+
+
+def test_a_user_who_changed_half_of_a_lost_write_has_agreed_to_the_other_half(world: World) -> None:
+    made = world.approved()
+    world.settle()
+    world.update(made.number, deal_name="Ours", expected_close_on=date(2027, 1, 31))
+    world.doors[HOME].fail(MemoryFault.ANSWER_LOST, "update")
+    world.push()
+    world.edit(HOME, Name="Theirs, who saw ours")
+    world.update(made.number, expected_close_on=date(2027, 3, 31))
+    world.settle(seconds=5)
+    world.settle()
+
+    assert world.deal(HOME, "Close") == date(2027, 3, 31)
+    with world.database.read() as session:
+        kept = resolving.conflicts(session, everything=True)
+    assert not any("expected_close_on" in conflict.remote for conflict in kept)
 
 
 def test_a_write_of_a_worker_that_stood_still_is_not_taken_for_a_users(world: World) -> None:
