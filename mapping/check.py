@@ -110,15 +110,7 @@ class _Checker:
         if schema is None:
             return
         self._key(schema, item.key, (*path, "key"))
-        for row in item.rows:
-            if row.theirs == (item.key,):
-                continue
-            for position, name in enumerate(row.theirs):
-                field = schema.fields.get(name)
-                if field is None:
-                    self._missing(row.where, schema, name)
-                else:
-                    self._row(item, row, position, field)
+        self._rows(schema, item)
         for name, value in item.on_create.items():
             where = self._where((*path, "on_create", name))
             field = schema.fields.get(name)
@@ -144,8 +136,21 @@ class _Checker:
         self._readable(schema, {"account": mapped.account, "key": mapped.key}, path)
         for condition in mapped.open:
             self._condition(schema, condition, (*path, "open", condition.field))
+        if mapped.stamp is not None:
+            self._rows(schema, mapped.stamp)
 
     # Parts ----------------------------------------------------------------------------------
+
+    def _rows(self, schema: ObjectSchema, item: ObjectMapping) -> None:
+        for row in item.rows:
+            if row.theirs == (item.key,):
+                continue
+            for position, name in enumerate(row.theirs):
+                field = schema.fields.get(name)
+                if field is None:
+                    self._missing(row.where, schema, name)
+                else:
+                    self._row(item, row, position, field)
 
     def _key(self, schema: ObjectSchema, key: str, path: Path) -> None:
         where, field = self._where(path), schema.fields.get(key)

@@ -78,6 +78,7 @@ def json_schema(ours: ObjectSchema, groups: Mapping[str, Sequence[str]]) -> _Sch
             "key": _TEXT,
             "open": {"type": "object", "additionalProperties": conditions, "minProperties": 1},
             "fields": _names(OPPORTUNITY_FIELDS, ("name",)),
+            "stamp": {"type": "array", "items": _stamp_row(ours)},
         },
         required=("object", "account", "key", "open", "fields"),
     )
@@ -146,6 +147,15 @@ def _companion(ours: ObjectSchema) -> _Schema:
         },
         required=("object", "key", "fields"),
     )
+
+
+def _stamp_row(ours: ObjectSchema) -> _Schema:
+    row = {
+        "ours": {"enum": [name for name in ours.fields if name != KEY_FIELD]},
+        "theirs": _TEXT | {"description": "filled while it is empty"},
+        "transform": {"anyOf": [{"$ref": "#/$defs/transform"}, _SHARED]},
+    }
+    return _object(row, required=("ours", "theirs"))
 
 
 def _transform() -> _Schema:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from config.documents import parse
@@ -14,11 +15,13 @@ from mapping.schema import (
     KEY_FIELD,
     AccountMapping,
     ConnectionMapping,
+    Direction,
     FirstLink,
     GroupMapping,
     ObjectMapping,
     OpportunityMapping,
     Row,
+    Write,
 )
 from registration_core.contracts import Condition, ConnectionName, ObjectSchema
 from registration_core.errors import ConfigurationError
@@ -54,6 +57,8 @@ OBJECT_WORDS = (
     "companions",
     "groups",
 )
+#: What a row of a stamp may say.
+STAMP_WORDS = ("ours", "theirs", "transform")
 #: Groups that a `when` may not ask for: the partner's are not read with every registration.
 _NOT_ASKED = ("partner", "account", "owner")
 
@@ -90,7 +95,7 @@ class _Reader(Companions):
         name = self.text(data, top, "connection")
         objects = self._objects(self.map(data, top, "objects"), version)
         accounts = self._accounts(self.map(data, top, "accounts"))
-        opportunities = self._opportunities(self.map(data, top, "opportunities"))
+        opportunities = self._opportunities(self.map(data, top, "opportunities"), version)
         if not (name and objects and accounts and opportunities):
             if not self.problems:
                 self.tell(("objects",), "no object is mapped", "map home, mirror or both")
@@ -199,16 +204,47 @@ class _Reader(Companions):
         fields = self._names(node, path, ACCOUNT_FIELDS, ("name", "country"))
         return AccountMapping(name, fields) if name and fields else None
 
-    def _opportunities(self, node: Mapping[str, Any]) -> OpportunityMapping | None:
+    def _opportunities(self, node: Mapping[str, Any], version: str) -> OpportunityMapping | None:
         path: Path = ("opportunities",)
-        self.only(node, path, ("object", "account", "key", "open", "fields"))
+        self.only(node, path, ("object", "account", "key", "open", "fields", "stamp"))
         name = self.text(node, path, "object")
         account, key = self.text(node, path, "account"), self.text(node, path, "key")
         fields = self._names(node, path, OPPORTUNITY_FIELDS, ("name",))
         conditions = self.conditions(self.map(node, path, "open"), (*path, "open"))
         if not (name and account and key and fields and conditions):
             return None
-        return OpportunityMapping(name, account, key, conditions, fields)
+        stamp = self._stamp(node, (*path, "stamp"), name, key, version)
+        return OpportunityMapping(name, account, key, conditions, fields, stamp)
+
+    def _stamp(
+        self, node: Mapping[str, Any], path: Path, name: str, key: str, version: str
+    ) -> ObjectMapping | None:
+        """Read the rows of a stamp; they flow to the CRM, and only fill what is empty there."""
+        given = node.get("stamp", [])
+        if not isinstance(given, list):
+            self.tell(path, "stamp must be a list of rows", "put a dash before each")
+            return None
+        rows: dict[str, list[Row]] = {}
+        for place, entry in enumerate(given):
+            row = self._stamp_row(entry, (*path, place))
+            if row is not None and key in row.theirs:
+                self.tell_at(row.where, f"{key} is our key, and no stamp", "stamp another field")
+            elif row is not None:
+                rows.setdefault(self.group_of[row.ours.name], []).append(row)
+        self.written_once([row for several in rows.values() for row in several], {}, path)
+        if not rows:
+            return None
+        mapped = {group: GroupMapping(group, tuple(several)) for group, several in rows.items()}
+        first_link = dict.fromkeys(self.groups, FirstLink.FILL_EMPTY)
+        return ObjectMapping("stamp", version, "stamp", (), first_link, name, key, {}, mapped)
+
+    def _stamp_row(self, entry: Any, path: Path) -> Row | None:
+        if not isinstance(entry, Mapping):
+            return self.row("", entry, path)
+        self.only(entry, path, STAMP_WORDS)
+        ways = {"direction": Direction.PUSH.value, "write": Write.IF_EMPTY.value}
+        row = self.row(self.group_of.get(str(entry.get("ours")), ""), {**entry, **ways}, path)
+        return None if row is None else replace(row, creates=False)
 
     def _names(
         self,

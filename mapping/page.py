@@ -128,6 +128,12 @@ def _blocks(mapping: ConnectionMapping) -> Iterator[_Block]:
         (f"Read for checks, and as candidates to link to. One is open where {where}.",),
         ("Ours", "Theirs"), tuple((ours, _code(n)) for ours, n in opportunities.fields.items()),
     )  # fmt: skip
+    if opportunities.stamp is not None:
+        once = "Written once, where it is empty, on an opportunity of others with a protected customer."
+        yield _Block(
+            3, "Stamp", (once,),
+            ("Ours", "Theirs", "Flows", "How"), tuple(_rows(opportunities.stamp)),
+        )  # fmt: skip
 
 
 def _rows(item: ObjectMapping) -> Iterator[tuple[str, ...]]:

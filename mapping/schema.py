@@ -248,6 +248,8 @@ class OpportunityMapping:
     #: What makes an opportunity open.
     open: tuple[Condition, ...]
     fields: Mapping[str, str]
+    #: What is written on somebody else's opportunity with a protected customer; None for nothing.
+    stamp: ObjectMapping | None = None
 
     def reads(self) -> tuple[str, ...]:
         """All CRM fields to fetch, sorted."""

@@ -24,7 +24,7 @@ from registration_core.contracts import ConnectionName
 from registration_core.fields import FIELDS, FieldGroup
 from registration_core.store import repository
 from registration_core.store.database import UnitOfWork
-from sync import schema_watch
+from sync import schema_watch, stamps
 from sync.carrying import keep_conflict
 from sync.ledger.tables import IntentRow, LinkRow
 from sync.runtime import Runtime
@@ -128,6 +128,9 @@ def _since(intent: IntentRow) -> datetime:
 
 def _keep(runtime: Runtime, unit: UnitOfWork, intent: IntentRow, change: FieldChange) -> None:
     registration = repository.registration(unit.session, intent.registration_id)
+    if intent.operation == stamps.STAMP:
+        stamps.keep_overwritten(unit, intent, change.field, change.value)
+        return
     mapping = runtime.mapping_of(registration, ConnectionName(intent.connection), intent.object)
     conflict = None if mapping is None else _conflict(mapping, intent, change)
     link = unit.session.scalars(

@@ -47,7 +47,7 @@ from registration_core.store import (
 from registration_core.store.database import UnitOfWork
 from registration_core.store.rivals import rivals_for
 from registration_core.store.tables import CheckRequestRow
-from sync import candidates, check_claims, directory, guard
+from sync import candidates, check_claims, directory, guard, stamps
 from sync.runtime import Runtime
 
 log = structlog.get_logger()
@@ -283,6 +283,8 @@ def _record(
             unit.session.flush()
         unit.actor = SYSTEM  # whoever asked for the check, the program's rules decide
         _follow(unit, registration, check, before, program)
+        if registration.protection_state.standing:
+            stamps.request(unit, runtime, registration, _new_findings(check, before))
 
 
 def _repeats(check: ConflictCheck, last: ConflictCheck) -> bool:

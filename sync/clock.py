@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
 
 from registration_core import protecting
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.store import audit, match_upkeep
 from registration_core.store.tables import CheckRequestRow, OutboxRow
-from sync import check_claims, housekeeping, ladder, schedule, schema_watch, switch
+from sync import check_claims, housekeeping, ladder, schedule, schema_watch, stamps, switch
+from sync.ledger.stamps import StampRow
 from sync.ledger.tables import ConnectionStateRow, InboxRow, IntentRow
 from sync.runtime import Runtime
 
@@ -89,6 +91,7 @@ def due_work(runtime: Runtime) -> set[str]:
         check = session.scalars(
             select(CheckRequestRow.registration_id).where(check_claims.due(now)).limit(1)
         ).first()
+        pushes = [*pushes, *_stamped(runtime, session)]
         stops = switch.stops(session)
 
     def rests(name: str, *, writing: bool) -> bool:
@@ -98,3 +101,12 @@ def due_work(runtime: Runtime) -> set[str]:
     kinds |= {f"push:{name}" for name in audits if not rests(name, writing=False)}
     kinds |= {f"pull:{name}" for name in pulls if not rests(name, writing=False)}
     return kinds | ({"check"} if check else set())
+
+
+def _stamped(runtime: Runtime, session: Session) -> list[ConnectionName]:
+    """Return the connections with stamps that are due; where they may not be written, none is."""
+    now = runtime.database.clock()
+    waiting = session.scalars(select(StampRow.connection).where(StampRow.state == "due").distinct())
+    names = [name for each in waiting if (name := ConnectionName(each)) in runtime.connectors]
+    stands = ladder.rungs(runtime, session, names) if names else {}
+    return [n for n in names if session.scalar(select(exists().where(*stamps.due(stands[n], now))))]

@@ -75,6 +75,8 @@ def needs_of(runtime: Runtime, mapping: ConnectionMapping) -> tuple[ObjectNeed, 
     )
     if mapping.opportunities.object not in {need.object for need in needs}:
         needs.append(ObjectNeed(mapping.opportunities.object, None, mapping.opportunities.reads()))
+    if (stamp := mapping.opportunities.stamp) is not None:
+        needs.append(ObjectNeed(stamp.object, None, stamp.reads(), stamp.writes()))
     return tuple(needs)
 
 

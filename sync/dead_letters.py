@@ -14,6 +14,7 @@ from registration_core.model import Actor
 from registration_core.store import audit, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import OutboxRow
+from sync import stamps
 from sync.ids import by_id
 from sync.inbox import Notice, take_note
 from sync.ledger.tables import DeadLetterRow
@@ -73,13 +74,14 @@ def retry(runtime: Runtime, letter_id: str, actor: Actor) -> DeadLetter:
     """Make the work due again, planned on what both sides hold by then."""
     with runtime.database.begin(actor) as unit:
         row = _settle(unit, letter_id, "retried", "")
-        if row.registration_id is not None:
+        stamps.retry(unit, row)
+        if row.registration_id is not None and row.kind != stamps.STAMP:
             outbox = unit.session.get(OutboxRow, (row.registration_id, row.connection))
             if outbox is not None:
                 outbox.state, outbox.attempts, outbox.reason = "open", 0, ""
             registration = repository.registration(unit.session, row.registration_id)
             work.request_push(unit, registration, only=ConnectionName(row.connection))
-        if row.record_id is not None:
+        if row.record_id is not None and row.kind != stamps.STAMP:
             notice = Notice(row.object, row.record_id)
             take_note(unit, ConnectionName(row.connection), [notice], "command")
         return _letter(row)

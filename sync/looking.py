@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import or_, select
+from sqlalchemy import exists, or_, select
 
 from registration_core.contracts import Mode
 from registration_core.store.tables import OutboxRow
-from sync import auditing, lost_answers, observing, switch
+from sync import auditing, lost_answers, observing, stamps, switch
 from sync.ladder import Rung
 from sync.runtime import Runtime
 
@@ -21,11 +21,13 @@ class Work:
     leftovers: bool
     #: Due registrations with their outbox rows' `wanted`, longest due first.
     due: dict[str, int]
+    #: Stamps on opportunities of others are due.
+    stamps: bool = False
 
     @property
     def anything(self) -> bool:
         """Whether it is worth taking the lease."""
-        return self.leftovers or bool(self.due)
+        return self.leftovers or self.stamps or bool(self.due)
 
 
 def look(runtime: Runtime, stands: Rung) -> Work:
@@ -42,6 +44,7 @@ def look(runtime: Runtime, stands: Rung) -> Work:
         leftovers = session.scalar(select(or_(*left)))
         if switch.stopping(session, connection, writing=True) is not None:
             return Work(bool(leftovers), {})
+        stamped = session.scalar(select(exists().where(*stamps.due(stands, now))))
         rows = session.execute(
             select(OutboxRow.registration_id, OutboxRow.wanted)
             .where(
@@ -55,4 +58,5 @@ def look(runtime: Runtime, stands: Rung) -> Work:
         ).all()
     many = able.load_from and len(rows) >= able.load_from
     batch = rows if many else rows[: able.write_batch]
-    return Work(bool(leftovers), {row.registration_id: row.wanted for row in batch})
+    wanted = {row.registration_id: row.wanted for row in batch}
+    return Work(bool(leftovers), wanted, bool(stamped))

@@ -16,7 +16,7 @@ from mapping.translate import to_store
 from reconciler.merge import same
 from registration_core.contracts import ConnectionName
 from registration_core.store import repository
-from sync import schema_watch
+from sync import schema_watch, stamps
 from sync.ledger.tables import IntentRow
 from sync.runtime import Runtime
 from sync.settling import PartlyThere, settle_batch
@@ -49,7 +49,10 @@ def _look_up(
     crm = runtime.connector(connection)
     with runtime.database.read() as session:
         registrations = [repository.registration(session, i.registration_id) for i in intents]
-    mappings = {r.id: runtime.mapping_of(r, connection, object_name) for r in registrations}
+    mappings = {
+        i.id: stamps.mapping_of(runtime, i, registration)
+        for i, registration in zip(intents, registrations, strict=True)
+    }
     beside = runtime.mappings[connection].companion_on(object_name)
     if beside is not None:
         mappings = dict.fromkeys(mappings, beside.made)
@@ -65,7 +68,7 @@ def _look_up(
     read = crm.read(object_name, [i.record_id for i in intents if i.record_id], reads)
     outcomes: dict[str, Outcome] = {}
     for intent in intents:
-        mapping = mappings[intent.registration_id]
+        mapping = mappings[intent.id]
         if intent.operation == "create":
             made = found.get(_key(intent))
             lost = _lost(intent, gone.get(_key(intent)))

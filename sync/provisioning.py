@@ -50,6 +50,10 @@ def _named(runtime: Runtime, mapping: ConnectionMapping) -> Iterator[tuple[str, 
         for row in mapped.rows:
             for name in row.theirs:
                 yield mapped.object, FieldSchema(name, _type(row), label=row.ours.label)
+    stamp = mapping.opportunities.stamp
+    for row in stamp.rows if stamp is not None else ():
+        for name in row.theirs:
+            yield mapping.opportunities.object, FieldSchema(name, _type(row), label=row.ours.label)
     accounts = mapping.accounts.object
     for rule in directory.lists_of(runtime, mapping.connection):
         for condition in rule.where:

@@ -46,6 +46,7 @@ from sync import (
     schema_watch,
     seen,
     settling,
+    stamping,
 )
 from sync.apart import sent, together_or_apart
 from sync.carrying import Outdated, carry_out, open_conflicts
@@ -115,12 +116,14 @@ def _rounds(runtime: Runtime, stands: ladder.Rung, lease: leases.Lease) -> int:
             if stands.mode is Mode.PUSH:
                 observing.end_observing(runtime, connection)
             work = looking.look(runtime, stands)
-        if not work.due:
+        if not work.due and not work.stamps:
             break
         runtime.refresh()  # after the look: an applied mapping is seen no later than its rows
         planned = _plan_all(runtime, crm, _jobs(runtime, connection, work.due), links=stands.links)
         _write_all(runtime, crm, gate.pushes(observing.allowed(runtime, stands, planned)), run)
         worked += len(work.due)
+        if work.stamps:
+            worked += stamping.drain(runtime, crm, stands, gate, run.id, lease)
         if not leases.renew(runtime.database, lease):
             break
     return worked

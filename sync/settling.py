@@ -29,7 +29,7 @@ from registration_core.contracts import ConnectionName, Fields
 from registration_core.store import audit
 from registration_core.store.database import Database, UnitOfWork
 from registration_core.store.tables import OutboxRow, RegistrationRow
-from sync import breaker, losing, proposing
+from sync import breaker, losing, proposing, stamps
 from sync.apart import together_or_apart
 from sync.budget import BudgetSpent
 from sync.carrying import dead_letter
@@ -166,6 +166,9 @@ def _settle(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome: 
     intent.outcome, intent.settled_at = repr(outcome)[:2000], unit.now
     if isinstance(outcome, Refused | Deferred):
         intent.audit_since = None  # nothing was written, so nothing was overwritten
+    if intent.operation == stamps.STAMP:
+        stamps.settle(unit, intent, outcome)
+        return
     match outcome:
         case Written():
             _written(unit, intent, link, outcome)

@@ -25,6 +25,7 @@ from sync.jobs import Job, jobs_of
 from sync.ledger.gates import HeldChangeRow, HeldRow
 from sync.ledger.tables import IntentRow, LinkRow, SyncRunRow
 from sync.runtime import Runtime
+from sync.stamps import STAMP
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,8 @@ def _why_not(write: _Write) -> str:
     intent, job, record = write.intent, write.job, write.record
     if intent.operation == "create":
         return "the run created the record; records are never deleted from here"
+    if intent.operation == STAMP:
+        return "it is a stamp on an opportunity of others; clear it there"
     if job is None or job.link is None or job.link.state != "active":
         return "it is not linked any more"
     if not isinstance(record, RemoteRecord):

@@ -57,6 +57,7 @@ opportunities:
     IsClosed: [false]
     Type: [New]
   fields: {name: Name}
+  stamp: [{ours: partner_name, theirs: Partner__c, transform: {text: {max: 80}}}]
 """
 STAGE_NAMES = ("Qualification", "Analysis", "Proposal", "Negotiation", "Old")
 STAGES = ("qualifying", "developing", "proposing", "negotiating", "won", "lost")
@@ -92,6 +93,7 @@ ORG: Mapping[str, Mapping[str, FieldSchema]] = {
         AccountId=field(R),
         IsClosed=field(B, calculated=True),
         Type=field(P, options=("New", "Existing")),
+        Partner__c=field(T, length=80),
     ),
     "Mirror": fields(Dealreg_Id__c=KEY, Stage__c=field(P, options=STAGES)),
     "Account": fields(Name=field(T), Country=field(T)),
@@ -223,6 +225,12 @@ def test_an_object_the_crm_does_not_show_is_a_problem_wherever_it_is_used() -> N
             "Opportunity_Type",
             field(P, options=("Existing",)),
             "crm.yaml:42: Type has no value 'New' (it has: Existing)",
+        ),
+        ("Opportunity_Partner__c", None, "crm.yaml:44: Opportunity has no field Partner__c"),
+        (
+            "Opportunity_Partner__c",
+            field(T, length=9),
+            "crm.yaml:44: Partner__c takes 9 characters",
         ),
         ("Opportunity_IsClosed", field(P), "crm.yaml:41: IsClosed is a picklist, and False is"),
     ],

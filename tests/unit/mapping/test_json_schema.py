@@ -101,7 +101,7 @@ def test_every_transform_and_field_is_in_it() -> None:
 LOADER_ALONE = re.compile(
     r"twice|is not for|transform reference is|stands for|no value for|needs 2 values|only flows|may not flow|takes one CRM|"
     r"write: is for|no shared transform|emptied: is for|has no option 'wonn'|needs a value of the CRM|a trunk prefix|"
-    r"there is no time zone|a day has no|cannot write|a default has one|different texts|theirs names"
+    r"is our key, and|there is no time zone|a day has no|cannot write|a default has one|different texts|theirs names"
 )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mapping.loader import load
-from mapping.schema import ConnectionMapping, Emptied
+from mapping.schema import ConnectionMapping, Emptied, Write
 from mapping.transform_files import TRANSFORMS
 from registration_core.contracts import Condition
 from registration_core.errors import ConfigurationError
@@ -47,6 +47,8 @@ opportunities:
   key: Dealreg_Id__c
   open: {IsClosed: [false]}
   fields: {name: Name}
+  stamp:
+    - {ours: partner_name, theirs: Registered_Partner__c, transform: {text: {max: 80}}}
 """
 
 
@@ -80,6 +82,20 @@ def test_a_good_file_becomes_values() -> None:
     )
     assert mapping.opportunities.open == (Condition("IsClosed", (False,)),)
     assert mapping.opportunities.reads() == ("AccountId", "Dealreg_Id__c", "Name")
+
+
+def test_a_stamp_only_fills_what_is_empty() -> None:
+    stamp = read(GOOD).opportunities.stamp
+    assert stamp is not None
+    (row,) = stamp.rows
+    assert (row.ours.name, row.write, row.pulls, row.creates) == (
+        "partner_name",
+        Write.IF_EMPTY,
+        False,
+        False,
+    )
+    assert stamp.writes() == ("Registered_Partner__c",)
+    assert read(GOOD[: GOOD.index("  stamp:")]).opportunities.stamp is None
 
 
 def test_groups_say_what_flows_which_way() -> None:
@@ -258,6 +274,18 @@ BAD = [
     ("  account: AccountId\n", "", "crm.yaml:27: account is missing (add it)"),
     ("{IsClosed: [false]}", "{IsClosed: false}", "crm.yaml:31: IsClosed needs a list of values"),
     ("  open: {IsClosed: [false]}\n", "", "crm.yaml:27: open is missing (add it)"),
+    ("stamp:\n    - {", "stamp: {", "crm.yaml:33: stamp must be a list of rows (put a dash"),
+    (
+        "ours: partner_name",
+        "ours: partner",
+        "crm.yaml:34: we have no field 'partner' (did you mean",
+    ),
+    ("Partner__c, ", "Partner__c, write: x, ", "crm.yaml:34: unknown field 'write' (one of"),
+    (
+        "theirs: Registered_Partner__c",
+        "theirs: Dealreg_Id__c",
+        "crm.yaml:34: Dealreg_Id__c is our key, and no stamp (stamp another field)",
+    ),
 ]
 
 
