@@ -234,5 +234,37 @@ def accept_deletes(frame: Frame, name: str) -> None:
     frame.out.done(f"Deletions in {name} are believed for the next hour.", {"connection": name})
 
 
+@connection.command()
+@_NAME
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_frame
+def rebind(frame: Frame, name: str, *, yes: bool) -> None:
+    """Bind a sandbox connection to the org that answers now, after it was refreshed on purpose.
+
+    Names both orgs and asks. Links, accounts, feeds and open work of the old org are forgotten, and
+    the connection goes back to mode observe. A script without --yes gets both ids and exit code 3.
+    """
+    from sync import rebinding
+
+    with frame.runtime() as runtime:
+        found = rebinding.look(runtime, name)
+        if not yes:
+            if frame.out.as_json:
+                frame.out.json(asdict(found) | {"rebound": False})
+                frame.exit(Exit.NEEDS_A_HUMAN)
+            frame.out.facts(
+                {"bound to": found.pinned, "answers": found.answered, "links that end": found.links,
+                 "accounts forgotten": found.accounts}, title=name,
+            )  # fmt: skip
+            click.confirm(f"Bind {name} to {found.answered}?", abort=True)
+        found = rebinding.rebind(runtime, found, frame.actor)
+    frame.out.done(
+        f"{name} is bound to {found.answered} and at observe; {found.links} links ended. "
+        "Restart the processes.",
+        asdict(found) | {"rebound": True},
+    )
+    frame.out.say(f"Then link what is there: dealreg connection promote {name} --to link")
+
+
 def _result(ok: bool, *, warning: bool) -> str:  # noqa: FBT001 - the step's own word
     return "warning" if warning else "ok" if ok else "failed"

@@ -59,6 +59,18 @@ class OrgMismatch(SyncError):
 
     code = "org_mismatch"
 
+    def __init__(
+        self, connection: str, pinned: str, answered: str, *, configured: bool = False
+    ) -> None:
+        super().__init__(
+            f"{connection} is pinned to the org {pinned}, but {answered} answered.",
+            hint=f"Check base_url and org_id of {connection} in connections.yaml. A sandbox that was "
+            f"refreshed on purpose: dealreg connection rebind {connection}, then restart.",
+        )
+        self.pinned, self.answered = pinned, answered
+        #: It is connections.yaml that pins it.
+        self.configured = configured
+
 
 class ConnectionPaused(ConnectorError):
     """The connection is paused after a failure; it goes on by itself."""
@@ -131,7 +143,7 @@ class GuardedConnector:
         self._slices = budget.Slices(database, inner.name)
         self._sleep = sleep
         self._told_used: int | None = None
-        self._pinned = False
+        self._pinned: str | None = None
 
     @property
     def name(self) -> ConnectionName:
@@ -235,7 +247,7 @@ class GuardedConnector:
         )
 
     def _call(self, operation: str, call: Callable[[], T]) -> T:
-        if not self._pinned:
+        if self._pinned is None:
             self.identity()
         return self._guarded(operation, call)
 
@@ -277,6 +289,9 @@ class GuardedConnector:
             row = session.get(ConnectionStateRow, self.name)
             if writing or _lane.get() is not Lane.LOOK:
                 switch.require_going(session, self.name, writing=writing)
+        if row is not None and self._pinned and row.org_id not in (None, self._pinned):
+            # It was rebound meanwhile; this process still has the other org's token.
+            raise OrgMismatch(self.name, str(row.org_id), self._pinned)
         if row is not None and row.paused_until and row.paused_until > self._database.clock():
             raise ConnectionPaused(
                 f"{self.name} is paused until {row.paused_until:%H:%M:%S} UTC: {row.reason}",
@@ -309,15 +324,14 @@ class GuardedConnector:
     def _pin(self, identity: OrgIdentity) -> None:
         with self._database.begin() as unit:
             row = connection_state.held(unit, self.name)
-            expected = self._configured_org or row.org_id
-            if expected is None:
+            pins = [pin for pin in (self._configured_org, row.org_id) if pin]
+            wrong = [pin for pin in pins if pin != identity.org_id]
+            if not wrong:
                 row.org_id = identity.org_id
-        if expected is not None and expected != identity.org_id:
-            raise OrgMismatch(
-                f"{self.name} is pinned to the org {expected}, but {identity.org_id} answered.",
-                hint=f"Check base_url and org_id of {self.name} in connections.yaml.",
-            )
-        self._pinned = True
+        if wrong:
+            configured = wrong[0] == self._configured_org
+            raise OrgMismatch(self.name, wrong[0], identity.org_id, configured=configured)
+        self._pinned = identity.org_id
 
 
 def _note_failure(database: Database, connection: ConnectionName, error: ConnectorError) -> None:

@@ -199,7 +199,7 @@ def promote(
         )
     with runtime.database.begin(actor) as unit:
         ids = [repository.registration(unit.session, number).id for number in canary]
-        _move(unit, stands, wanted, ids, len(ids) + canary_most, asdict(found))
+        move(unit, stands, wanted, ids, len(ids) + canary_most, asdict(found))
     return rung(runtime, stands.connection)
 
 
@@ -213,7 +213,7 @@ def demote(runtime: Runtime, connection: str, actor: Actor, *, to: Mode | None =
             hint=f"To go on, type: dealreg connection promote {connection}",
         )
     with runtime.database.begin(actor) as unit:
-        _move(unit, stands, wanted, stands.canary, stands.canary_most, {})
+        move(unit, stands, wanted, stands.canary, stands.canary_most, {})
     return rung(runtime, stands.connection)
 
 
@@ -221,7 +221,7 @@ def demote(runtime: Runtime, connection: str, actor: Actor, *, to: Mode | None =
 _REGISTRATIONS = "registrations"
 
 
-def _move(
+def move(
     unit: UnitOfWork,
     stands: Rung,
     mode: Mode,
@@ -229,6 +229,7 @@ def _move(
     canary_most: int,
     found: Mapping[str, object],
 ) -> None:
+    """Put a connection on a rung, with what that was decided on, in the caller's transaction."""
     connection = stands.connection
     unit.hold(f"rung:{connection}")
     row = unit.session.get(RungRow, (connection, _REGISTRATIONS)) or RungRow(

@@ -30,6 +30,7 @@ from sync.ledger.tables import (
     DeadLetterRow,
     InboxRow,
     LinkRow,
+    QuarantineRow,
     SyncConflictRow,
 )
 from sync.runtime import Runtime
@@ -215,6 +216,9 @@ def _crms(session: Session, now: datetime) -> Iterator[Line]:
             yield Line("API calls used", row.calls_used,
                        f"{row.connection}: {row.calls_used * 100 // row.calls_allowed} % of "
                        f"{row.calls_allowed}", row.calls_told_at)  # fmt: skip
+    count, oldest = _count(session, QuarantineRow.received_at)
+    yield Line("webhooks of another org", count, "put aside, nothing was read", oldest,
+               command="dealreg connection list", to_do=True)  # fmt: skip
     for counted in session.scalars(
         select(ListCountRow).order_by(ListCountRow.connection, ListCountRow.kind)
     ):

@@ -6,7 +6,7 @@ since; the rest of the record, and the record itself, stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -169,21 +169,25 @@ def _words(fields: Fields) -> dict[str, str]:
 
 
 def _remove(unit: UnitOfWork, link_id: str, restored: Fields, kept: Fields) -> None:
-    """Remove a link with its conflicts, which are about nothing any more; the audit keeps both."""
-    session = unit.session
-    found = session.get(LinkRow, link_id)
-    if found is None:
+    link = unit.session.get(LinkRow, link_id)
+    if link is None:
         return
-    registration = repository.registration(session, found.registration_id, lock=True)
-    link = unit.lock(LinkRow, link_id)
+    registration = repository.registration(unit.session, link.registration_id, lock=True)
+    drop(unit, link, {"restored": sorted(restored), "kept": sorted(kept)})
+    linking.decline(unit, registration, link)
+
+
+def drop(unit: UnitOfWork, link: LinkRow, why: Mapping[str, object]) -> None:
+    """Delete a link with its conflicts, which are about nothing any more; the audit keeps both."""
+    session = unit.session
     conflicts = session.scalars(
-        select(SyncConflictRow).where(SyncConflictRow.link_id == link_id)
+        select(SyncConflictRow).where(SyncConflictRow.link_id == link.id)
     ).all()
     audit.record(
-        unit, f"registration:{registration.id}", "unlink record",
+        unit, f"registration:{link.registration_id}", "unlink record",
         {
-            "connection": found.connection, "object": found.object, "record": found.record_id,
-            "restored": sorted(restored), "kept": sorted(kept),
+            "connection": link.connection, "object": link.object, "record": link.record_id,
+            **why,
             "conflicts": [
                 {"group": each.field_group, "state": each.state, "ours": _words(each.store),
                  "theirs": _words(each.remote), "settled": each.settled}
@@ -196,4 +200,3 @@ def _remove(unit: UnitOfWork, link_id: str, restored: Fields, kept: Fields) -> N
     session.flush()
     session.delete(link)
     session.flush()
-    linking.decline(unit, registration, found)
