@@ -13,10 +13,12 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from registration_core import recording
 from registration_core.contracts import ConnectionName, Fields
 from registration_core.errors import AlreadyProtected, DomainRefusal, InvalidInput
 from registration_core.fields import FieldGroup, SalesStage
 from registration_core.lifecycle import Move, advance
+from registration_core.matching import account_keys
 from registration_core.model import (
     DisputeState,
     Partner,
@@ -26,7 +28,15 @@ from registration_core.model import (
 )
 from registration_core.program import Program, Role
 from registration_core.recording import subject_of
-from registration_core.store import attribution, audit, disputes, protection, repository, work
+from registration_core.store import (
+    attribution,
+    audit,
+    customers,
+    disputes,
+    protection,
+    repository,
+    work,
+)
 from registration_core.store.database import UnitOfWork
 from registration_core.store.types import is_exact
 from registration_core.submission import AMOUNT_BELOW
@@ -132,10 +142,37 @@ def convert(unit: UnitOfWork, registration: Registration, because: str) -> Regis
     """Note that the home CRM has taken the deal over; idempotent. The caller holds the lock."""
     if registration.converted_at is not None:
         return registration
-    saved = repository.save(unit.session, replace(registration, converted_at=unit.now), unit.now)
-    audit.record(unit, subject_of(saved), "convert", {"because": because})
-    work.request_push(unit, saved)
-    return saved
+    return recording.saved(
+        unit, replace(registration, converted_at=unit.now), "convert", {"because": because}
+    )
+
+
+def follow_merged_accounts(
+    unit: UnitOfWork, connection: ConnectionName, merged: Mapping[str, str]
+) -> None:
+    """Let registrations stand on the survivors (by loser) of accounts that a CRM has merged.
+
+    Their customers learn the survivors' identifiers, which may show that two are one, and every
+    standing claim is checked again. Idempotent.
+    """
+    affected = customers.standing_on(unit.session, connection, merged)
+    if affected:
+        protection.hold_lock(unit)
+    for key in affected:
+        before = repository.registration(unit.session, key, lock=True)
+        survivor = merged[before.accounts[connection]]
+        account = repository.account(unit.session, connection, survivor)
+        if account is not None:
+            customers.learn(unit, before.customer_id, account_keys(account))
+            before = repository.registration(unit.session, key, lock=True)  # perhaps contested now
+        recording.saved(
+            unit,
+            replace(before, accounts=_with(before.accounts, connection, survivor)),
+            "follow account merge",
+            {"connection": connection, "from": before.accounts[connection], "to": survivor},
+        )
+        if before.protection_state.standing:
+            work.request_check(unit, key, f"its account was merged in {connection}")
 
 
 def _take(

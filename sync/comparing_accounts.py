@@ -53,7 +53,7 @@ def _feed_page(runtime: Runtime, crm: CrmConnector, run: DriftRunRow) -> DriftRu
     with runtime.database.begin() as unit:
         known = _known(unit.session, accounts)
         tally = Counter(_differing(accounts, known))
-        gone = [each.record_id for each in told.gone if each.absence is not Absence.NOT_FOUND]
+        gone = [each for each in told.gone if each.absence is not Absence.NOT_FOUND]
         directory.take(unit, crm.name, accounts, gone)
         return _moved(unit, run, _after(told), len(accounts), tally)
 
@@ -92,7 +92,7 @@ def _directory_page(runtime: Runtime, crm: CrmConnector, run: DriftRunRow) -> Dr
         total = session.scalar(select(func.count()).select_from(AccountRow).where(here)) or 0
     records = crm.read(mapping.object, ids, mapping.reads()) if ids else {}
     gone = _gone(records)
-    tally = Counter(f"|{absence}|{Does.PULL}" for absence in gone.values())
+    tally = Counter(f"|{each.absence}|{Does.PULL}" for each in gone.values())
     vanished = sum(n for key, n in (Counter(run.tally) + tally).items() if _is_gone(key))
     if vanished > max(emptiness.ALWAYS_PLAUSIBLE, total * emptiness.SHARE_MAX):
         # A sandbox or a permission that was taken away looks just like this: nothing is dropped.
@@ -100,14 +100,14 @@ def _directory_page(runtime: Runtime, crm: CrmConnector, run: DriftRunRow) -> Dr
     unseen = sum(isinstance(r, Gone) and r.absence is Absence.NOT_FOUND for r in records.values())
     tally += Counter({f"|{Absence.NOT_FOUND}|{Does.WAIT}": unseen})
     with runtime.database.begin() as unit:
-        directory.take(unit, crm.name, [], list(gone))
+        directory.take(unit, crm.name, [], list(gone.values()))
         following = DIRECTORY + ids[-1] if len(ids) == PAGE else ""
         return _moved(unit, run, following, 0, tally)
 
 
-def _gone(records: Mapping[str, RemoteRecord | Gone]) -> dict[str, Absence]:
-    absent = {i: r.absence for i, r in records.items() if isinstance(r, Gone)}
-    return {i: absence for i, absence in absent.items() if absence is not Absence.NOT_FOUND}
+def _gone(records: Mapping[str, RemoteRecord | Gone]) -> dict[str, Gone]:
+    absent = {i: r for i, r in records.items() if isinstance(r, Gone)}
+    return {i: gone for i, gone in absent.items() if gone.absence is not Absence.NOT_FOUND}
 
 
 def _is_gone(key: str) -> bool:

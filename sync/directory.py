@@ -15,9 +15,10 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from connectors.errors import FeedExpired
-from connectors.port import ChangePage, CrmConnector, RemoteRecord
+from connectors.port import ChangePage, CrmConnector, Gone, RemoteRecord
 from mapping.schema import AccountMapping
 from mapping.translate import read_fields
+from registration_core import crm_changes
 from registration_core.contracts import Condition, ConnectionName, Fields, Value
 from registration_core.errors import NotFound
 from registration_core.matching import MatchKey, account_keys, domain_of, of_account
@@ -25,6 +26,7 @@ from registration_core.model import Account, Actor, Reading
 from registration_core.program import AccountList, ListKind, Program
 from registration_core.store import audit, match_index, rechecks, repository
 from registration_core.store.database import UnitOfWork
+from registration_core.store.rivals import protected_kin
 from registration_core.store.tables import ListCountRow
 from sync.ledger.tables import CursorRow
 from sync.runtime import Runtime
@@ -126,29 +128,37 @@ def _keep(
         row = unit.session.get(CursorRow, (connection, mapping.object))
         if version != (row.version if row else 0):
             return None
-        changed = take(unit, connection, accounts, [gone.record_id for gone in page.gone])
+        changed = take(unit, connection, accounts, page.gone)
         move_cursor(unit, connection, mapping.object, page, version)
     return changed
 
 
 def take(
-    unit: UnitOfWork, connection: ConnectionName, accounts: Sequence[Account], gone: Sequence[str]
+    unit: UnitOfWork, connection: ConnectionName, accounts: Sequence[Account], gone: Sequence[Gone]
 ) -> list[str]:
-    """Keep what is news about accounts, and ask for the checks that it may concern.
+    """Keep what is news about accounts, follow merges, and ask for the checks that it may concern.
 
     In the same commit, whoever reads it: the change is told once only. Returns the ids of
     changed accounts; one that was read before what is known of it changes nothing.
     """
     _hold(unit, connection)
-    known = {a.record_id: _known(unit, a) for a in accounts}
-    news = [account for account in accounts if _is_news(account, known[account.record_id])]
-    left = [_left(known[account.record_id], account.lists) for account in news]
+    refs = [match_index.ref_of(connection, a.record_id) for a in accounts]
+    held = match_index.accounts_by_ref(unit.session, refs).values()
+    known = {account.record_id: account for account in held}
+    news = [account for account in accounts if _is_news(account, known.get(account.record_id))]
+    left = [_left(known.get(account.record_id), account.lists) for account in news]
     repository.put_accounts(unit.session, news)
-    for record_id in gone:
-        left.append(_left(repository.account(unit.session, connection, record_id)))
-        repository.drop_account(unit.session, connection, record_id)
+    merged: dict[str, str] = {}
+    for absent in gone:
+        before = repository.account(unit.session, connection, absent.record_id)
+        left.append(_left(before))
+        repository.drop_account(unit.session, connection, absent.record_id)
+        if before is not None and absent.merged_into:  # known: nobody has followed it yet
+            merged[absent.record_id] = absent.merged_into
     _count_again(unit, connection, frozenset[ListKind]().union(*left))
-    recheck_protected(unit, news, [a for a in news if _gained(a, known[a.record_id])])
+    if merged:
+        crm_changes.follow_merged_accounts(unit, connection, merged)
+    recheck_protected(unit, news, [a for a in news if _matters(a, known.get(a.record_id))])
     return [account.record_id for account in news]
 
 
@@ -157,17 +167,15 @@ def _hold(unit: UnitOfWork, connection: ConnectionName) -> None:
     unit.hold(f"accounts:{connection}")
 
 
-def _known(unit: UnitOfWork, account: Account) -> Account | None:
-    return repository.account(unit.session, account.connection, account.record_id)
-
-
 def _is_news(account: Account, known: Account | None) -> bool:
     return known is None or (known != account and known.read_at <= account.read_at)
 
 
-def _gained(account: Account, known: Account | None) -> bool:
-    """Whether an account came onto a list."""
-    return bool(account.lists - (known.lists if known else frozenset()))
+def _matters(account: Account, known: Account | None) -> bool:
+    """Whether an account looks like somebody else now, or came onto a list or off one."""
+    if known is None:
+        return True
+    return of_account(account) != of_account(known) or account.lists != known.lists
 
 
 def _left(known: Account | None, lists: frozenset[ListKind] = frozenset()) -> frozenset[ListKind]:
@@ -187,11 +195,16 @@ def _count_again(unit: UnitOfWork, connection: ConnectionName, lists: frozenset[
 
 def concerned(session: Session, connection: ConnectionName, account_ids: set[str]) -> set[str]:
     """Return which of these accounts are customers that somebody is protected for."""
-    keys = {
-        record_id: account_keys(account)
-        for record_id in account_ids
-        if (account := repository.account(session, connection, record_id)) is not None
+    refs = [match_index.ref_of(connection, record_id) for record_id in account_ids]
+    accounts = list(match_index.accounts_by_ref(session, refs).values())
+    kin = protected_kin(session, [of_account(account) for account in accounts])
+    return _with_keys_of_protected(session, accounts) | {
+        account.record_id for account, found in zip(accounts, kin, strict=True) if found
     }
+
+
+def _with_keys_of_protected(session: Session, accounts: Sequence[Account]) -> set[str]:
+    keys = {account.record_id: account_keys(account) for account in accounts}
     owners = repository.customers_with(session, frozenset[MatchKey]().union(*keys.values()))
     protected = {customer for _, customer in repository.protected_of(session, list(owners))}
     theirs = frozenset[MatchKey]().union(*(owners[customer] for customer in protected))
@@ -203,7 +216,7 @@ def recheck_protected(
 ) -> None:
     """Ask for a check of every protected registration that these accounts may concern.
 
-    By the exact keys of all and, which costs more, by the whole evidence of some.
+    By the exact keys of all and, which costs more, by the whole evidence of those that need it.
     """
     keys = frozenset[MatchKey]().union(*map(account_keys, accounts))
     judged = [of_account(account) for account in by_evidence]

@@ -284,7 +284,7 @@ def _take_accounts(
         for r in records.values()
         if not isinstance(r, Gone)
     ]
-    gone = [r.record_id for r in records.values() if isinstance(r, Gone)]
+    gone = [r for r in records.values() if isinstance(r, Gone)]
     with runtime.database.begin() as unit:
         directory.take(unit, connection, accounts, gone)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy import Text, cast, delete, or_, select, tuple_, update
+from sqlalchemy.orm import Session
 
 from registration_core.matching import MatchKey, customer_keys
 from registration_core.model import ClaimState, DisputeState, ProtectionState, Registration
@@ -50,6 +51,21 @@ def learn(unit: UnitOfWork, customer_id: str, keys: Iterable[MatchKey]) -> str:
             join(unit, loser=other, winner=customer_id)
     _add_keys(unit, customer_id, keys, repository.customers_with(unit.session, keys))
     return customer_id
+
+
+def standing_on(session: Session, connection: str, record_ids: Iterable[str]) -> list[str]:
+    """Return the ids of the registrations that stand on any of these accounts, in order.
+
+    Reads every registration: for what happens seldom, as a merge of accounts does.
+    """
+    held = cast(RegistrationRow.accounts, Text)
+    wanted = set(record_ids)
+    rows = session.execute(
+        select(RegistrationRow.id, RegistrationRow.accounts)
+        .where(or_(*(held.contains(each, autoescape=True) for each in sorted(wanted))))
+        .order_by(RegistrationRow.id)
+    )
+    return [key for key, accounts in rows if accounts.get(connection) in wanted]
 
 
 def split(unit: UnitOfWork, registration: Registration) -> str:

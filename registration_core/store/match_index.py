@@ -9,12 +9,13 @@ than `blocking.CAP` are skipped; `match_upkeep` counts from time to time which t
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from operator import itemgetter
 
-from sqlalchemy import TextClause, bindparam, delete, insert, select, text
+from sqlalchemy import TextClause, bindparam, delete, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from registration_core.matching import FAMILY_MAX, MatchKey, blocking, fold_id, match_organisation
@@ -52,6 +53,17 @@ _COMPARED = select(
     AccountRow.city, AccountRow.postcode, AccountRow.phone, AccountRow.tax_id, AccountRow.duns,
 ).where(_BY_REF)  # fmt: skip
 _ADD = insert(MatchKeyRow)
+#: A key that more live registrations share than this leads nobody to a change of an account.
+SHARED_MAX = 200
+_ITS_KEY = RegistrationKeyRow.key.in_(bindparam("keys", expanding=True))
+_SHARED_BY_FEW = select(RegistrationKeyRow.key, RegistrationKeyRow.receipt_seq).where(
+    RegistrationKeyRow.key.in_(
+        select(RegistrationKeyRow.key)
+        .where(_ITS_KEY)
+        .group_by(RegistrationKeyRow.key)
+        .having(func.count() <= SHARED_MAX)
+    )
+)
 _FORGET = delete(MatchKeyRow).where(
     MatchKeyRow.key == bindparam("key"), MatchKeyRow.account_ref == bindparam("account_ref")
 )
@@ -121,6 +133,29 @@ def search_registrations(
     keys = dict.fromkeys((*blocking.keys_of(organisation), *filter(None, learned)))
     # How many are live matters little for the order, and counting them would cost a scan.
     return _ranked(session, _REGISTRATIONS, list(keys), blocking.CAP)
+
+
+def search_registrations_of_all(
+    session: Session, organisations: Sequence[Organisation]
+) -> list[list[int]]:
+    """Return for each organisation the receipts of live registrations worth comparing, in bulk.
+
+    Keys of more than `SHARED_MAX` registrations find nobody here, so that the work is bounded.
+    """
+    named = [{blocking.digest(key): key for key in blocking.keys_of(o)} for o in organisations]
+    wanted = sorted({key for keys in named for key in keys})
+    owners: dict[int, list[int]] = defaultdict(list)
+    for at in range(0, len(wanted), _IN_MAX):
+        rows = session.execute(_SHARED_BY_FEW, {"keys": wanted[at : at + _IN_MAX]})
+        for key, receipt in rows:
+            owners[key].append(receipt)
+    counts = {key: len(receipts) for key, receipts in owners.items()}
+    ranked = []
+    for keys in named:
+        hits = {text: owners[key] for key, text in keys.items() if key in counts}
+        few = {text: counts[key] for key, text in keys.items() if key in counts}
+        ranked.append(blocking.rank(hits, few, blocking.CAP))
+    return ranked
 
 
 def _affordable(session: Session, keys: Sequence[str]) -> list[str]:

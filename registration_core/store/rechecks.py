@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from registration_core.matching import MatchKey, Organisation
 from registration_core.store import repository, work
 from registration_core.store.database import UnitOfWork
-from registration_core.store.rivals import rivals_of
+from registration_core.store.rivals import protected_kin
 
 
 def request(
@@ -23,12 +23,7 @@ def request(
     """
     owners = repository.customers_with(unit.session, keys)
     found = {key for key, _ in repository.protected_of(unit.session, list(owners))}
-    for organisation in changed:
-        found |= {
-            rival.registration.id
-            for rival in rivals_of(unit.session, organisation, without=found)
-            if rival.registration.protection_state.standing
-        }
+    found.update(*protected_kin(unit.session, list(changed)))
     for registration_id in sorted(found):  # as others lock them: no circle of waiting
         work.request_check(unit, registration_id, reason)
     return len(found)

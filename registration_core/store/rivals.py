@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, exists, select
 from sqlalchemy.orm import Session
 
 from registration_core.finding_claims import Rival
@@ -18,10 +18,14 @@ from registration_core.matching import (
     of_account,
     of_customer,
 )
-from registration_core.model import Account, Band, Customer, Registration
+from registration_core.model import Account, Band, Customer, ProtectionState, Registration
 from registration_core.store import match_decisions, match_index, repository
 from registration_core.store.tables import RegistrationRow
 
+_IN_MAX = 500
+_PROTECTED = RegistrationRow.protection_state.in_(
+    [state.value for state in ProtectionState if state.standing]
+)
 #: Most accounts of a customer through which other registrations are looked for.
 _ACCOUNTS_MAX = 10
 _CUSTOMERS = select(RegistrationRow.receipt_seq, RegistrationRow.customer).where(
@@ -77,6 +81,34 @@ def rivals_for(
         (rival for rival in judged if rival is not None),
         key=lambda rival: rival.match.band is not Band.STRONG,
     )
+
+
+def protected_kin(session: Session, changed: Sequence[Organisation]) -> list[set[str]]:
+    """Return for each organisation the protected registrations it concerns: their ids.
+
+    Their customer is this one, its family, or possibly so, by the same evidence that a check goes
+    by. Some milliseconds for each that shares a telling key with anybody who is protected.
+    """
+    if not session.scalar(select(exists().where(_PROTECTED))):
+        return [set() for _ in changed]
+    found = match_index.search_registrations_of_all(session, changed)
+    receipts = sorted({receipt for each in found for receipt in each})
+    known: dict[int, tuple[str, Organisation]] = {}
+    for at in range(0, len(receipts), _IN_MAX):
+        rows = session.execute(
+            select(RegistrationRow.receipt_seq, RegistrationRow.id, RegistrationRow.customer).where(
+                RegistrationRow.receipt_seq.in_(receipts[at : at + _IN_MAX]), _PROTECTED
+            )
+        )
+        known |= {seq: (key, of_customer(Customer(**typed))) for seq, key, typed in rows}
+    return [
+        {
+            known[receipt][0]
+            for receipt in each
+            if receipt in known and match_organisation(organisation, frozenset(), known[receipt][1])
+        }
+        for organisation, each in zip(changed, found, strict=True)
+    ]
 
 
 def _judged(rival: Rival, registration: Registration, said: dict[str, bool]) -> Rival | None:

@@ -13,7 +13,13 @@ from connectors.port import RemoteRecord
 from registration_core import use_cases
 from registration_core.contracts import Value
 from registration_core.errors import CheckNotUsable
-from registration_core.model import DisputeState, RegistrationState
+from registration_core.model import (
+    Customer,
+    DisputeState,
+    ProtectionState,
+    Registration,
+    RegistrationState,
+)
 from registration_core.store import audit, repository
 from registration_core.store.tables import CheckRequestRow, ConflictCheckRow
 from sync import candidates, checking, directory
@@ -174,3 +180,52 @@ def test_accounts_that_change_by_the_thousand_all_ask_for_their_checks(world: Wo
     with world.database.begin() as unit:
         directory.recheck_protected(unit, [*many, account])
         assert unit.session.get(CheckRequestRow, made.id) is not None
+
+
+def protect_both(world: World) -> tuple[Registration, Registration, str, str]:
+    """Protect two partners for two customers; returns them and their accounts in the home CRM."""
+    org = world.orgs[HOME]
+    org.add("Account", {"Name": "Kestrel Avionics AG", "Country": "CH", "Tax": "CH777"})
+    first = world.approved()
+    kestrel = Customer("Kestrel Avionics AG", "CH", tax_id="CH777")
+    second = world.approved(token="two", partner_code="BETA", customer=kestrel)
+    world.settle()
+    return first, second, first.accounts[HOME], second.accounts[HOME]
+
+
+def test_a_merge_of_accounts_moves_registrations_to_the_survivor_and_its_customers_meet(
+    world: World,
+) -> None:
+    first, second, loser, winner = protect_both(world)
+    world.orgs[HOME].merge("Account", loser, winner, "admin")
+    world.settle()
+    moved, other = world.registration(first.id), world.registration(second.id)
+    assert (moved.accounts[HOME], moved.accounts[MIRROR]) == (winner, first.accounts[MIRROR])
+    assert moved.customer_id == other.customer_id
+    assert {r.protection_state for r in (moved, other)} == {ProtectionState.CONTESTED}
+
+
+def test_an_opportunity_on_an_account_that_only_looks_like_the_customer_is_noticed(
+    world: World,
+) -> None:
+    made = world.approved()
+    world.settle(seconds=90_000)
+    org = world.orgs[HOME]
+    alike = org.add("Account", {"Name": "Nordhafen Logistik", "Country": "DE", "City": "Kiel"})
+    org.add("Deal", {"Name": "Own", "Stage": "P", "Account": alike, "Closed": False}, "rep")
+    world.settle()
+    assert world.registration(made.id).dispute_state is DisputeState.OPEN
+
+
+def test_an_account_that_comes_to_look_like_a_protected_customer_asks_for_a_check(
+    world: World,
+) -> None:
+    made = world.approved()
+    org = world.orgs[HOME]
+    other = org.add("Account", {"Name": "Something else", "Country": "DE"})
+    world.settle(seconds=90_000)
+    org.edit("Account", other, {"Name": "Nordhafen-Logistik Gesellschaft mbH"}, "admin")
+    world.pass_time(5)
+    directory.refresh(world.runtime, HOME)
+    with world.database.read() as session:
+        assert session.get(CheckRequestRow, made.id) is not None
