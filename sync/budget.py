@@ -4,7 +4,8 @@ The quota is the CRM's own, as it last told any worker. After the CRM has asked 
 workers together begin again with two calls a second and twice as many every five seconds, until
 half a minute later nothing holds them back: whoever starts at full speed is throttled again.
 Each process takes its part of a second in slices, so that not every call writes to the store.
-Checks take no part in that: there are few, and a person waits for them.
+Checks take no part in that: there are few, and a person waits for them. Searches, which HubSpot
+counts apart and says nothing of, take turns.
 """
 
 from __future__ import annotations
@@ -100,6 +101,22 @@ class Slices:
             slice_ = min(max(calls // _SLICES_A_SECOND, 1), max(calls - row.slice_taken, 0))
             row.slice_taken += slice_
             return slice_
+
+
+class SearchTurns:
+    """The turns that all workers of a connection take at searching, so far apart as they ask."""
+
+    def __init__(self, database: Database, connection: ConnectionName) -> None:
+        self._database = database
+        self._connection = connection
+
+    def take(self, apart: float) -> float:
+        """Take the next turn and leave `apart` seconds after it; returns the seconds until then."""
+        with self._database.begin() as unit:
+            row = connection_state.held(unit, self._connection)
+            at = max(row.search_at or unit.now, unit.now)
+            row.search_at = at + timedelta(seconds=apart)
+            return (at - unit.now).total_seconds()
 
 
 def _of(now: datetime) -> datetime:

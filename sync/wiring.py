@@ -34,7 +34,7 @@ from registration_core.errors import ConfigurationError, DomainRefusal, Problem
 from registration_core.fields import CanonicalField, FieldGroup, members
 from registration_core.program import Program
 from registration_core.store.database import Database
-from sync import mapping_versions
+from sync import budget, mapping_versions
 from sync.actors import Actors
 from sync.guard import CallMetrics, GuardedConnector
 from sync.middleware import LogContext
@@ -276,8 +276,10 @@ def _connector(
 
         return DynamicsConnector(settings, clock, vault)
     from connectors.hubspot.connector import HubSpotConnector
+    from connectors.hubspot.pacing import Pace
 
-    return HubSpotConnector(settings, clock, vault)
+    turns = budget.SearchTurns(database, connection.name)
+    return HubSpotConnector(settings, clock, vault, Pace(turn=turns.take))
 
 
 def _vault(connection: Connection, database: Database, token_keys: Sequence[str]) -> TokenVault:

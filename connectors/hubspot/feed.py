@@ -134,8 +134,11 @@ class Feed:
     def _since(self, schema: ObjectSchema, fields: Sequence[str], at: _Cursor) -> ChangePage:
         """Search; what changed since the first page was asked for comes again with the next round."""
         modified = _MODIFIED.get(schema.name, "hs_lastmodifieddate")
+        window = [queries.modified_since(modified, at.since)]
+        if at.asked:  # closed by what was asked first: records that move on do not lengthen it
+            window.append(queries.modified_before(modified, at.asked))
         body = queries.body(
-            [queries.modified_since(modified, at.since)],
+            window,
             at.after,
             properties=("hs_object_id", modified),
         )

@@ -1,8 +1,8 @@
 """Staying within HubSpot's limits, which all workers of an account share.
 
 What HubSpot says of the ten-second window it counts over all workers, so a process that obeys
-the header leaves room for the others. Of searches it says nothing: each process keeps to five in
-a second, and to half as many after each refusal until a while has passed without one. The daily
+the header leaves room for the others. Of searches it says nothing: they take turns, a fifth of a
+second apart, and further apart after each refusal until a while has passed without one. The daily
 pool is the caller's business (`api_budget`). Source: HubSpot developer documentation, "Usage
 guidelines and limits".
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 
 SEARCHES_PER_SECOND = 5
@@ -19,6 +18,9 @@ SEARCHES_PER_SECOND = 5
 _LEFT_PERCENT = 5
 #: Seconds without a refusal after which one more search a second is tried.
 _PENANCE_SECONDS = 30.0
+
+#: Takes the next turn, so many seconds after the one before; returns the seconds until then.
+Turn = Callable[[float], float]
 
 
 class Pace:
@@ -28,11 +30,14 @@ class Pace:
         self,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
+        turn: Turn | None = None,
     ) -> None:
+        """Keep the pace; searches take turns by `turn`, else among the threads of this process."""
         self._clock = clock
         self._pause = pause
         self._lock = threading.Lock()
-        self._searches: deque[float] = deque(maxlen=SEARCHES_PER_SECOND)
+        self._turn = turn or self._own_turn
+        self._free_at = 0.0
         self._searches_per_second = SEARCHES_PER_SECOND
         self._slowed_at = 0.0
         #: Calls left of those allowed in a window, as last told, and when that was.
@@ -42,7 +47,9 @@ class Pace:
 
     def wait(self, *, search: bool) -> None:
         """Wait until a call may go out, about a second at most."""
-        while seconds := self._seconds(search=search):
+        while seconds := self._seconds():
+            self._pause(seconds)
+        if search and (seconds := self._turn(1 / self._search_rate())):
             self._pause(seconds)
 
     def note(self, headers: Mapping[str, str]) -> None:
@@ -61,15 +68,12 @@ class Pace:
             self._searches_per_second = max(1, self._searches_per_second // 2)
             self._slowed_at = self._clock()
 
-    def _seconds(self, *, search: bool) -> float:
+    def _seconds(self) -> float:
         """Tell how long to wait before asking again; 0 lets the call go."""
         with self._lock:
-            now = self._clock()
-            wait = self._window_wait(now) or (self._search_wait(now) if search else 0.0)
+            wait = self._window_wait(self._clock())
             if not wait:
                 self._left -= 1
-                if search:
-                    self._searches.append(now)
             return wait
 
     def _window_wait(self, now: float) -> float:
@@ -82,12 +86,18 @@ class Pace:
         self._left = max(self._left, 0) + 1
         return 2 * self._window_seconds / self._allowed
 
-    def _search_wait(self, now: float) -> float:
-        slowed = self._searches_per_second < SEARCHES_PER_SECOND
-        if slowed and now - self._slowed_at > _PENANCE_SECONDS:
-            self._searches_per_second += 1
-            self._slowed_at = now
-        recent = [at for at in self._searches if now - at < 1.0]
-        if len(recent) < self._searches_per_second:
-            return 0.0
-        return max(recent[-self._searches_per_second] + 1.0 - now, 0.001)
+    def _search_rate(self) -> int:
+        with self._lock:
+            now = self._clock()
+            slowed = self._searches_per_second < SEARCHES_PER_SECOND
+            if slowed and now - self._slowed_at > _PENANCE_SECONDS:
+                self._searches_per_second += 1
+                self._slowed_at = now
+            return self._searches_per_second
+
+    def _own_turn(self, apart: float) -> float:
+        with self._lock:
+            now = self._clock()
+            at = max(self._free_at, now)
+            self._free_at = at + apart
+            return at - now

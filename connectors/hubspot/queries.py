@@ -64,6 +64,11 @@ def modified_since(property_name: str, millis: int) -> Filter:
     return _filter(property_name, "GTE", str(millis))
 
 
+def modified_before(property_name: str, millis: int) -> Filter:
+    """Word "changed before"."""
+    return _filter(property_name, "LT", str(millis))
+
+
 def _alternatives(schema: ObjectSchema, condition: Condition) -> list[Filter]:
     field = schema.fields[condition.field]
     values = list(dict.fromkeys(condition.values))

@@ -348,6 +348,8 @@ class ConnectionStateRow(Base):
     #: The second of which calls were last given away in such a slow start, and how many.
     slice_second: Mapped[datetime | None]
     slice_taken: Mapped[int] = mapped_column(server_default="0")
+    #: When the next search may go out, of CRMs that count searches apart.
+    search_at: Mapped[datetime | None]
 
     @classmethod
     def fresh(cls, connection: str) -> ConnectionStateRow:
@@ -355,7 +357,7 @@ class ConnectionStateRow(Base):
         return cls(
             connection=connection, org_id=None, paused_until=None, failures=0, reason="",
             seen_at=None, deletes_accepted_until=None, calls_used=None, calls_allowed=None,
-            calls_told_at=None, quiet_until=None, slice_second=None, slice_taken=0,
+            calls_told_at=None, quiet_until=None, slice_second=None, slice_taken=0, search_at=None,
         )  # fmt: skip
 
 

@@ -142,6 +142,32 @@ def test_the_feed_pages_by_id_past_a_bulk_update_of_one_moment(
     assert len({page.as_of for page in pages}) == 1
 
 
+def test_records_that_go_on_changing_do_not_lengthen_a_round_and_come_with_the_next(
+    hubspot: HubSpotConnector, org: HubSpotOrg, timepiece: Timepiece
+) -> None:
+    timepiece.skip(timedelta(minutes=3))
+    cursor = whole(hubspot, "companies", [])[-1].cursor
+    with org.store.transaction():
+        ids = sorted((company(org, f"Bulk {number}").id for number in range(210)), key=int)
+    timepiece.skip(timedelta(seconds=5))
+    first = hubspot.changes("companies", ["name"], cursor)
+    assert first.more
+    timepiece.skip(timedelta(seconds=5))
+    org.edit("companies", ids[-1], {"name": "Still moving"}, REP)
+    last = hubspot.changes("companies", ["name"], first.cursor)
+    assert not last.more
+    assert ids[-1] not in {record.record_id for record in last.records}
+    assert ids[-2] in {record.record_id for record in last.records}
+
+    timepiece.skip(timedelta(seconds=30))  # until the index knows
+    again = hubspot.changes("companies", ["name"], last.cursor)
+    names = {record.record_id: record.fields["name"] for record in again.records}
+    while again.more:
+        again = hubspot.changes("companies", ["name"], again.cursor)
+        names |= {record.record_id: record.fields["name"] for record in again.records}
+    assert names[ids[-1]] == "Still moving"
+
+
 def test_a_cursor_that_is_not_one_starts_again(hubspot: HubSpotConnector) -> None:
     for cursor in ("", "{", "[]", '{"unknown": 1}'):
         with pytest.raises(FeedExpired):

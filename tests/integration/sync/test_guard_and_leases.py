@@ -102,6 +102,15 @@ def test_after_a_throttling_all_workers_together_begin_slowly_and_a_check_goes_a
     assert calls_in_this_second() == 300
 
 
+def test_searches_of_all_workers_take_turns(world: World) -> None:
+    workers = [budget.SearchTurns(world.database, HOME) for _ in range(2)]
+
+    waits = [workers[turn % 2].take(0.25) for turn in range(4)]
+    assert waits == [0.0, 0.25, 0.5, 0.75]
+    world.pass_time(5)
+    assert workers[0].take(0.25) == 0.0
+
+
 class _MustWaitError(Exception):
     """A call would have waited for so many seconds."""
 
