@@ -58,7 +58,9 @@ class Checker:
                     CheckItem(need.object, ok=False, detail=error.message, remedy=_remedy(error))
                 )
         if self._connection:
-            items += registration(self._transport, self._connection, [n.object for n in needs])
+            items += registration(
+                self._transport, self._connection, [n.object for n in needs if n.reads]
+            )
         budget = self._budget()
         if budget is not None:
             detail = f"{budget.used} of {budget.allowed} requests used ({budget.window})"
@@ -73,7 +75,8 @@ class Checker:
     def _object(self, need: ObjectNeed, held: Mapping[str, str]) -> Iterator[CheckItem]:
         table = self._tables.table(need.object, (*need.reads, *need.writes))
         yield self._readable(table, held)
-        yield _tracked(table, held)
+        if need.reads:
+            yield _tracked(table, held)
         if need.writes or need.key_field:
             yield from (_privilege(table, access, held) for access in ("Create", "Write"))
             yield from self._appending(table, need, held)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,12 +93,15 @@ class Environment:
 
 
 def steps(
-    environment: Environment, definitions: Mapping[str, Any], *, optional: bool
+    environment: Environment, definitions: Mapping[str, Any], parts: Collection[str]
 ) -> list[Step]:
-    """Compare the environment with the definitions; a table's own steps follow its creation."""
+    """Compare the environment with the definitions; a table's own steps follow its creation.
+
+    `parts` are those that not everybody needs: `leads`, `companions`.
+    """
     found: list[Step] = []
     for table in definitions["tables"]:
-        if optional or not table.get("optional"):
+        if table.get("part", "") in ("", *parts):
             found += _table_steps(environment, table)
     return found
 
@@ -127,7 +130,7 @@ def _table_steps(environment: Environment, table: Mapping[str, Any]) -> list[Ste
             what = f"alternate key {key['schema_name']} of {name}"
             body = _key(key)
             found.append(Step(what, _posting(environment, f"{root}/Keys", body)))
-    if told is not None and not told["ChangeTrackingEnabled"]:
+    if told is not None and not told["ChangeTrackingEnabled"] and not table.get("untracked"):
         found.append(Step(f"change tracking of {name}", lambda: _track(environment, root, name)))
     return found
 
@@ -261,9 +264,14 @@ def _key(key: Mapping[str, Any]) -> dict[str, Any]:
 @click.argument("base_url")
 @click.option("--apply", "apply_", is_flag=True, help="Make it; without, only tell.")
 @click.option("--leads", is_flag=True, help="For leads too, where registrations stand on them.")
+@click.option(
+    "--companions", is_flag=True, help="For the account, contact and product of a deal too."
+)
 @click.option("--solution", default="", help="Unique name of the solution to put it into.")
 @click.option("--ca-file", default="", help="PEM bundle to trust instead of the system's.")
-def main(base_url: str, solution: str, ca_file: str, *, apply_: bool, leads: bool) -> None:
+def main(
+    base_url: str, solution: str, ca_file: str, *, apply_: bool, leads: bool, companions: bool
+) -> None:
     """Tell what is missing, and make it when asked to."""
     token = os.environ.get("DATAVERSE_TOKEN", "")
     if not token:
@@ -276,7 +284,8 @@ def main(base_url: str, solution: str, ca_file: str, *, apply_: bool, leads: boo
     environment = Environment(base_url, token, solution=solution, ca_file=ca_file)
     try:
         definitions = json.loads(_DEFINITIONS.read_text(encoding="utf-8"))
-        missing = steps(environment, definitions, optional=leads)
+        parts = {"leads": leads, "companions": companions}
+        missing = steps(environment, definitions, [name for name, on in parts.items() if on])
         for step in missing:
             if apply_:
                 step.make()

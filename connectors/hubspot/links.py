@@ -1,7 +1,8 @@
 """Which associations are presented as fields of their near record, and how HubSpot names them.
 
 `associations.companies` of a deal is its primary company. Source: HubSpot developer
-documentation, "Associations v4" (type id values) and the guides of deals, leads and custom objects.
+documentation, "Associations v4" (type id values) and the guides of deals, leads, line items and
+custom objects.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 PREFIX = "associations."
 COMPANIES = f"{PREFIX}companies"
 CONTACTS = f"{PREFIX}contacts"
+DEALS = f"{PREFIX}deals"
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,13 @@ _LINKS: Mapping[str, Mapping[str, Link]] = {
         COMPANIES: Link("companies", "Primary company", _COMPANY, primary=580),
         CONTACTS: Link("contacts", "Primary contact", _CONTACT, primary=578, required=True),
     },
+    "contacts": {
+        COMPANIES: Link("companies", "Primary company", _COMPANY, primary=1),
+    },
+    "line_items": {
+        DEALS: Link("deals", "Its deal", f"{PREFIX}deal", plain=20, movable=False),
+    },
     "companies": {},
-    "contacts": {},
 }
 _CUSTOM: Mapping[str, Link] = {COMPANIES: Link("companies", "Only company", _COMPANY)}
 #: What a record of an object becomes: the primary deal that a qualified lead was turned into.

@@ -140,7 +140,7 @@ def _fields(schema: SalesforceSchema, need: ObjectNeed) -> Iterator[CheckItem]:
                 detail="does not exist or is hidden from the integration user",
                 remedy=f"Create {name}, or grant read access in the permission set.",
             )
-        elif name in need.writes and not field.updateable:
+        elif name in need.writes and not (field.updateable or field.createable):
             why = "is a formula" if field.calculated else "cannot be edited by the integration user"
             yield CheckItem(
                 step,

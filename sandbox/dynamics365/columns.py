@@ -17,6 +17,7 @@ class Kind(StrEnum):
     INTEGER = "Integer"
     BIGINT = "BigInt"
     MONEY = "Money"
+    DECIMAL = "Decimal"
     BOOLEAN = "Boolean"
     DATE = "DateTime:DateOnly"
     DATETIME = "DateTime"

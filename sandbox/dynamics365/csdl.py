@@ -24,6 +24,7 @@ _EDM = {
     Kind.STATUS: "Edm.Int32",
     Kind.BIGINT: "Edm.Int64",
     Kind.MONEY: "Edm.Decimal",
+    Kind.DECIMAL: "Edm.Decimal",
     Kind.BOOLEAN: "Edm.Boolean",
     Kind.DATE: "Edm.Date",
     Kind.DATETIME: "Edm.DateTimeOffset",
@@ -75,7 +76,7 @@ def _property(column: Column) -> str:
     told = {"Name": column.wire_name, "Type": _EDM[column.kind]}
     if column.kind in (Kind.TEXT, Kind.MEMO):
         told["Unicode"] = "false"
-    if column.kind is Kind.MONEY:
+    if column.kind in (Kind.MONEY, Kind.DECIMAL):
         told["Scale"] = "variable"
     computed = (
         _element("Annotation", Term="Org.OData.Core.V1.Computed", Bool="true")

@@ -17,7 +17,7 @@ _TYPED = {
     "MemoAttributeMetadata": {Kind.MEMO},
     "IntegerAttributeMetadata": {Kind.INTEGER},
     "MoneyAttributeMetadata": {Kind.MONEY},
-    "DecimalAttributeMetadata": set[Kind](),
+    "DecimalAttributeMetadata": {Kind.DECIMAL},
     "DoubleAttributeMetadata": set[Kind](),
     "BooleanAttributeMetadata": {Kind.BOOLEAN},
     "DateTimeAttributeMetadata": {Kind.DATE, Kind.DATETIME},
@@ -87,6 +87,8 @@ def attribute(column: Column, table: Table) -> dict[str, Any]:
         found["MaxLength"] = column.length
     if column.kind is Kind.MONEY:
         found |= {"Precision": 2, "PrecisionSource": 0}
+    if column.kind is Kind.DECIMAL:
+        found["Precision"] = 2
     if column.kind in (Kind.DATE, Kind.DATETIME):
         behaviour = "DateOnly" if column.kind is Kind.DATE else "UserLocal"
         found["DateTimeBehavior"] = {"Value": behaviour}

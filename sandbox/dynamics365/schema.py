@@ -7,71 +7,21 @@ and the `dr_dealregistration` table are the customisation that `docs/dynamics.md
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from sandbox.dynamics365.columns import Column, Kind, Option, Table
-
-
-def _column(name: str, kind: Kind, label: str, *, schema_name: str = "", **rest: Any) -> Column:
-    return Column(name, kind, label, schema_name or name, **rest)
-
-
-def _text(name: str, label: str, length: int, **rest: Any) -> Column:
-    return _column(name, Kind.TEXT, label, length=length, **rest)
-
-
-def _lookup(name: str, label: str, *targets: str, **rest: Any) -> Column:
-    return _column(name, Kind.LOOKUP, label, targets=targets, **rest)
-
-
-def _choice(name: str, kind: Kind, label: str, *options: Option) -> Column:
-    return _column(name, kind, label, options=options)
-
-
-def _system(primary_id: str, label: str) -> tuple[Column, ...]:
-    return (
-        _column(primary_id, Kind.GUID, label, writable=False),
-        _column("createdon", Kind.DATETIME, "Created On", writable=False),
-        _column("modifiedon", Kind.DATETIME, "Modified On", writable=False),
-        _column("versionnumber", Kind.BIGINT, "Version Number", writable=False),
-        _column("createdby", Kind.LOOKUP, "Created By", targets=("systemuser",), writable=False),
-        _column("modifiedby", Kind.LOOKUP, "Modified By", targets=("systemuser",), writable=False),
-    )
-
-
-def _owner() -> Column:
-    return _column("ownerid", Kind.OWNER, "Owner", targets=("systemuser", "team"))
-
-
-def _currency() -> Column:
-    return _lookup("transactioncurrencyid", "Currency", "transactioncurrency")
-
-
-def _active_states() -> tuple[Column, Column]:
-    return (
-        _choice("statecode", Kind.STATE, "Status", Option(0, "Active"), Option(1, "Inactive")),
-        _choice(
-            "statuscode",
-            Kind.STATUS,
-            "Status Reason",
-            Option(1, "Active", 0),
-            Option(2, "Inactive", 1),
-        ),
-    )
-
-
-def _dealreg_columns() -> tuple[Column, ...]:
-    return (
-        _text("dr_dealregid", "Deal Registration ID", 36, schema_name="dr_DealregId"),
-        _text("dr_number", "Registration Number", 40, schema_name="dr_Number"),
-        _text("dr_state", "Registration State", 40, schema_name="dr_State"),
-        _text("dr_protection", "Protection State", 40, schema_name="dr_Protection"),
-        _column("dr_protectedfrom", Kind.DATE, "Protected From", schema_name="dr_ProtectedFrom"),
-        _column("dr_protecteduntil", Kind.DATE, "Protected Until", schema_name="dr_ProtectedUntil"),
-        _text("dr_partner", "Partner", 160, schema_name="dr_Partner"),
-        _text("dr_reason", "Reason", 500, schema_name="dr_Reason"),
-    )
-
+from sandbox.dynamics365.parts import (
+    KEY,
+    active_states,
+    choice,
+    column,
+    currency,
+    dealreg_columns,
+    key_column,
+    lookup,
+    owner,
+    system,
+    text,
+)
 
 _CUSTOMER_TYPES = (
     "Competitor",
@@ -95,39 +45,40 @@ ACCOUNT = Table(
     "accountid",
     "name",
     (
-        *_system("accountid", "Account"),
-        _text("name", "Account Name", 160, required=True),
-        _text("accountnumber", "Account Number", 20),
-        _text("websiteurl", "Website", 200),
-        _text("telephone1", "Main Phone", 50),
-        _text("address1_city", "City", 80),
-        _text("address1_postalcode", "ZIP/Postal Code", 20),
-        _text("address1_country", "Country/Region", 80),
-        _text("dr_taxid", "Tax ID", 40, schema_name="dr_TaxId"),
-        _text("dr_duns", "D-U-N-S Number", 9, schema_name="dr_Duns"),
-        _choice(
+        *system("accountid", "Account"),
+        text("name", "Account Name", 160, required=True),
+        text("accountnumber", "Account Number", 20),
+        text("websiteurl", "Website", 200),
+        text("telephone1", "Main Phone", 50),
+        text("address1_city", "City", 80),
+        text("address1_postalcode", "ZIP/Postal Code", 20),
+        text("address1_country", "Country/Region", 80),
+        text("dr_taxid", "Tax ID", 40, schema_name="dr_TaxId"),
+        text("dr_duns", "D-U-N-S Number", 9, schema_name="dr_Duns"),
+        choice(
             "customertypecode",
             Kind.PICKLIST,
             "Relationship Type",
             *(Option(n, label) for n, label in enumerate(_CUSTOMER_TYPES, start=1)),
         ),
-        _column("dr_houseaccount", Kind.BOOLEAN, "House Account", schema_name="dr_HouseAccount"),
-        _column("dr_donotcall", Kind.BOOLEAN, "Do Not Call", schema_name="dr_DoNotCall"),
+        column("dr_houseaccount", Kind.BOOLEAN, "House Account", schema_name="dr_HouseAccount"),
+        column("dr_donotcall", Kind.BOOLEAN, "Do Not Call", schema_name="dr_DoNotCall"),
         # A column of this org's own, which nothing here asks for.
-        _choice(
+        choice(
             "new_segments",
             Kind.CHOICES,
             "Segments",
             *(Option(n, s) for n, s in enumerate(("Public", "Health", "Retail", "Energy"), 1)),
         ),
-        _lookup("parentaccountid", "Parent Account", "account"),
-        _column("merged", Kind.BOOLEAN, "Merged", writable=False),
-        _lookup("masterid", "Master ID", "account", writable=False),
-        _owner(),
-        _currency(),
-        *_active_states(),
+        lookup("parentaccountid", "Parent Account", "account"),
+        column("merged", Kind.BOOLEAN, "Merged", writable=False),
+        lookup("masterid", "Master ID", "account", writable=False),
+        key_column(),
+        owner(),
+        currency(),
+        *active_states(),
     ),
-    keys={},
+    keys=KEY,
     default_status={0: 1, 1: 2},
     change_tracking=True,
     schema_name="Account",
@@ -140,26 +91,29 @@ OPPORTUNITY = Table(
     "opportunityid",
     "name",
     (
-        *_system("opportunityid", "Opportunity"),
-        _text("name", "Topic", 300, required=True),
-        _column("description", Kind.MEMO, "Description", length=2000),
-        _column("customerid", Kind.CUSTOMER, "Potential Customer", targets=("account", "contact")),
-        _lookup("parentaccountid", "Account", "account"),
-        _lookup("originatingleadid", "Originating Lead", "lead"),
-        _column("estimatedvalue", Kind.MONEY, "Est. Revenue"),
-        _column("actualvalue", Kind.MONEY, "Actual Revenue"),
-        _column("estimatedclosedate", Kind.DATE, "Est. Close Date"),
-        _column("actualclosedate", Kind.DATE, "Actual Close Date"),
-        _column("closeprobability", Kind.INTEGER, "Probability"),
-        _choice(
+        *system("opportunityid", "Opportunity"),
+        text("name", "Topic", 300, required=True),
+        column("description", Kind.MEMO, "Description", length=2000),
+        column("customerid", Kind.CUSTOMER, "Potential Customer", targets=("account", "contact")),
+        lookup("parentaccountid", "Account", "account"),
+        lookup("parentcontactid", "Contact", "contact"),
+        # A column of this org's own, which nothing here asks for.
+        text("new_enduser", "End User", 160),
+        lookup("originatingleadid", "Originating Lead", "lead"),
+        column("estimatedvalue", Kind.MONEY, "Est. Revenue"),
+        column("actualvalue", Kind.MONEY, "Actual Revenue"),
+        column("estimatedclosedate", Kind.DATE, "Est. Close Date"),
+        column("actualclosedate", Kind.DATE, "Actual Close Date"),
+        column("closeprobability", Kind.INTEGER, "Probability"),
+        choice(
             "salesstage",
             Kind.PICKLIST,
             "Sales Stage",
             *(Option(n, s) for n, s in enumerate(("Qualify", "Develop", "Propose", "Close"))),
         ),
-        _owner(),
-        _currency(),
-        _choice(
+        owner(),
+        currency(),
+        choice(
             "statecode",
             Kind.STATE,
             "Status",
@@ -167,7 +121,7 @@ OPPORTUNITY = Table(
             Option(1, "Won"),
             Option(2, "Lost"),
         ),
-        _choice(
+        choice(
             "statuscode",
             Kind.STATUS,
             "Status Reason",
@@ -177,9 +131,9 @@ OPPORTUNITY = Table(
             Option(4, "Canceled", 2),
             Option(5, "Out-Sold", 2),
         ),
-        *_dealreg_columns(),
+        *dealreg_columns(),
     ),
-    keys={"dr_DealregKey": ("dr_dealregid",)},
+    keys=KEY,
     default_status={0: 1, 1: 3, 2: 4},
     change_tracking=True,
     schema_name="Opportunity",
@@ -192,21 +146,21 @@ DEAL_REGISTRATION = Table(
     "dr_dealregistrationid",
     "dr_name",
     (
-        *_system("dr_dealregistrationid", "Deal Registration"),
-        _text("dr_name", "Name", 100, required=True, schema_name="dr_Name"),
-        _lookup("dr_account", "Account", "account", schema_name="dr_Account"),
-        _text("dr_dealname", "Deal Name", 300, schema_name="dr_DealName"),
-        _text("dr_stage", "Stage", 40, schema_name="dr_Stage"),
-        _column("dr_amount", Kind.MONEY, "Amount", schema_name="dr_Amount"),
-        _column("dr_closedate", Kind.DATE, "Close Date", schema_name="dr_CloseDate"),
-        _column("dr_actualclose", Kind.DATE, "Actual Close", schema_name="dr_ActualClose"),
-        _column("dr_wonamount", Kind.MONEY, "Won Amount", schema_name="dr_WonAmount"),
-        _owner(),
-        _currency(),
-        *_active_states(),
-        *_dealreg_columns(),
+        *system("dr_dealregistrationid", "Deal Registration"),
+        text("dr_name", "Name", 100, required=True, schema_name="dr_Name"),
+        lookup("dr_account", "Account", "account", schema_name="dr_Account"),
+        text("dr_dealname", "Deal Name", 300, schema_name="dr_DealName"),
+        text("dr_stage", "Stage", 40, schema_name="dr_Stage"),
+        column("dr_amount", Kind.MONEY, "Amount", schema_name="dr_Amount"),
+        column("dr_closedate", Kind.DATE, "Close Date", schema_name="dr_CloseDate"),
+        column("dr_actualclose", Kind.DATE, "Actual Close", schema_name="dr_ActualClose"),
+        column("dr_wonamount", Kind.MONEY, "Won Amount", schema_name="dr_WonAmount"),
+        owner(),
+        currency(),
+        *active_states(),
+        *dealreg_columns(),
     ),
-    keys={"dr_DealregKey": ("dr_dealregid",)},
+    keys=KEY,
     default_status={0: 1, 1: 2},
     change_tracking=True,
     schema_name="dr_DealRegistration",
@@ -219,23 +173,23 @@ LEAD = Table(
     "leadid",
     "subject",
     (
-        *_system("leadid", "Lead"),
-        _text("subject", "Topic", 300, required=True),
-        _text("companyname", "Company Name", 100),
-        _text("firstname", "First Name", 50),
-        _text("lastname", "Last Name", 50),
-        _text("emailaddress1", "Email", 100),
-        _column("description", Kind.MEMO, "Description", length=2000),
-        _column("estimatedamount", Kind.MONEY, "Est. Value"),
-        _column("estimatedclosedate", Kind.DATE, "Est. Close Date"),
-        _choice("leadsourcecode", Kind.PICKLIST, "Lead Source", Option(4, "Partner")),
-        _lookup("parentaccountid", "Parent Account", "account"),
-        _lookup("qualifyingopportunityid", "Qualifying Opportunity", "opportunity", writable=False),
-        _column("merged", Kind.BOOLEAN, "Merged", writable=False),
-        _lookup("masterid", "Master ID", "lead", writable=False),
-        _owner(),
-        _currency(),
-        _choice(
+        *system("leadid", "Lead"),
+        text("subject", "Topic", 300, required=True),
+        text("companyname", "Company Name", 100),
+        text("firstname", "First Name", 50),
+        text("lastname", "Last Name", 50),
+        text("emailaddress1", "Email", 100),
+        column("description", Kind.MEMO, "Description", length=2000),
+        column("estimatedamount", Kind.MONEY, "Est. Value"),
+        column("estimatedclosedate", Kind.DATE, "Est. Close Date"),
+        choice("leadsourcecode", Kind.PICKLIST, "Lead Source", Option(4, "Partner")),
+        lookup("parentaccountid", "Parent Account", "account"),
+        lookup("qualifyingopportunityid", "Qualifying Opportunity", "opportunity", writable=False),
+        column("merged", Kind.BOOLEAN, "Merged", writable=False),
+        lookup("masterid", "Master ID", "lead", writable=False),
+        owner(),
+        currency(),
+        choice(
             "statecode",
             Kind.STATE,
             "Status",
@@ -243,7 +197,7 @@ LEAD = Table(
             Option(1, "Qualified"),
             Option(2, "Disqualified"),
         ),
-        _choice(
+        choice(
             "statuscode",
             Kind.STATUS,
             "Status Reason",
@@ -255,12 +209,56 @@ LEAD = Table(
             Option(6, "No Longer Interested", 2),
             Option(7, "Canceled", 2),
         ),
-        *_dealreg_columns(),
+        *dealreg_columns(),
     ),
-    keys={"dr_DealregKey": ("dr_dealregid",)},
+    keys=KEY,
     default_status={0: 1, 1: 3, 2: 4},
     change_tracking=True,
     schema_name="Lead",
+)
+
+CONTACT = Table(
+    "contact",
+    "contacts",
+    "Contact",
+    "contactid",
+    "fullname",
+    (
+        *system("contactid", "Contact"),
+        text("fullname", "Full Name", 160, writable=False),
+        text("firstname", "First Name", 50),
+        text("lastname", "Last Name", 50, required=True),
+        text("emailaddress1", "Email", 100),
+        column("parentcustomerid", Kind.CUSTOMER, "Company Name", targets=("account", "contact")),
+        key_column(),
+        owner(),
+        *active_states(),
+    ),
+    keys=KEY,
+    default_status={0: 1, 1: 2},
+    schema_name="Contact",
+)
+
+#: A product of an opportunity; here only written in by name (`isproductoverridden`).
+OPPORTUNITY_PRODUCT = Table(
+    "opportunityproduct",
+    "opportunityproducts",
+    "Opportunity Product",
+    "opportunityproductid",
+    "opportunityproductname",
+    (
+        *system("opportunityproductid", "Opportunity Product"),
+        text("opportunityproductname", "Name", 500, writable=False),
+        lookup("opportunityid", "Opportunity", "opportunity"),
+        column("isproductoverridden", Kind.BOOLEAN, "Select Product"),
+        text("productdescription", "Write-In Product", 500),
+        column("quantity", Kind.DECIMAL, "Quantity"),
+        column("priceperunit", Kind.MONEY, "Price Per Unit"),
+        key_column(),
+        currency(),
+    ),
+    keys=KEY,
+    schema_name="OpportunityProduct",
 )
 
 CURRENCY = Table(
@@ -270,10 +268,10 @@ CURRENCY = Table(
     "transactioncurrencyid",
     "currencyname",
     (
-        *_system("transactioncurrencyid", "Currency"),
-        _text("isocurrencycode", "Currency Code", 5),
-        _text("currencyname", "Currency Name", 100),
-        _column("currencyprecision", Kind.INTEGER, "Currency Precision"),
+        *system("transactioncurrencyid", "Currency"),
+        text("isocurrencycode", "Currency Code", 5),
+        text("currencyname", "Currency Name", 100),
+        column("currencyprecision", Kind.INTEGER, "Currency Precision"),
     ),
     schema_name="TransactionCurrency",
 )
@@ -285,11 +283,11 @@ USER = Table(
     "systemuserid",
     "fullname",
     (
-        *_system("systemuserid", "User"),
-        _text("fullname", "Full Name", 200),
-        _text("domainname", "User Name", 1024),
-        _column("applicationid", Kind.GUID, "Application ID"),
-        _column("isdisabled", Kind.BOOLEAN, "Status"),
+        *system("systemuserid", "User"),
+        text("fullname", "Full Name", 200),
+        text("domainname", "User Name", 1024),
+        column("applicationid", Kind.GUID, "Application ID"),
+        column("isdisabled", Kind.BOOLEAN, "Status"),
     ),
     schema_name="SystemUser",
 )
@@ -298,7 +296,7 @@ USER = Table(
 def _platform(name: str, label: str, schema_name: str, *columns: Column) -> Table:
     """A table of the platform's own, which only `connection check` reads here."""
     key = f"{name}id"
-    every = (*_system(key, label), *columns)
+    every = (*system(key, label), *columns)
     return Table(name, f"{name}s", label, key, columns[0].name, every, schema_name=schema_name)
 
 
@@ -309,40 +307,50 @@ REGISTRATION = (
         "serviceendpoint",
         "Service Endpoint",
         "ServiceEndpoint",
-        _text("name", "Name", 100),
-        _text("url", "URL", 2048),
-        _choice("contract", Kind.PICKLIST, "Contract", Option(8, "Webhook")),
-        _choice("authtype", Kind.PICKLIST, "Auth Type", Option(5, "HttpHeader")),
+        text("name", "Name", 100),
+        text("url", "URL", 2048),
+        choice("contract", Kind.PICKLIST, "Contract", Option(8, "Webhook")),
+        choice("authtype", Kind.PICKLIST, "Auth Type", Option(5, "HttpHeader")),
     ),
     _platform(
         "sdkmessageprocessingstep",
         "SDK Message Processing Step",
         "SdkMessageProcessingStep",
-        _text("name", "Name", 256),
-        _choice("mode", Kind.PICKLIST, "Mode", Option(0, "Synchronous"), Option(1, "Asynchronous")),
-        _choice("stage", Kind.PICKLIST, "Stage", Option(20, "Pre"), Option(40, "Post-operation")),
-        _text("filteringattributes", "Filtering Attributes", 100_000),
-        _lookup("eventhandler", "Event Handler", "serviceendpoint"),
-        _lookup("sdkmessageid", "SDK Message", "sdkmessage"),
-        _lookup("sdkmessagefilterid", "SDK Message Filter", "sdkmessagefilter"),
-        _choice("statecode", Kind.STATE, "Status", Option(0, "Enabled"), Option(1, "Disabled")),
-        _choice(
+        text("name", "Name", 256),
+        choice("mode", Kind.PICKLIST, "Mode", Option(0, "Synchronous"), Option(1, "Asynchronous")),
+        choice("stage", Kind.PICKLIST, "Stage", Option(20, "Pre"), Option(40, "Post-operation")),
+        text("filteringattributes", "Filtering Attributes", 100_000),
+        lookup("eventhandler", "Event Handler", "serviceendpoint"),
+        lookup("sdkmessageid", "SDK Message", "sdkmessage"),
+        lookup("sdkmessagefilterid", "SDK Message Filter", "sdkmessagefilter"),
+        choice("statecode", Kind.STATE, "Status", Option(0, "Enabled"), Option(1, "Disabled")),
+        choice(
             "statuscode", Kind.STATUS, "Reason", Option(1, "Enabled", 0), Option(2, "Disabled", 1)
         ),
     ),
-    _platform("sdkmessage", "SDK Message", "SdkMessage", _text("name", "Name", 256)),
+    _platform("sdkmessage", "SDK Message", "SdkMessage", text("name", "Name", 256)),
     _platform(
         "sdkmessagefilter",
         "SDK Message Filter",
         "SdkMessageFilter",
-        _text("primaryobjecttypecode", "Primary Object", 128),
-        _lookup("sdkmessageid", "SDK Message", "sdkmessage"),
+        text("primaryobjecttypecode", "Primary Object", 128),
+        lookup("sdkmessageid", "SDK Message", "sdkmessage"),
     ),
 )
 
 TABLES: Mapping[str, Table] = {
     table.name: table
-    for table in (ACCOUNT, OPPORTUNITY, LEAD, DEAL_REGISTRATION, CURRENCY, USER, *REGISTRATION)
+    for table in (
+        ACCOUNT,
+        OPPORTUNITY,
+        LEAD,
+        DEAL_REGISTRATION,
+        CONTACT,
+        OPPORTUNITY_PRODUCT,
+        CURRENCY,
+        USER,
+        *REGISTRATION,
+    )
 }
 BY_SET: Mapping[str, Table] = {table.set_name: table for table in TABLES.values()}
 

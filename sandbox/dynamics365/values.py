@@ -115,7 +115,7 @@ def _kept(table: Table, column: Column, value: Json) -> Json:
         if not isinstance(value, bool):
             raise _wrong_type(table, column, value, "Edm.Boolean")
         return value
-    if column.kind is Kind.MONEY:
+    if column.kind in (Kind.MONEY, Kind.DECIMAL):
         return _money(table, column, value)
     if column.kind is Kind.CHOICES:
         return _choices(table, column, value)

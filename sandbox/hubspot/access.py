@@ -20,6 +20,8 @@ SCOPES = (
     "crm.objects.companies.write",
     "crm.objects.contacts.read",
     "crm.objects.contacts.write",
+    "crm.objects.line_items.read",
+    "crm.objects.line_items.write",
     "crm.objects.leads.read",
     "crm.objects.leads.write",
     "crm.objects.custom.read",
@@ -30,6 +32,9 @@ SCOPES = (
     "crm.schemas.companies.read",
     "crm.schemas.companies.write",
     "crm.schemas.contacts.read",
+    "crm.schemas.contacts.write",
+    "crm.schemas.line_items.read",
+    "crm.schemas.line_items.write",
     "crm.schemas.custom.read",
     "crm.schemas.custom.write",
 )

@@ -51,6 +51,7 @@ ASSOCIATION_TYPES: Mapping[int, AssociationType] = {
         *_both("deals", "contacts", (3, 4)),
         *_both("contacts", "companies", (279, 280)),
         *_both("contacts", "companies", (1, 2), "Primary"),
+        *_both("deals", "line_items", (19, 20)),
         *_both("leads", "contacts", (608, 609)),
         *_both("leads", "contacts", (578, 579), "Primary"),
         *_both("leads", "companies", (610, 611)),

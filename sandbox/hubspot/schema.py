@@ -190,9 +190,10 @@ _SYSTEM = (
     Property("hubspot_owner_id", "Owner", "enumeration", owner=True),
 )
 
+_KEY = _custom("dealreg_id", "Registration ID", unique=True)
 #: What an admin, or `connection provision`, makes for registrations.
 _REGISTRATION = (
-    _custom("dealreg_id", "Registration ID", unique=True),
+    _KEY,
     _custom("dealreg_number", "Registration number"),
     _custom("dealreg_state", "Registration state"),
     _custom("dealreg_protection", "Protection"),
@@ -231,6 +232,7 @@ COMPANIES = ObjectType(
         ),
         _custom("house_account", "House account", "bool"),
         _custom("do_not_call", "Do not call", "bool"),
+        _KEY,
     ),
 )
 
@@ -263,6 +265,8 @@ DEALS = ObjectType(
         Property("closedate", "Close Date", "datetime"),
         *_staged(PIPELINES, ("pipeline", "dealstage")),
         Property("description", "Deal Description"),
+        # A property of this portal's own, which nothing shipped asks for.
+        _custom("dealreg_summary", "Summary"),
         Property("hs_is_closed", "Is Deal Closed?", "bool", read_only=True, calculated=True),
         Property("hs_is_closed_won", "Is Closed Won", "bool", read_only=True, calculated=True),
         Property(
@@ -292,6 +296,24 @@ CONTACTS = ObjectType(
         Property("email", "Email", unique=True),
         Property("firstname", "First Name"),
         Property("lastname", "Last Name"),
+        _KEY,
+    ),
+)
+
+#: "Line items guide": a product of one deal, with a price of its own.
+LINE_ITEMS = ObjectType(
+    name="line_items",
+    singular="line_item",
+    type_id="0-8",
+    first_id=7_240_000_000,
+    defaults=("name", "price", "quantity", "createdate", "hs_lastmodifieddate", "hs_object_id"),
+    required=(),
+    properties=_by_name(
+        *_SYSTEM,
+        Property("name", "Name"),
+        Property("price", "Unit price", "number"),
+        Property("quantity", "Quantity", "number"),
+        _KEY,
     ),
 )
 
@@ -340,7 +362,7 @@ REGISTRATIONS = ObjectType(
 )
 
 OBJECT_TYPES: Mapping[str, ObjectType] = {
-    kind.name: kind for kind in (COMPANIES, DEALS, CONTACTS, LEADS, REGISTRATIONS)
+    kind.name: kind for kind in (COMPANIES, DEALS, CONTACTS, LINE_ITEMS, LEADS, REGISTRATIONS)
 }
 
 _ALIASES = {

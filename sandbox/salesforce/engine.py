@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sandbox.org import Delivery, SandboxError
 from sandbox.records import Clock, Event, Json, RecordStore, Row
+from sandbox.salesforce import effects
 from sandbox.salesforce.errors import SalesforceError
 from sandbox.salesforce.ids import is_id, make_id, pod, to_18
 from sandbox.salesforce.objects import DEFAULT_CURRENCY, OBJECTS, STAGES
@@ -28,7 +29,6 @@ from sandbox.salesforce.sessions import Sessions
 from sandbox.salesforce.unique import UniqueIndex
 from sandbox.salesforce.values import to_store
 
-_STAGES = {stage.name: stage for stage in STAGES}
 #: What only a person (here: adding products to a deal) can set.
 _PERSON_FIELDS = frozenset({"HasOpportunityLineItem"})
 #: Lookups that follow the winner when accounts are merged.
@@ -122,13 +122,14 @@ class SalesforceOrg:
             for name in ("OwnerId", "CurrencyIsoCode"):
                 if name in thing.fields and values.get(name) is None:
                     values[name] = by if name == "OwnerId" else DEFAULT_CURRENCY
-            values |= _stage_effects(thing, values)
+            values |= effects.of_stage(thing, values)
             self._check_lookups(thing, values)
             self._check_required(thing, values, creating=True)
             self._unique.check(thing, values, record_id=None)
             self.rules.check(thing, values, record_id=None)
             row = self.store.insert(thing.name, values, by)
             self._unique.learn(thing, row)
+            effects.add_product(self.store, row, by)
             return row
 
     def patch(
@@ -156,7 +157,7 @@ class SalesforceOrg:
             values = self._clean(thing, fields, creating=False, person=person)
             if row.fields.get("HasOpportunityLineItem"):
                 values.pop("Amount", None)
-            values |= _stage_effects(thing, values)
+            values |= effects.of_stage(thing, values)
             self._check_lookups(thing, values)
             self._check_required(thing, values, creating=False)
             self._unique.check(thing, values, record_id=row.id)
@@ -385,16 +386,3 @@ class SalesforceOrg:
                 f"Required fields are missing: [{', '.join(missing)}]",
                 tuple(missing),
             )
-
-
-def _stage_effects(thing: SalesforceObject, values: Mapping[str, Json]) -> dict[str, Json]:
-    """A new stage brings its own closed and won flags, probability and forecast category."""
-    stage = _STAGES.get(str(values.get("StageName"))) if thing.name == "Opportunity" else None
-    if stage is None:
-        return {}
-    return {
-        "IsClosed": stage.closed,
-        "IsWon": stage.won,
-        "Probability": values.get("Probability", float(stage.probability)),
-        "ForecastCategoryName": values.get("ForecastCategoryName", stage.forecast_category),
-    }

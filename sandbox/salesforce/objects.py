@@ -1,7 +1,7 @@
 """The objects and fields of the Salesforce stand-in, as data.
 
-Only what a deal registration touches: Account, Contact, Lead, Opportunity, the custom mirror
-object `Deal_Registration__c`, their histories, and the read-only objects that describe users, stages,
+Only what a deal registration touches: Account, Contact, Lead, Opportunity and its products, the
+custom mirror object `Deal_Registration__c`, their histories, and the read-only objects that describe users, stages,
 currencies and the organisation. Types and limits follow the Object Reference for the Salesforce
 Platform.
 """
@@ -48,11 +48,13 @@ STAGES = (
 )
 CURRENCIES = ("USD", "EUR", "GBP", "NOK", "SEK", "DKK", "CHF", "CAD", "AUD", "JPY", "INR")
 DEFAULT_CURRENCY = "USD"
+MODULES = ("Routing", "Cold Chain", "Cooling", "Customs")
 MIRROR_STAGES = ("qualifying", "developing", "proposing", "negotiating", "won", "lost")
 
 
+_KEY = text("Dealreg_Id__c", 36, external_id=True, unique=True)
 _REGISTRATION_FIELDS = (
-    text("Dealreg_Id__c", 36, external_id=True, unique=True),
+    _KEY,
     text("Dealreg_Number__c", 40),
     text("Dealreg_State__c", 40, tracked=True),
     text("Dealreg_Protection__c", 40, tracked=True),
@@ -96,6 +98,7 @@ ACCOUNT = sobject(
         checkbox("Do_Not_Call__c"),
         reference("OwnerId", "User", nillable=False, defaulted=True, tracked=True),
         reference("ParentId", "Account"),
+        _KEY,
         reference("MasterRecordId", "Account", **READ_ONLY),
     ),
     writable=True,
@@ -128,6 +131,8 @@ OPPORTUNITY = sobject(
         ),
         _CURRENCY_CODE,
         reference("AccountId", "Account", tracked=True),
+        # The primary contact role; a later one is chosen there.
+        reference("ContactId", "Contact", updateable=False),
         reference("OwnerId", "User", nillable=False, defaulted=True, tracked=True),
         checkbox("IsClosed", **READ_ONLY),
         checkbox("IsWon", **READ_ONLY),
@@ -136,6 +141,9 @@ OPPORTUNITY = sobject(
         text("NextStep", 255),
         field_of_type("Description", "textarea", length=32000, filterable=False),
         reference("RecordTypeId", "RecordType", relationship="RecordType"),
+        # Fields of this org's own, which nothing shipped asks for.
+        reference("Partner_Account__c", "Account"),
+        field_of_type("Modules__c", "multipicklist", length=4099, options=MODULES),
         *_REGISTRATION_FIELDS,
     ),
     writable=True,
@@ -220,6 +228,7 @@ CONTACT = sobject(
         text("FirstName", 40, "First Name"),
         field_of_type("Email", "email", length=80),
         reference("AccountId", "Account"),
+        _KEY,
         reference("OwnerId", "User", nillable=False, defaulted=True),
         checkbox("DoNotCall"),
         checkbox("HasOptedOutOfEmail"),
@@ -227,6 +236,33 @@ CONTACT = sobject(
     ),
     writable=True,
     mergeable=True,
+)
+
+#: Products of the one price list: label by product line of the shipped program.
+PRODUCTS = {
+    "platform": "Platform",
+    "analytics": "Analytics",
+    "support": "Support services",
+    "training": "Training",
+}
+
+PRICEBOOK_ENTRY = sobject(
+    "PricebookEntry", "Price Book Entry", "01u", (text("Name", 255), checkbox("IsActive"))
+)
+
+OPPORTUNITY_LINE_ITEM = sobject(
+    "OpportunityLineItem",
+    "Opportunity Product",
+    "00k",
+    (
+        reference("OpportunityId", "Opportunity", nillable=False, updateable=False),
+        reference("PricebookEntryId", "PricebookEntry", nillable=False, updateable=False),
+        field_of_type("Quantity", "double", precision=18, scale=2, nillable=False),
+        currency("UnitPrice", nillable=False),
+        text("Description", 255),
+        _KEY,
+    ),
+    writable=True,
 )
 
 USER = sobject(
@@ -338,6 +374,8 @@ OBJECTS: Mapping[str, SalesforceObject] = {
         DEAL_REGISTRATION,
         LEAD,
         CONTACT,
+        PRICEBOOK_ENTRY,
+        OPPORTUNITY_LINE_ITEM,
         USER,
         ORGANIZATION,
         OPPORTUNITY_STAGE,

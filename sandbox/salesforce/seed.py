@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.records import Json, RecordStore, Row
 from sandbox.salesforce.ids import make_id
-from sandbox.salesforce.objects import CURRENCIES, STAGES
+from sandbox.salesforce.objects import CURRENCIES, PRODUCTS, STAGES
 
 if TYPE_CHECKING:
     from sandbox.salesforce.engine import SalesforceOrg
@@ -90,6 +90,9 @@ def _seed_setup(store: RecordStore, org_id: str) -> None:
             "ForecastCategoryName": stage.forecast_category,
         }
         _ensure(store, "OpportunityStage", "ApiName", fields, first.id)
+    for name in PRODUCTS.values():
+        product: dict[str, Json] = {"Name": name, "IsActive": True}
+        _ensure(store, "PricebookEntry", "Name", product, first.id)
     for code in CURRENCIES:
         currency: dict[str, Json] = {
             "IsoCode": code,

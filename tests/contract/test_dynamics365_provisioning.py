@@ -81,8 +81,11 @@ def test_an_environment_as_shipped_is_told_what_it_lacks_and_given_it(crm: Crm) 
     assert made.output.replace("made  ", "missing  ") == plan.output.replace(
         "Type the same with --apply to make it.\n", ""
     )
-    assert {table for table, _ in crm.org.behaviour.absent} == {"lead"}
+    beside = {ACCOUNT, "contact", "opportunityproduct"}
+    assert {table for table, _ in crm.org.behaviour.absent} == {"lead", *beside}
     assert provision(crm, "--apply", "--leads").exit_code == 0
+    assert {table for table, _ in crm.org.behaviour.absent} == beside
+    assert provision(crm, "--apply", "--companions").exit_code == 0
     assert crm.org.behaviour.absent == set()
     assert crm.org.behaviour.untracked == set()
     assert wrong(fresh(crm).check(needs())) == []

@@ -54,8 +54,8 @@ def programs_of(task: str, folder: Path) -> dict[str, Program]:
     return load_programs(folder, names)
 
 
-def test_there_are_ten_tasks_each_with_an_example() -> None:
-    assert len(TASKS) == 10
+def test_there_are_twelve_tasks_each_with_an_example() -> None:
+    assert len(TASKS) == 12
     assert all(examples(task, "mappings") or examples(task, "programs") for task in TASKS)
 
 
