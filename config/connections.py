@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import date
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
@@ -78,6 +79,8 @@ class Connection:
     limits: Limits
     #: From this many records on, writes go as one bulk job where the CRM has one; 0 = never.
     bulk_from: int
+    #: The day on which its secret or certificate ends; None where nobody has said.
+    secret_expires_on: date | None
 
 
 @dataclass(frozen=True)
@@ -199,6 +202,7 @@ def _connection(
         modes={REGISTRATIONS: entry.modes.registrations},
         api_budget_reserve_percent=entry.api_budget_reserve_percent,
         bulk_from=entry.bulk_from,
+        secret_expires_on=entry.secret_expires_on,
         limits=Limits(**entry.limits.model_dump()),  # type: ignore[attr-defined]
     )
 
@@ -263,6 +267,7 @@ class _Entry(_Strict):
     limits: _Limits = _Limits()  # type: ignore[valid-type]
     api_budget_reserve_percent: Annotated[int, Field(ge=0, le=90)] = 20
     bulk_from: Annotated[int, Field(ge=0)] = 2000
+    secret_expires_on: date | None = None
     connect_timeout_seconds: Annotated[float, Field(gt=0, le=120)] = 5.0
     read_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
 

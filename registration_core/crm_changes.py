@@ -77,8 +77,9 @@ def canonical(
         "reason_code": r.reason_code,
         "partner_message": r.partner_message,
         "protection_state": r.protection_state.value,
-        "protection_starts_on": r.protection_starts_on,
-        "protection_ends_on": r.protection_ends_on,
+        # What protects nobody any more has no days in a CRM; here they are kept.
+        "protection_starts_on": r.protection_starts_on if r.protection_state.standing else None,
+        "protection_ends_on": r.protection_ends_on if r.protection_state.standing else None,
         "partner_name": partner.name if partner else "",
         "partner_code": partner.code if partner else "",
         "partner_tier": partner.tier if partner else "",

@@ -1,4 +1,4 @@
-"""How every verb reads and keeps a registration: locked, saved, audited, and pushed."""
+"""How every verb reads and keeps a registration: locked, saved, audited, announced and pushed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from registration_core.errors import StaleVersion
 from registration_core.model import Registration
-from registration_core.store import audit, repository, work
+from registration_core.store import announcements, audit, repository, work
 from registration_core.store.database import UnitOfWork
 
 
@@ -26,6 +26,22 @@ def locked(unit: UnitOfWork, number: str, expected_version: int | None) -> Regis
     return found
 
 
+def recorded(
+    unit: UnitOfWork,
+    registration: Registration,
+    action: str,
+    internal: Mapping[str, object],
+    *,
+    partner: Mapping[str, object] | None = None,
+    personal: Mapping[str, str] | None = None,
+) -> None:
+    """Record what was done to a registration, and announce it if people are told of such a thing."""
+    audit.record(
+        unit, subject_of(registration), action, internal, partner=partner, personal=personal
+    )
+    announcements.announce_action(unit, registration, action)
+
+
 def saved(
     unit: UnitOfWork,
     registration: Registration,
@@ -33,8 +49,8 @@ def saved(
     internal: Mapping[str, object],
     partner: Mapping[str, object] | None = None,
 ) -> Registration:
-    """Keep a changed registration with its audit event, and ask for it to be pushed."""
+    """Keep a changed registration with its audit event, announce it, and ask for it to be pushed."""
     kept = repository.save(unit.session, registration, unit.now)
-    audit.record(unit, subject_of(kept), action, internal, partner=partner)
+    recorded(unit, kept, action, internal, partner=partner)
     work.request_push(unit, kept)
     return kept

@@ -34,7 +34,7 @@ from registration_core.model import (
 from registration_core.overriding import PEOPLE
 from registration_core.partner_view import reason_text
 from registration_core.program import Program
-from registration_core.recording import locked, saved, subject_of
+from registration_core.recording import locked, recorded, saved
 from registration_core.store import audit, customers, overrides, protection, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.submission import (
@@ -131,9 +131,9 @@ def submit(unit: UnitOfWork, submission: Submission, program: Program) -> tuple[
     )
     repository.add_registration(unit.session, made, submission.token)
     contact = {"contact_name": made.contact_name, "contact_email": made.contact_email}
-    audit.record(
+    recorded(
         unit,
-        subject_of(made),
+        made,
         "submit",
         {
             "number": made.number,

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import dramatiq
 
 from sync import checking, comparing, pull, push, runs, schema_watch
+from sync.announcing import drain as announcing
 from sync.linger import Linger
 from sync.runtime import Runtime
 
@@ -32,6 +33,8 @@ class Actors:
                     drain(runtime(), connection)
             elif work == "schema":
                 schema_watch.look(runtime(), connection)
+            elif work == "announce":
+                announcing.drain(runtime())
             elif work.startswith("drift-"):
                 comparing.drain(runtime(), connection, work.removeprefix("drift-"))
             else:

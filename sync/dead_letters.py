@@ -12,6 +12,7 @@ from registration_core.contracts import ConnectionName, Fields
 from registration_core.errors import DomainRefusal, NotFound
 from registration_core.model import Actor
 from registration_core.store import audit, repository, work
+from registration_core.store.announcements import AnnouncementRow
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import OutboxRow
 from sync import stamps
@@ -75,6 +76,10 @@ def retry(runtime: Runtime, letter_id: str, actor: Actor) -> DeadLetter:
     with runtime.database.begin(actor) as unit:
         row = _settle(unit, letter_id, "retried", "")
         stamps.retry(unit, row)
+        if row.kind == "announce":
+            told = unit.session.get_one(AnnouncementRow, row.record_id, with_for_update=True)
+            told.state, told.attempts, told.due_at = "open", 0, unit.now
+            return _letter(row)
         if row.registration_id is not None and row.kind != stamps.STAMP:
             outbox = unit.session.get(OutboxRow, (row.registration_id, row.connection))
             if outbox is not None:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, delete, exists, select, tuple_
 from sqlalchemy.orm import aliased
 
+from registration_core.store.announcements import AnnouncementRow
 from registration_core.store.database import Database
 from registration_core.store.tables import Base, ConflictCheckRow
 from sync.ledger.drift import DriftFindingRow, DriftRunRow
@@ -56,6 +57,7 @@ def _too_old(now: datetime) -> Mapping[type[Base], ColumnElement[bool]]:
         HeldChangeRow: HeldChangeRow.held_id.in_(released),
         DriftRunRow: (DriftRunRow.finished_at < old)
         & DriftRunRow.id.not_in(select(DriftFindingRow.run_id)),
+        AnnouncementRow: AnnouncementRow.settled_at < old,
         ConflictCheckRow: (ConflictCheckRow.finished_at < old)
         & superseded
         & ConflictCheckRow.readings.contains('"complete": false'),

@@ -1,4 +1,5 @@
-"""What comes round slowly: comparisons with the CRMs, nightly for links and weekly for accounts.
+"""What comes round slowly: comparisons with the CRMs, nightly for links and weekly for accounts, and
+what people are told.
 
 Apart from the clock's own steps, which move data: nothing waits for these.
 """
@@ -8,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sync import clock, drift, schedule
+from sync.announcing import drain as announcing
+from sync.announcing import foreseeing
 from sync.runtime import Runtime
 
 #: How often it is looked what is due, in seconds.
@@ -23,9 +26,14 @@ def tick(runtime: Runtime, nudge: Callable[[set[str]], None]) -> set[str]:
         for kind, seconds in COMPARED_SECONDS.items():
             if schedule.claim(runtime, f"drift-{kind}:{name}", seconds, at_once=False):
                 drift.begin(runtime, name, kind)
+    if schedule.claim(runtime, "foresee", 3600):
+        foreseeing.foresee_ends(runtime, runtime.expiring_days)
+    foreseeing.note_trouble(runtime)
     with runtime.database.read() as session:
         running = drift.unfinished(session)
     kinds = {f"drift-{kind}:{name}" for name, kind in running if name in readable}
+    if announcing.any_due(runtime):
+        kinds.add("announce")
     if kinds:
         nudge(kinds)
     return kinds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 
 from dramatiq import Broker
 from prometheus_client import CollectorRegistry
@@ -17,6 +18,7 @@ from registration_core.limits import Limits
 from registration_core.model import Registration
 from registration_core.program import Program, Role
 from registration_core.store.database import Database
+from sync.announcing.port import Channel
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class Runtime:
     limits: Mapping[ConnectionName, Limits] = field(default_factory=dict)
     #: Digests of the mapping files as this process read them; one not in force is a draft.
     drafts: Mapping[ConnectionName, str] = field(default_factory=dict)
+    #: Ways to tell people, and how many days before its end a protection is announced to end.
+    channels: tuple[Channel, ...] = ()
+    expiring_days: tuple[int, ...] = ()
+    #: When secrets end, by connection, where an admin has said so.
+    secrets_end: Mapping[ConnectionName, date] = field(default_factory=dict)
     _refresh: Callable[[bool], None] = lambda first: None
 
     def refresh(self, *, first: bool = True) -> None:

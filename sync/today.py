@@ -41,6 +41,8 @@ DECIDED_WITHIN = timedelta(days=2)
 ENDING_WITHIN = timedelta(days=14)
 #: Most reasons to wait that are told apart.
 REASONS_MAX = 10
+#: Secrets of connections that end sooner are told of.
+SECRETS_ENDING_WITHIN = timedelta(days=30)
 DAY = timedelta(days=1)
 
 
@@ -74,6 +76,7 @@ def today(runtime: Runtime) -> list[Line]:
                 _protections(session, now),
                 _pipeline(session),
                 _crms(session, now),
+                _secrets(runtime, now),
             )
             for line in part
         ]
@@ -224,6 +227,13 @@ def _crms(session: Session, now: datetime) -> Iterator[Line]:
     ):
         yield Line("accounts on a list", counted.accounts, f"{counted.connection}: {counted.kind}",
                    counted.counted_at)  # fmt: skip
+
+
+def _secrets(runtime: Runtime, now: datetime) -> Iterator[Line]:
+    for name, ends_on in sorted(runtime.secrets_end.items()):
+        if ends_on <= (now + SECRETS_ENDING_WITHIN).date():
+            yield Line("secrets ending", 1, f"{name}: {ends_on}",
+                       command=f"dealreg connection check {name}", to_do=True)  # fmt: skip
 
 
 def _count(

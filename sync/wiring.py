@@ -19,6 +19,7 @@ from dramatiq.errors import BrokerError
 from prometheus_client import CollectorRegistry
 from redis.exceptions import RedisError
 
+from config.announcements import ChannelKind, ChannelSettings, load_announcements
 from config.connections import REGISTRATIONS, Connection, load_connections
 from config.documents import read_text
 from config.programs import load_programs
@@ -36,6 +37,7 @@ from registration_core.program import Program
 from registration_core.store.database import Database
 from sync import budget, mapping_versions
 from sync.actors import Actors
+from sync.announcing.port import Channel
 from sync.guard import CallMetrics, GuardedConnector
 from sync.middleware import LogContext
 from sync.runtime import Runtime
@@ -70,6 +72,7 @@ def build(
     settings.home.mkdir(parents=True, exist_ok=True)
     connections = load_connections(settings.config_dir, settings.variables, settings.environment)
     programs = load_programs(settings.config_dir, connections.names)
+    announcements = load_announcements(settings.config_dir, settings.variables)
     mappings, problems = load_mappings(settings.config_dir, connections.usable, programs)
     usable = {n: c for n, c in connections.usable.items() if n in mappings and n not in problems}
     database = Database(settings.database_url, clock, rng or random.SystemRandom())
@@ -103,10 +106,30 @@ def build(
         drafts={name: mapping.version for name, mapping in mappings.items()},
         _refresh=lambda first: _take_up(database, live, programs, first=first),
         limits={name: connection.limits for name, connection in usable.items()},
+        channels=tuple(_channel(each, clock) for each in announcements.channels),
+        expiring_days=announcements.expiring_days,
+        secrets_end={
+            name: each.secret_expires_on for name, each in usable.items() if each.secret_expires_on
+        },
     )
     if broker is not None:
         database.on_work = careful(Actors(broker, lambda: runtime).nudge)
     return runtime
+
+
+def _channel(settings: ChannelSettings, clock: Callable[[], datetime]) -> Channel:
+    if settings.kind is ChannelKind.EMAIL:
+        from sync.announcing.email import EmailChannel
+
+        return EmailChannel(
+            settings.name, settings.audience, settings.url, settings.sender, settings.to
+        )
+    from sync.announcing.webhook import BODIES, WebhookChannel
+
+    body = BODIES[settings.body]
+    return WebhookChannel(
+        settings.name, settings.audience, settings.url, settings.secret, body, clock
+    )
 
 
 def _take_up(

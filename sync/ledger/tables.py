@@ -263,7 +263,7 @@ class DeadLetterRow(Base):
 
     __tablename__ = "dead_letter"
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    #: `push`, `pull` or `mapping`.
+    #: `push`, `pull`, `mapping` or `announce` (its connection is then a channel).
     kind: Mapped[str] = mapped_column(String(16))
     connection: Mapped[str] = mapped_column(String(64))
     registration_id: Mapped[str | None] = mapped_column(ForeignKey("registration.id"))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 from connectors.memory import MemoryFault
 from sync import checking
 from sync.today import Line, today
@@ -53,3 +56,10 @@ def test_protections_that_end_soon_are_told(world: World) -> None:
     world.pass_time(80 * 86_400)
     (ending,) = lines(world, "protections ending")
     assert (ending.count, ending.value) == (1, "5,000 EUR")
+
+
+def test_a_secret_that_ends_soon_is_told(world: World) -> None:
+    ends = {HOME: world.now.date() + timedelta(days=20), MIRROR: world.now.date() + timedelta(40)}
+    world.runtime = replace(world.runtime, secrets_end=ends)
+    (line,) = lines(world, "secrets ending")
+    assert (line.about, line.to_do) == (f"{HOME}: {ends[HOME]}", True)

@@ -57,6 +57,7 @@ def test_a_connection_is_read_with_safe_defaults(tmp_path: Path) -> None:
                 read_timeout_seconds=30.0,
                 modes={"registrations": Mode.OBSERVE},
                 api_budget_reserve_percent=20,
+                secret_expires_on=None,
                 bulk_from=2000,
                 limits=Limits(),
             )

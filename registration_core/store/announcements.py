@@ -1,0 +1,72 @@
+"""The outbox of announcements: rows committed with what they tell of, delivered afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, String, Text, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from registration_core.announcing import AUDIENCES, TOPICS, Topic, facts
+from registration_core.model import Registration
+from registration_core.store.database import UnitOfWork
+from registration_core.store.tables import Base
+
+
+class AnnouncementRow(Base):
+    """One thing to tell one audience."""
+
+    __tablename__ = "announcement"
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    #: What makes it one: the same thing is told an audience once.
+    about: Mapped[str] = mapped_column(String(255))
+    audience: Mapped[str] = mapped_column(String(16))
+    topic: Mapped[str] = mapped_column(String(32))
+    registration_id: Mapped[str | None] = mapped_column(ForeignKey("registration.id"), index=True)
+    #: What there is to tell, as it was then.
+    facts: Mapped[dict[str, Any]]
+    #: Names of the channels that have it.
+    delivered: Mapped[list[Any]]
+    #: `open`, `done`, `dead`, or `untold` where no channel reaches its audience.
+    state: Mapped[str] = mapped_column(String(16))
+    attempts: Mapped[int]
+    due_at: Mapped[datetime]
+    reason: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    settled_at: Mapped[datetime | None]
+    __table_args__ = (
+        Index("uq_announcement_about", "about", "audience", unique=True),
+        Index("ix_announcement_due", "state", "due_at"),
+    )
+
+
+def announce_action(unit: UnitOfWork, registration: Registration, action: str) -> None:
+    """Announce what an action of the audit trail did, if it is one that people are told of."""
+    topic = TOPICS.get(action)
+    if topic is not None:
+        about = f"{action}:{registration.id}:{registration.version}"
+        announce(unit, topic, about, facts(registration), registration.id)
+
+
+def announce(
+    unit: UnitOfWork,
+    topic: Topic,
+    about: str,
+    told: Mapping[str, str],
+    registration_id: str | None = None,
+) -> bool:
+    """Tell every audience of a topic, in the caller's transaction; False if it was told before."""
+    known = select(AnnouncementRow.id).where(AnnouncementRow.about == about)
+    if unit.session.scalars(known.limit(1)).first() is not None:
+        return False
+    unit.session.add_all(
+        AnnouncementRow(
+            id=unit.ids.new(), about=about, audience=audience.value, topic=topic.value,
+            registration_id=registration_id, facts=dict(told), delivered=[], state="open",
+            attempts=0, due_at=unit.now, reason="", created_at=unit.now, settled_at=None,
+        )
+        for audience in AUDIENCES[topic]
+    )  # fmt: skip
+    return True

@@ -1,0 +1,352 @@
+"""People are told of what happens, once, through their channels, and no partner of another party."""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from sqlalchemy import select
+
+from connectors.errors import ConnectorError
+from connectors.memory import MemoryFault
+from registration_core import disputing, protecting, use_cases
+from registration_core.announcing import Audience
+from registration_core.errors import InvalidInput
+from registration_core.findings import ReasonCode
+from registration_core.store import audit
+from registration_core.store.announcements import AnnouncementRow
+from sync import dead_letters, rounds
+from sync.announcing import drain, foreseeing
+from sync.announcing.email import EmailChannel
+from sync.announcing.port import Message, Undeliverable, Undelivered
+from sync.announcing.webhook import (
+    WebhookChannel,
+    own_body,
+    signature,
+    slack_body,
+    teams_body,
+)
+from tests.world import ANN, BEN, HOME, START, World
+
+MESSAGE = Message("m-1", "decided", "DR-1: Approved", "Yes <&>", {"number": "DR-1"}, "", START)
+
+
+@dataclass
+class Pretended:
+    """A channel that keeps what it is given, or fails as it is told to."""
+
+    name: str
+    audience: Audience
+    told: list[Message] = field(default_factory=list)
+    failure: Undelivered | None = None
+
+    def deliver(self, message: Message) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.told.append(message)
+
+
+@pytest.fixture
+def partners(world: World) -> Pretended:
+    return Pretended("partners", Audience.PARTNER)
+
+
+@pytest.fixture
+def staff(world: World) -> Pretended:
+    return Pretended("staff", Audience.STAFF)
+
+
+@pytest.fixture(autouse=True)
+def _channels(world: World, partners: Pretended, staff: Pretended) -> None:
+    world.runtime = replace(world.runtime, channels=(partners, staff), expiring_days=(3, 14, 30))
+
+
+def topics(channel: Pretended) -> list[str]:
+    return [message.topic for message in channel.told]
+
+
+def test_a_partner_is_told_of_receipt_and_decision_once(
+    world: World, partners: Pretended, staff: Pretended
+) -> None:
+    made = world.approved()
+    assert drain.drain(world.runtime) == 3
+    assert drain.drain(world.runtime) == 0
+    assert sorted(topics(partners)) == ["decided", "submitted"]
+    assert topics(staff) == ["submitted"]
+    decided = next(m for m in partners.told if m.topic == "decided")
+    assert decided.subject == f"{made.number}: Approved"
+    assert f"It is protected until {made.protection_ends_on}." in decided.text
+
+
+def test_a_question_and_a_refusal_reach_the_partner_in_partner_safe_words(
+    world: World, partners: Pretended
+) -> None:
+    made = world.submit(tax_id="DE900001")
+    with world.database.begin(BEN) as unit:
+        use_cases.ask(unit, made.number, "Which site?")
+        use_cases.reject(unit, made.number, ReasonCode.VENDOR_ENGAGED, "direct account of Eva")
+    drain.drain(world.runtime)
+    assert "Which site?" in partners.told[1].text
+    assert "We are already engaged" in partners.told[2].text
+    assert not any("Eva" in message.text for message in partners.told)
+
+
+def test_a_dispute_is_told_to_staff_and_to_no_partner(
+    world: World, partners: Pretended, staff: Pretended
+) -> None:
+    made = world.approved()
+    with world.database.begin(BEN) as unit:
+        disputing.open_dispute(unit, made, "another partner, Beta, claims it")
+    drain.drain(world.runtime)
+    assert "dispute opened" in topics(staff)
+    assert "dispute opened" not in topics(partners)
+    assert not any("Beta" in m.text + str(m.facts) for m in (*partners.told, *staff.told))
+
+
+def test_what_was_not_committed_is_not_announced(world: World, partners: Pretended) -> None:
+    made = world.submit()
+    with pytest.raises(InvalidInput):
+        _ask_twice(world, made.number)
+    drain.drain(world.runtime)
+    assert topics(partners) == ["submitted"]
+
+
+def _ask_twice(world: World, number: str) -> None:
+    with world.database.begin(BEN) as unit:
+        use_cases.ask(unit, number, "Which site?")
+        use_cases.ask(unit, number, "")
+
+
+def test_an_end_is_announced_at_each_of_the_days_and_anew_after_an_extension(
+    world: World, partners: Pretended
+) -> None:
+    made = world.approved()
+    days_before: list[int] = []
+    for left in (31, 30, 29, 14, 3, 2):
+        world.now = START + timedelta(days=90 - left)
+        days_before += [left] * foreseeing.foresee_ends(world.runtime, (3, 14, 30))
+    assert days_before == [30, 14, 3]
+    with world.database.begin(BEN) as unit:
+        protecting.extend(unit, made.number, 1, "asked for")
+    assert foreseeing.foresee_ends(world.runtime, (3, 14, 30)) == 1
+    with world.database.read() as session:
+        events = audit.events(session, f"registration:{made.id}")
+    assert sum(event["action"] == "announce the end" for event in events) == 4
+
+
+def test_a_protection_ends_by_itself_and_never_silently(
+    world: World, partners: Pretended, staff: Pretended
+) -> None:
+    made = world.approved()
+    world.settle()
+    assert world.deal(HOME, "Until") == made.protection_ends_on
+    held = {name: world.deal(HOME, name) for name in ("Name", "Stage", "Amount", "Close")}
+    world.pass_time(91 * 86_400)
+    with world.database.begin() as unit:
+        protecting.expire_due(unit)
+    world.settle()
+    assert (world.deal(HOME, "Protection"), world.deal(HOME, "Until")) == ("expired", None)
+    assert {name: world.deal(HOME, name) for name in held} == held
+    assert world.registration(made.id).protection_ends_on == made.protection_ends_on
+    drain.drain(world.runtime)
+    assert "expired" in topics(partners)
+    assert "expired" in topics(staff)
+
+
+def test_a_connection_that_fails_again_and_again_is_told_of_once_a_day(
+    world: World, staff: Pretended
+) -> None:
+    world.doors[HOME].fail(MemoryFault.UNAVAILABLE, times=None)
+    for _ in range(foreseeing.FAILURES):
+        world.pass_time(60)
+        with pytest.raises(ConnectorError):
+            world.runtime.connectors[HOME].count("Deal", ())
+    assert foreseeing.note_trouble(world.runtime) == 1
+    assert foreseeing.note_trouble(world.runtime) == 0
+    drain.drain(world.runtime)
+    (told,) = staff.told
+    assert told.subject == f"{HOME} does not work"
+    assert "the CRM is down" in told.text
+
+
+def test_a_channel_that_is_away_is_tried_again_and_the_others_are_not_told_twice(
+    world: World, partners: Pretended, staff: Pretended
+) -> None:
+    second = Pretended("second", Audience.PARTNER, failure=Undelivered("away"))
+    world.runtime = replace(world.runtime, channels=(partners, second, staff))
+    world.submit()
+    drain.drain(world.runtime)
+    second.failure = None
+    assert drain.drain(world.runtime) == 0  # not before its time
+    world.pass_time(60)
+    assert "announce" in rounds.tick(world.runtime, lambda kinds: None)
+    drain.drain(world.runtime)
+    assert len(partners.told) == len(second.told) == 1
+    assert partners.told[0].id == second.told[0].id
+
+
+def test_what_a_channel_refuses_for_good_is_a_dead_letter_that_can_be_tried_again(
+    world: World, partners: Pretended
+) -> None:
+    partners.failure = Undeliverable("No e-mail address is kept of this partner.")
+    world.submit()
+    drain.drain(world.runtime)
+    with world.database.read() as session:
+        (letter,) = dead_letters.dead_letters(session)
+    assert (letter.kind, letter.connection) == ("announce", "partners")
+    assert letter.hint.endswith(f"dealreg deadletter retry {letter.id}")
+    partners.failure = None
+    dead_letters.retry(world.runtime, letter.id, ANN)
+    drain.drain(world.runtime)
+    assert topics(partners) == ["submitted"]
+
+
+def test_without_a_channel_nothing_waits_for_one(world: World) -> None:
+    world.runtime = replace(world.runtime, channels=())
+    world.submit()
+    drain.drain(world.runtime)
+    with world.database.read() as session:
+        assert set(session.scalars(select(AnnouncementRow.state))) == {"untold"}
+
+
+# --- the channels on the wire ------------------------------------------------------------------
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Keeps what is posted and answers as it is told to."""
+
+    got: list[tuple[dict[str, str], bytes]]
+    status: int
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        type(self).got.append((dict(self.headers), body))
+        self.send_response(self.status)
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def receiver() -> Iterator[tuple[type[Receiver], str]]:
+    class Fresh(Receiver):
+        got: list[tuple[dict[str, str], bytes]] = []  # noqa: RUF012 - one class per test
+        status = 200
+
+    server = HTTPServer(("127.0.0.1", 0), Fresh)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield Fresh, f"http://127.0.0.1:{server.server_port}/hook"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_webhook_is_signed_with_its_time_and_names_its_message(
+    receiver: tuple[type[Receiver], str],
+) -> None:
+    kept, url = receiver
+    WebhookChannel("hook", Audience.STAFF, url, "s3cret", own_body, lambda: START).deliver(MESSAGE)
+    ((headers, body),) = kept.got
+    assert headers["X-Dealreg-Id"] == "m-1"
+    timestamp = headers["X-Dealreg-Timestamp"]
+    assert timestamp == str(int(START.timestamp()))
+    assert headers["X-Dealreg-Signature"] == signature("s3cret", timestamp, body)
+    assert json.loads(body)["facts"] == {"number": "DR-1"}
+
+
+@pytest.mark.parametrize(("status", "kind"), [(503, Undelivered), (429, Undelivered),
+                                              (400, Undeliverable), (302, Undeliverable)])  # fmt: skip
+def test_a_webhook_that_is_not_taken_says_whether_it_may_be_later(
+    receiver: tuple[type[Receiver], str], status: int, kind: type[Undelivered]
+) -> None:
+    kept, url = receiver
+    kept.status = status
+    channel = WebhookChannel("hook", Audience.STAFF, url, "s", own_body, lambda: START)
+    with pytest.raises(Undelivered) as raised:
+        channel.deliver(MESSAGE)
+    assert type(raised.value) is kind
+    assert url not in str(raised.value)
+
+
+def test_slack_and_teams_get_bodies_that_they_show() -> None:
+    assert slack_body(MESSAGE) == {"text": "*DR-1: Approved*\nYes &lt;&amp;&gt;"}
+    (attachment,) = teams_body(MESSAGE)["attachments"]
+    assert attachment["contentType"] == "application/vnd.microsoft.card.adaptive"
+    assert [block["text"] for block in attachment["content"]["body"]] == [
+        "DR-1: Approved", "Yes <&>",
+    ]  # fmt: skip
+
+
+class MailServer(socketserver.StreamRequestHandler):
+    """As much of SMTP as sending one e-mail takes; refuses the recipients it is told to."""
+
+    mails: list[str]
+    refused = ""
+
+    def handle(self) -> None:
+        self._say("220 here")
+        while line := self.rfile.readline().decode().strip():
+            verb = line[:4].upper()
+            if verb == "RCPT" and self.refused and self.refused in line:
+                self._say("550 no such mailbox")
+            elif verb == "DATA":
+                self._say("354 go on")
+                self._read_mail()
+                self._say("250 taken")
+            elif verb == "QUIT":
+                self._say("221 bye")
+                return
+            else:
+                self._say("250 fine")
+
+    def _read_mail(self) -> None:
+        lines = iter(self.rfile.readline, b".\r\n")
+        type(self).mails.append(b"".join(lines).decode())
+
+    def _say(self, line: str) -> None:
+        self.wfile.write(f"{line}\r\n".encode())
+
+
+@pytest.fixture
+def mail_server() -> Iterator[tuple[type[MailServer], str]]:
+    class Fresh(MailServer):
+        mails: list[str] = []  # noqa: RUF012 - one class per test
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Fresh) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield Fresh, f"smtp://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_an_e_mail_goes_to_the_partners_own_address(
+    mail_server: tuple[type[MailServer], str],
+) -> None:
+    kept, url = mail_server
+    channel = EmailChannel("partners", Audience.PARTNER, url, "deals@vendor.example", "")
+    channel.deliver(replace(MESSAGE, to="rep@acme.example"))
+    (mail,) = kept.mails
+    assert "To: rep@acme.example" in mail
+    assert "Message-ID: <m-1.partners@vendor.example>" in mail
+    assert "Subject: DR-1: Approved" in mail
+    with pytest.raises(Undeliverable, match="No e-mail address"):
+        channel.deliver(MESSAGE)
+    kept.refused = "nobody@"
+    with pytest.raises(Undeliverable, match="550"):
+        channel.deliver(replace(MESSAGE, to="nobody@acme.example"))
+
+
+def test_a_mail_server_that_is_away_is_tried_again() -> None:
+    channel = EmailChannel("x", Audience.STAFF, "smtp://127.0.0.1:1", "a@b.example", "c@d.example")
+    with pytest.raises(Undelivered) as raised:
+        channel.deliver(MESSAGE)
+    assert type(raised.value) is Undelivered
