@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from uuid import UUID, uuid5
 
 from sqlalchemy import ForeignKey, Index, String, Text, select
 from sqlalchemy.orm import Mapped, mapped_column
@@ -14,9 +15,12 @@ from registration_core.model import Registration
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import Base
 
+#: The namespace of the ids of announcements (RFC 9562, section 5.5).
+_OURS = UUID("8c0b3d52-6f0e-4a57-9d0a-51b8f6d7a6c1")
+
 
 class AnnouncementRow(Base):
-    """One thing to tell one audience."""
+    """One thing to tell one audience; its id is made from both, so that it is one for receivers too."""
 
     __tablename__ = "announcement"
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -63,7 +67,7 @@ def announce(
         return False
     unit.session.add_all(
         AnnouncementRow(
-            id=unit.ids.new(), about=about, audience=audience.value, topic=topic.value,
+            id=str(uuid5(_OURS, f"{audience}:{about}")), about=about, audience=audience.value, topic=topic.value,
             registration_id=registration_id, facts=dict(told), delivered=[], state="open",
             attempts=0, due_at=unit.now, reason="", created_at=unit.now, settled_at=None,
         )
