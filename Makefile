@@ -22,7 +22,7 @@ demo: $(READY) ## Follow one registration from a partner to the three CRMs and b
 	@exec $(BIN)/dealreg demo
 
 test: $(READY) ## Run every test; starts the PostgreSQL and Redis servers it needs
-	@exec $(BIN)/python -m pytest -n 2 --dist loadfile
+	@exec $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # SEEDS=n stories from FROM=n; the last line is JSON. SEEDS that nobody has told are the best ones.
 SEEDS ?= 200

@@ -17,6 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 from tests import servers
+from tests.garbage import collect_seldom
 from tests.simulation.cases import draw
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.running import Theatre
@@ -54,7 +55,7 @@ def _main(words: list[str], options: dict[str, str], url: str) -> int:
     if url:
         told: list[Told] = [tell(url, range(first, first + seeds))]
     else:
-        with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        with ProcessPoolExecutor(2, get_context("spawn"), collect_seldom) as pool:
             halves = [range(first + part, first + seeds, 2) for part in range(2)]
             told = list(pool.map(tell, ["", ""], halves))
     seconds = time.perf_counter() - began
@@ -92,7 +93,7 @@ def _main(words: list[str], options: dict[str, str], url: str) -> int:
 def _planner(first: int, cases: int) -> int:
     """Try the planner alone with cases drawn from seeds; the last line is JSON."""
     began = time.perf_counter()
-    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(2, get_context("spawn"), collect_seldom) as pool:
         halves = [range(first + part, first + cases, 2) for part in range(2)]
         broken = sorted(b for each in pool.map(try_planner, halves) for b in each)
     for seed, what in broken:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from cli.demo.stage import DEALREG
+from cli.demo.terminal import Terminal
 
 PROJECT = Path(__file__).parents[3]
 #: Seconds that something may take on a busy machine.
@@ -32,9 +34,10 @@ class Served:
         self._said, self._logged = home.parent / "said", home.parent / "logged"
         with self._said.open("w") as out, self._logged.open("w") as log:
             self.process = subprocess.Popen(
-                [*_DEALREG, "serve", "--sandbox"], stdout=out, stderr=log, env=self._environ,
+                [*DEALREG, "serve", "--sandbox"], stdout=out, stderr=log, env=self._environ,
                 cwd=PROJECT,
             )  # fmt: skip
+        self._terminal = Terminal(self._environ)
         until(lambda: "dealreg status" in self.said, self)
 
     @property
@@ -62,20 +65,14 @@ class Served:
 
     def dealreg(self, *line: str) -> Any:
         """Type a command and read its JSON answer."""
-        done = subprocess.run(
-            [*_DEALREG, *line, "--json"], capture_output=True, text=True, env=self._environ,
-            cwd=PROJECT, check=False,
-        )  # fmt: skip
-        assert done.returncode in (0, 3), done.stderr
-        return json.loads(done.stdout)
+        answer = self._terminal.type(shlex.join(line))
+        assert answer.code in (0, 3), answer.error
+        return answer.data
 
     def end(self, number: signal.Signals) -> int:
         """Send a signal and return the exit code."""
         self.process.send_signal(number)
         return self.process.wait(WITHIN_SECONDS)
-
-
-_DEALREG = (sys.executable, "-c", "from cli.main import main; main()")
 
 
 def until(holds: Callable[[], object], served: Served | None = None) -> None:
@@ -178,19 +175,18 @@ def test_a_plan_tells_what_a_push_and_a_pull_would_do_before_they_do_it(served: 
     assert served.dealreg("sync", "runs")
 
 
-def test_the_sandbox_ends_when_the_server_is_killed(served: Served) -> None:
-    ports = served.ports
-    assert all(_listens(port) for port in ports)
-    served.end(signal.SIGKILL)
-    until(lambda: not any(_listens(port) for port in ports))
-
-
-def test_a_second_start_on_one_home_is_refused_in_words(served: Served, home: Path) -> None:
+def test_a_second_start_on_one_home_is_refused_and_the_sandbox_ends_with_the_first(
+    served: Served, home: Path
+) -> None:
     environ = os.environ | {"DEALREG_HOME": str(home), "DEALREG_WEB_PORT": "0"}
     done = subprocess.run(
-        [*_DEALREG, "serve", "--sandbox"], capture_output=True, text=True, env=environ,
+        [*DEALREG, "serve", "--sandbox"], capture_output=True, text=True, env=environ,
         cwd=PROJECT, check=False,
     )  # fmt: skip
     assert done.returncode == 1
     assert "another sandbox is running" in done.stderr
     assert "error: The sandbox did not start." in done.stderr
+    ports = served.ports
+    assert all(_listens(port) for port in ports)
+    served.end(signal.SIGKILL)
+    until(lambda: not any(_listens(port) for port in ports))
