@@ -101,6 +101,36 @@ def import_(frame: Frame, file: Path, program: str, *, dry_run: bool) -> None:
     _tell_import(frame, outcomes, dry_run=dry_run)
 
 
+@registration.command("cut-over")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Reconcile count and value by partner; keep nothing.")
+@_PROGRAM
+@pass_frame
+def cut_over(frame: Frame, file: Path, program: str, *, dry_run: bool) -> None:
+    """Take another system's registrations over, as they stood there.
+
+    Columns as for import, and reference, state, submitted; if you like decided, protected_from,
+    protected_until, closed_on, order, CONNECTION_account and CONNECTION_record. Dates, order and
+    expiry stay, nobody is told, and nothing is written to a CRM. Protections that stand take two
+    operating-system users, land unchecked and are checked at once; where two overlap, both are
+    contested. Typing it again adds nothing.
+    """
+    from cli import cut_over as files
+    from sync import cutting_over
+
+    rules = chosen_program(frame.programs(), program)
+    with frame.runtime() as runtime:
+        read = files.read(file, rules, {*runtime.connectors, *runtime.problems})
+        told = Progress("registrations").at
+        if dry_run:
+            landed = cutting_over.try_out(runtime, rules, read.rows, frame.actor, told)
+        else:
+            landed = cutting_over.cut_over(
+                runtime, rules, read.rows, frame.actor, told, digest=read.digest
+            )
+    files.tell(frame, read, landed, dry_run=dry_run)
+
+
 @registration.command("list")
 @click.option("--state", default="", help="Only in this state, for example under_review.")
 @click.option("--partner", default="", metavar="CODE", help="Only of this partner.")

@@ -26,7 +26,9 @@ _WAITING = (
 
 
 def waits_for(registration: Registration, check: ConflictCheck | None) -> str:
-    """Say whom an undecided registration waits for; empty when it is decided."""
+    """Say whom a registration waits for; empty when it is decided and was checked."""
+    if registration.state is RegistrationState.APPROVED and check is None:
+        return "its first check: it was taken over from another system"
     if registration.state not in _WAITING:
         return ""
     if registration.state is RegistrationState.MORE_INFO_NEEDED:

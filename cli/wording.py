@@ -14,7 +14,12 @@ import click
 
 from cli.frame import Exit, Frame
 from cli.output import words
-from registration_core.errors import CheckNotUsable, ConfigurationError, DealregError
+from registration_core.errors import (
+    CheckNotUsable,
+    ConfigurationError,
+    DealregError,
+    NeedsAnother,
+)
 
 #: What a database says when its tables are missing or from another version.
 _NOT_SET_UP = ("no such table", "no such column", "unable to open database file")
@@ -58,7 +63,7 @@ def told(error: Exception, frame: Frame) -> Told:
     known = _store_not_set_up(error)
     if known is not None:
         return Told(known, as_json=frame.as_json)
-    if isinstance(error, CheckNotUsable):
+    if isinstance(error, CheckNotUsable | NeedsAnother):
         return Waits(error, as_json=frame.as_json)
     if isinstance(error, DealregError):
         return Told(error, as_json=frame.as_json)

@@ -64,6 +64,12 @@ class InvalidInput(DomainRefusal):
         self.field = field
 
 
+class NeedsAnother(DomainRefusal):
+    """One person has agreed, and it takes two."""
+
+    code = "needs_another"
+
+
 class NotAllowed(DomainRefusal):
     """This actor may not do this to this record."""
 

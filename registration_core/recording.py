@@ -54,3 +54,11 @@ def saved(
     recorded(unit, kept, action, internal, partner=partner)
     work.request_push(unit, kept)
     return kept
+
+
+def new_number(unit: UnitOfWork) -> str:
+    """Return a public number that no registration has."""
+    number = unit.ids.number()
+    while repository.number_exists(unit.session, number):
+        number = unit.ids.number()
+    return number

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from registration_core.contracts import FieldType, Value
+from registration_core.contracts import Fields, FieldType, Value
 from registration_core.errors import InvalidInput
 from registration_core.model import Customer, Partner
 from registration_core.program import CustomField, Program
@@ -22,6 +22,8 @@ _LONGEST = {
     "website": 255, "email_domain": 255, "city": 120, "tax_id": 64, "duns": 32,
     "contact_name": 120, "contact_email": 254,
 }  # fmt: skip
+#: What a partner is always shown as it was given here.
+REGISTERED = ("deal_name", "amount", "currency", "expected_close_on")
 #: Latest expected close, from the day of the submit.
 CLOSE_AHEAD_MAX = timedelta(days=5 * 366)
 #: Amounts stay below this, in any currency.
@@ -77,6 +79,12 @@ def in_nfc(submission: Submission) -> Submission:
     )
 
 
+def registered(deal: Submission) -> Fields:
+    """Return what a partner is always shown as it was given here."""
+    values: dict[str, Value] = {name: getattr(deal, name) for name in REGISTERED}
+    return values | {"deal_name": deal.deal_name.strip()}
+
+
 def require_valid(submission: Submission, program: Program, partner: Partner, today: date) -> None:
     """Raise `InvalidInput` for the first thing that is wrong, with its field and a remedy."""
     if not partner.active:
@@ -85,7 +93,23 @@ def require_valid(submission: Submission, program: Program, partner: Partner, to
             field="partner",
             hint="Ask your channel manager.",
         )
-    for name, what, remedy in _wrong(submission, program, today):
+    for name, what, remedy in _wrong(submission, program):
+        raise InvalidInput(f"{name}: {what}.", field=name, hint=remedy)
+    close = submission.expected_close_on
+    if not today <= close <= today + CLOSE_AHEAD_MAX:
+        raise InvalidInput(
+            f"expected_close_on: {close} is not between today and five years ahead.",
+            field="expected_close_on",
+            hint="Correct the date.",
+        )
+
+
+def require_readable(submission: Submission, program: Program) -> None:
+    """Raise `InvalidInput` for the first thing that is wrong with a deal taken in elsewhere before.
+
+    Its close may be past, its amount below today's minimum, and its partner gone.
+    """
+    for name, what, remedy in _wrong(submission, replace(program, amount_at_least=Decimal(0))):
         raise InvalidInput(f"{name}: {what}.", field=name, hint=remedy)
 
 
@@ -111,17 +135,14 @@ def wrong_deal(deal: Mapping[str, object], program: Program) -> Iterator[tuple[s
             yield from _wrong_amount(value, program)
 
 
-def _wrong(s: Submission, program: Program, today: date) -> Iterator[tuple[str, str, str]]:
-    """Yield everything that is wrong: field, what, remedy."""
+def _wrong(s: Submission, program: Program) -> Iterator[tuple[str, str, str]]:
+    """Yield everything that is wrong whenever it was submitted: field, what, remedy."""
     yield from _wrong_customer(s.customer)
     if s.product_line not in program.product_lines:
         known = ", ".join(program.product_lines)
         yield "product_line", f"there is no product line {s.product_line!r}", f"One of: {known}."
     deal = ("deal_name", "description", "currency", "amount", "expected_close_on")
     yield from wrong_deal({name: getattr(s, name) for name in deal}, program)
-    if not today <= s.expected_close_on <= today + CLOSE_AHEAD_MAX:
-        what = f"{s.expected_close_on} is not between today and five years ahead"
-        yield "expected_close_on", what, "Correct the date."
     if s.contact_email and not is_email(s.contact_email):
         yield "contact_email", f"{s.contact_email!r} is not an e-mail address", "Correct it."
     if not 0 < len(s.token) <= TOKEN_MAX:

@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 from registration_core.conflict_check import holding, require_decider, require_usable
-from registration_core.contracts import ConnectionName, Fields, Value
+from registration_core.contracts import ConnectionName, Value
 from registration_core.errors import InvalidInput, NotAllowed
 from registration_core.fields import FIELDS, SalesStage
 from registration_core.findings import ReasonCode
@@ -34,22 +34,22 @@ from registration_core.model import (
 from registration_core.overriding import PEOPLE
 from registration_core.partner_view import reason_text
 from registration_core.program import Program
-from registration_core.recording import locked, recorded, saved
+from registration_core.recording import locked, new_number, recorded, saved
 from registration_core.store import audit, customers, overrides, protection, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.submission import (
     DESCRIPTION_MAX,
+    REGISTERED,
     Submission,
     in_nfc,
     is_email,
+    registered,
     require_valid,
     wrong_deal,
 )
 
 #: When an approved claim is checked again, counted from the approval.
 RECHECKS_AFTER = (timedelta(hours=1), timedelta(days=1))
-#: What a partner is always shown as it was given here.
-REGISTERED = ("deal_name", "amount", "currency", "expected_close_on")
 #: What `update` changes.
 CHANGED_HERE = (
     "deal_name",
@@ -99,7 +99,7 @@ def submit(unit: UnitOfWork, submission: Submission, program: Program) -> tuple[
     roles = program.roles_for(submission.customer.country)
     made = Registration(
         id=unit.ids.new(),
-        number=_new_number(unit),
+        number=new_number(unit),
         program=program.name,
         partner_id=partner.id,
         submitted_by=str(unit.actor.name),
@@ -127,7 +127,7 @@ def submit(unit: UnitOfWork, submission: Submission, program: Program) -> tuple[
         contact_email=submission.contact_email,
         roles=roles,
         custom=submission.custom,
-        registered=_registered(submission),
+        registered=registered(submission),
     )
     repository.add_registration(unit.session, made, submission.token)
     contact = {"contact_name": made.contact_name, "contact_email": made.contact_email}
@@ -350,19 +350,6 @@ def choose_account(
     )
     work.request_check(unit, before.id, "another account was chosen")
     return saved(unit, after, "choose account", {"connection": connection, "account": record_id})
-
-
-def _registered(deal: Submission) -> Fields:
-    values: dict[str, Value] = {name: getattr(deal, name) for name in REGISTERED}
-    return values | {"deal_name": deal.deal_name.strip()}
-
-
-def _new_number(unit: UnitOfWork) -> str:
-    """Return a public number that no registration has."""
-    number = unit.ids.number()
-    while repository.number_exists(unit.session, number):
-        number = unit.ids.number()
-    return number
 
 
 def _valid(before: Registration, changes: Mapping[str, Value], program: Program) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from connectors.errors import ConnectorError
-from registration_core import disputing, protecting, recording, use_cases
+from registration_core import disputing, legacy, protecting, recording, use_cases
 from registration_core.conflict_check import is_low_risk, rejecting, require_usable
 from registration_core.contracts import ConnectionName
 from registration_core.errors import AlreadyProtected, CheckNotUsable, ConfigurationError, SyncError
@@ -47,7 +47,7 @@ from registration_core.store import (
 from registration_core.store.database import UnitOfWork
 from registration_core.store.rivals import rivals_for
 from registration_core.store.tables import CheckRequestRow
-from sync import candidates, check_claims, directory, guard, stamps
+from sync import candidates, check_claims, directory, guard, proposing, stamps
 from sync.runtime import Runtime
 
 log = structlog.get_logger()
@@ -217,6 +217,7 @@ def _make(
         entries = account_lists.entries(session, listed)
     found, failed = candidates.read(runtime, accounts, wanted, entries)
     with runtime.database.read() as session:
+        found = proposing.without_own(session, registration.id, found)
         rivals = rivals_for(session, registration, wanted.keys, candidates.may_be_customer(found))
     readings = tuple(
         replace(r, complete=False, reason=failed[r.connection]) if r.connection in failed else r
@@ -333,6 +334,9 @@ def _follow(
     elif registration.state is RegistrationState.APPROVED:
         use_cases.request_recheck(unit, registration)
         fresh = [f for f in _new_findings(check, before) if f.kind not in NEVER_BACKWARDS]
+        if before is None:  # it was taken over from another system
+            registration = legacy.first_checked(unit, registration, check)
+            fresh = legacy.to_dispute(fresh)
         if fresh:
             disputing.open_dispute(unit, registration, "; ".join(f.summary for f in fresh))
 

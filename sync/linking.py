@@ -19,6 +19,7 @@ from registration_core import crm_changes
 from registration_core.contracts import ConnectionName, Fields
 from registration_core.errors import DomainRefusal, NotFound
 from registration_core.model import Actor, Band, Registration
+from registration_core.program import Role
 from registration_core.store import audit, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import OutboxRow, RegistrationRow
@@ -177,7 +178,8 @@ def _accept(runtime: Runtime, proposal_id: str, actor: Actor) -> Link:
             _decide(unit, other, "rejected")
             if not _siblings(unit, other):
                 _reopen_outbox(unit, other.registration_id, other.connection)
-        crm_changes.convert(unit, registration, "an existing opportunity was linked")
+        if registration.roles.get(connection) is Role.HOME:
+            crm_changes.convert(unit, registration, "an existing opportunity was linked")
         _reopen_outbox(unit, row.registration_id, row.connection)
         # On a rung that does not write yet, the record's values are taken in all the same.
         take_note(unit, connection, [Notice(row.object, row.record_id)], "command")

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from connectors.port import CrmConnector, Refused, RemoteRecord
 from mapping.schema import OpportunityMapping
+from registration_core import finding_claims
 from registration_core.contracts import Condition, ConnectionName
 from registration_core.model import Band, Registration
 from registration_core.program import Role
@@ -153,6 +155,38 @@ def proposes_duplicates(unit: UnitOfWork, intent: IntentRow, refused: Refused) -
     evidence = {"refused": f"{refused.code}: {refused.message}"}
     candidates = [Candidate(intent.object, each, evidence) for each in refused.duplicates]
     return propose(unit, intent.registration_id, connection, candidates)
+
+
+def without_own(
+    session: Session, registration_id: str, found: Sequence[finding_claims.Candidate]
+) -> list[finding_claims.Candidate]:
+    """Leave out of accounts' opportunities those that are linked, or surely the registration's.
+
+    Who has no field of ours filled yet is still no claim of somebody else.
+    """
+    ids = {each.record_id for one in found for each in one.opportunities}
+    if not ids:
+        return list(found)
+    linked = session.execute(
+        select(LinkRow.connection, LinkRow.record_id).where(LinkRow.record_id.in_(ids))
+    )
+    surely = session.execute(
+        select(LinkProposalRow.connection, LinkProposalRow.record_id).where(
+            LinkProposalRow.registration_id == registration_id,
+            LinkProposalRow.state != "rejected",
+            LinkProposalRow.band == Band.STRONG.value,
+        )
+    )
+    own = {tuple(row) for row in (*linked, *surely)}
+    return [
+        replace(
+            one,
+            opportunities=tuple(
+                each for each in one.opportunities if (each.connection, each.record_id) not in own
+            ),
+        )
+        for one in found
+    ]
 
 
 def seen(

@@ -93,6 +93,11 @@ def _decisions(session: Session, now: datetime) -> Iterator[Line]:
                command="dealreg registration list --state approved")  # fmt: skip
     for why, number in Counter(_incomplete(session)).most_common():
         yield Line("checks incomplete", number, why, command="dealreg approval list")
+    unchecked = RegistrationRow.id.not_in(select(ConflictCheckRow.registration_id))
+    approved = RegistrationRow.state == RegistrationState.APPROVED.value
+    count, oldest = _count(session, RegistrationRow.created_at, approved, unchecked)
+    yield Line("taken over, not checked yet", count, "protected on another system's word", oldest,
+               _worth(session, approved, unchecked), "dealreg registration list --state approved")  # fmt: skip
     disputed = RegistrationRow.dispute_state == DisputeState.OPEN.value
     count, oldest = _count(session, RegistrationRow.updated_at, disputed)
     yield Line("disputes open", count, "somebody contests a protection", oldest,

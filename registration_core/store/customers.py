@@ -140,7 +140,7 @@ def join(unit: UnitOfWork, *, loser: str, winner: str) -> None:
         contested |= {c.id: c for c in (claim, *rivals) if rivals}
     # In the order in which a push locks registrations, so that nobody waits in a circle.
     for claim in sorted(contested.values(), key=lambda c: c.registration_id):
-        _contest(unit, claim)
+        contest(unit, claim, "two protected customers turned out to be one")
     session.flush()
     both = repository.keys_of_customer(session, winner)
     session.execute(
@@ -157,7 +157,8 @@ def join(unit: UnitOfWork, *, loser: str, winner: str) -> None:
     audit.record(unit, f"customer:{winner}", "join customers", {"joined": loser})
 
 
-def _contest(unit: UnitOfWork, claim: ClaimRow) -> None:
+def contest(unit: UnitOfWork, claim: ClaimRow, because: str) -> None:
+    """Take a claim out of its slot and dispute its registration; its protection stays till then."""
     if claim.state == ClaimState.CONTESTED.value:
         return
     claim.state = ClaimState.CONTESTED.value
@@ -166,7 +167,6 @@ def _contest(unit: UnitOfWork, claim: ClaimRow) -> None:
         before, protection_state=ProtectionState.CONTESTED, dispute_state=DisputeState.OPEN
     )
     saved = repository.save(unit.session, after, unit.now)
-    because = "two protected customers turned out to be one"
     disputes.note(unit, saved.id, because)
     audit.record(
         unit,

@@ -100,6 +100,39 @@ def claim(
     )
 
 
+def take_over(unit: UnitOfWork, registration: Registration, program: Program) -> bool:
+    """Give a registration the claim that it had in another system; True where it has to be disputed.
+
+    Where every slot is another's, no one is the loser: that one's claim is contested with it. The
+    registration carries its customer and dates already, and is kept; the caller keeps its state.
+    """
+    hold_lock(unit)
+    line = program.product_lines[registration.product_line]
+    if line.exclusivity is Exclusivity.OPEN:
+        return False
+    customer_id = registration.customer_id
+    taken = repository.standing_claims(unit.session, customer_id, line.code)
+    free = set(range(1, line.slots + 1)) - {claim.slot for claim in taken}
+    contested = len(taken) >= line.slots or not free
+    if contested:
+        for claimed in unit.session.scalars(
+            select(ClaimRow)
+            .where(ClaimRow.id.in_([claim.id for claim in taken]))
+            .order_by(ClaimRow.registration_id)
+        ):
+            customers.contest(unit, claimed, "another system protected somebody else as well")
+    unit.session.add(
+        ClaimRow(
+            id=unit.ids.new(), registration_id=registration.id, customer_id=customer_id,
+            product_line=line.code, slot=min(free, default=1),
+            state=(ClaimState.CONTESTED if contested else ClaimState.STANDING).value,
+            starts_on=registration.protection_starts_on, ends_on=registration.protection_ends_on,
+        )
+    )  # fmt: skip
+    unit.session.flush()
+    return contested
+
+
 def extend(unit: UnitOfWork, registration: Registration, days: int) -> Registration:
     """Move the end of a running protection; the caller saves it."""
     hold_lock(unit)

@@ -142,6 +142,19 @@ class RegistrationRow(Base):
     __table_args__ = (UniqueConstraint("partner_id", "token"),)
 
 
+class CutOverRow(Base):
+    """Who said that a file of another system's registrations is right; standing claims take two."""
+
+    __tablename__ = "cut_over"
+    #: Digest of the file and of the program's name.
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    #: Operating-system users.
+    first_by: Mapped[str] = mapped_column(String(255))
+    first_at: Mapped[datetime]
+    second_by: Mapped[str] = mapped_column(String(255))
+    second_at: Mapped[datetime | None]
+
+
 class ClaimRow(Base):
     """A protection claim; the partial unique index is the backstop of the protection lock."""
 

@@ -1,0 +1,174 @@
+"""Cut-over: another system's registrations land here, and their CRM records are proposed to be linked.
+
+Rows land in the order of their first receipt, each a commit of its own, so that what was
+interrupted is simply done again. Nothing is written to a CRM, and nobody is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from registration_core import legacy
+from registration_core.contracts import ConnectionName, Mode
+from registration_core.errors import DomainRefusal, NeedsAnother
+from registration_core.legacy import Legacy
+from registration_core.model import Actor, Band, ProtectionState, Registration
+from registration_core.overriding import PEOPLE
+from registration_core.program import Program
+from registration_core.store.database import Database, UnitOfWork
+from sync import ladder, proposing
+from sync.fitting import Candidate
+from sync.runtime import Runtime
+
+
+class Result(StrEnum):
+    """What became of a row."""
+
+    LANDED = "landed"
+    #: It landed, and its protection overlaps another's.
+    CONTESTED = "contested"
+    ALREADY_THERE = "already_there"
+    BAD = "bad"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One registration of the file, and its records in CRMs where the other system knew them."""
+
+    line: int
+    legacy: Legacy
+    #: The other system's own order of receipt, where it has one.
+    order: int
+    records: Mapping[ConnectionName, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What became of one row."""
+
+    row: Row
+    result: Result
+    number: str = ""
+    refusal: DomainRefusal | None = None
+
+
+def cut_over(
+    runtime: Runtime,
+    program: Program,
+    rows: Sequence[Row],
+    actor: Actor,
+    told: Callable[[int, int], None],
+    *,
+    digest: str,
+) -> list[Landed]:
+    """Land every row that is not there yet; `told` hears done and to do.
+
+    Raises:
+        DomainRefusal: A connection would make records of what has to be linked first.
+        NeedsAnother: Protections stand in the file, and one person alone has said that it is right.
+    """
+    if any(row.legacy.stands for row in rows):
+        _require_linking_first(runtime, program)
+        with runtime.database.begin(actor) as unit:
+            people = legacy.agree(unit, digest)
+        if people < PEOPLE:
+            raise NeedsAnother(
+                f"{actor.os_user} has said that the file is right; {PEOPLE} people have to.",
+                hint="Let another operating-system user type the same.",
+            )
+    found = []
+    for done, row in enumerate(_in_order(rows), 1):
+        found.append(_land(runtime.database, runtime, program, row, actor))
+        told(done, len(rows))
+    return found
+
+
+def try_out(
+    runtime: Runtime,
+    program: Program,
+    rows: Sequence[Row],
+    actor: Actor,
+    told: Callable[[int, int], None],
+) -> list[Landed]:
+    """Say what would become of every row, overlaps within the file included; keeps nothing.
+
+    One transaction, in which nobody else can submit or decide: about as long as the cut-over.
+    """
+    found = []
+    with _rolled_back(runtime.database, actor) as unit:
+        for done, row in enumerate(_in_order(rows), 1):
+            try:
+                with unit.session.begin_nested():
+                    found.append(_landed(unit, runtime, program, row))
+            except DomainRefusal as refusal:
+                found.append(Landed(row, Result.BAD, refusal=refusal))
+            told(done, len(rows))
+    return found
+
+
+class _NotKept(Exception):
+    """Ends the transaction of a trial."""
+
+
+@contextmanager
+def _rolled_back(database: Database, actor: Actor) -> Iterator[UnitOfWork]:
+    try:
+        with database.begin(actor) as unit:
+            yield unit
+            raise _NotKept
+    except _NotKept:
+        pass
+
+
+def _in_order(rows: Sequence[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: (row.legacy.submitted_at, row.order, row.line))
+
+
+def _require_linking_first(runtime: Runtime, program: Program) -> None:
+    for name in {*(rule.connection for rule in program.homes), *program.mirrors}:
+        stands = ladder.rung(runtime, name)
+        if stands.mode in (Mode.CANARY, Mode.PUSH):
+            raise DomainRefusal(
+                f"{name} is at {stands.mode}: what is taken over would be made there a second time.",
+                hint=f"Type: dealreg connection demote {name} --to link",
+            )
+
+
+def _land(database: Database, runtime: Runtime, program: Program, row: Row, actor: Actor) -> Landed:
+    try:
+        with database.begin(actor) as unit:
+            return _landed(unit, runtime, program, row)
+    except DomainRefusal as refusal:
+        return Landed(row, Result.BAD, refusal=refusal)
+
+
+def _landed(unit: UnitOfWork, runtime: Runtime, program: Program, row: Row) -> Landed:
+    made, is_new = legacy.land(unit, row.legacy, program)
+    if not is_new:
+        return Landed(row, Result.ALREADY_THERE, made.number)
+    if row.legacy.stands:
+        _propose(unit, runtime, made, row.records)
+    contested = made.protection_state is ProtectionState.CONTESTED
+    return Landed(row, Result.CONTESTED if contested else Result.LANDED, made.number)
+
+
+def _propose(
+    unit: UnitOfWork,
+    runtime: Runtime,
+    made: Registration,
+    records: Mapping[ConnectionName, str],
+) -> None:
+    """Propose the records that the file names; they are read when the proposal is accepted."""
+    for connection, record_id in sorted(records.items()):
+        mapping = runtime.mapping_of(made, connection)
+        if mapping is None:
+            raise DomainRefusal(
+                f"{connection} keeps no records of {made.customer.country} registrations.",
+                hint="Leave its record out.",
+            )
+        named = Candidate(mapping.object, record_id, {"agrees": "named by the file"}, Band.STRONG)
+        if proposing.propose(unit, made.id, connection, [named]):
+            proposing.let_wait(unit, made.id, connection)
