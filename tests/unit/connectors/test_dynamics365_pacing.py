@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from connectors.dynamics365 import batch
 from connectors.dynamics365.pacing import LEAST, LONGEST, OPERATIONS_MAX, START, Pace
 from connectors.dynamics365.transport import Reply
-from connectors.dynamics365.writing import RowWrite, Writer
+from connectors.dynamics365.writing import BYTES_MAX, RowWrite, Writer
 from connectors.port import Deferred, Stale
 
 QUICK = timedelta(milliseconds=500)
@@ -72,3 +72,21 @@ def test_what_does_not_fit_into_a_batch_waits_for_the_next() -> None:
     writer = Writer(Answering(), "dynamics", Pace())  # type: ignore[arg-type]
     outcomes = writer.send([row] * (OPERATIONS_MAX + 2), "update")
     assert [type(each) for each in outcomes] == [Stale] * OPERATIONS_MAX + [Deferred] * 2
+
+
+def test_long_texts_fill_a_batch_before_its_thousand_operations() -> None:
+    notes = {"description": "x" * 100_000}
+    row = RowWrite((batch.Part("PATCH", "/x", {}, notes),), (), "1", "x", "id")
+    writer = Writer(Answering(), "dynamics", Pace())  # type: ignore[arg-type]
+    outcomes = writer.send([row] * 100, "update")
+    sent = outcomes.count(Stale("1"))
+    assert 0 < sent * row.bytes_at_most <= BYTES_MAX < (sent + 2) * row.bytes_at_most
+    assert [type(each) for each in outcomes[sent:]] == [Deferred] * (100 - sent)
+
+
+def test_a_row_that_is_longer_than_a_batch_goes_alone() -> None:
+    whole = {"description": "x" * BYTES_MAX}
+    row = RowWrite((batch.Part("PATCH", "/x", {}, whole),), (), "1", "x", "id")
+    writer = Writer(Answering(), "dynamics", Pace())  # type: ignore[arg-type]
+    first, *_ = writer.send([row, row, row], "update")
+    assert first == Stale("1")
