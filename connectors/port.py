@@ -89,7 +89,7 @@ class RemoteRecord:
     object: str
     record_id: str
     fields: Fields
-    #: Opaque version to give back as a precondition or to compare for equality; None if none.
+    #: Opaque; an update that carries it is refused once the record has moved on. None if none.
     version: str | None
     created_at: datetime | None
     modified_at: datetime
@@ -134,7 +134,7 @@ class UpdateItem:
 
     record_id: str
     fields: Fields
-    #: Version the patch was planned on; used where `Capabilities.precondition`, else ignored.
+    #: Version of the record that the patch was planned on, if it carried one.
     expected_version: str | None = None
 
 

@@ -133,6 +133,11 @@ class Transport:
             )
         return result
 
+    @property
+    def api_path(self) -> str:
+        """Path of the API's version, for requests inside a request."""
+        return f"/services/data/v{self._version}"
+
     def query(self, soql: str, *, operation: str, deleted: bool = False) -> Iterator[Answer]:
         """Run a query and follow its pages; `data` is each page's whole answer."""
         path = "queryAll" if deleted else "query"

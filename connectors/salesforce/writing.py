@@ -2,8 +2,8 @@
 
 REST API Developer Guide, "sObject Collections": HTTP 200 says nothing about a row; only its
 `success` does. More rows than that go as one job of the Bulk API (`bulk.py`), where it is on.
-Neither takes a precondition, so `expected_version` is not used. Duplicate rules are never
-bypassed: rows that one refuses are sent once more by themselves, because only then does
+Neither takes a precondition; updates of records that somebody else has just changed carry one, 25
+in a call (`guarded.py`). Duplicate rules are never bypassed: rows that one refuses are sent once more by themselves, because only then does
 Salesforce say which records it takes for the same ("Duplicate Rule Header", `duplicateResult`).
 """
 
@@ -21,11 +21,14 @@ from connectors.port import (
     Gone,
     Outcome,
     Refused,
+    Stale,
     UpdateItem,
     Written,
 )
+from connectors.salesforce import guarded
 from connectors.salesforce.bulk import BulkWriter, require_cells
 from connectors.salesforce.errors import DUPLICATES_DETECTED, Failure, row_outcome
+from connectors.salesforce.guarded import REQUESTS_MAX
 from connectors.salesforce.records import RecordReader
 from connectors.salesforce.schema import RECORD_TYPE, RECORD_TYPE_ID, SalesforceSchema
 from connectors.salesforce.transport import Transport
@@ -78,6 +81,7 @@ class RecordWriter:
         """Patch records by id; several patches of one record become one, the later value wins."""
         patches: dict[str, dict[str, Any]] = {}
         outcomes: dict[str, Outcome] = {}
+        since: dict[str, str] = {}
         for item in items:
             record_id = _full_id(item.record_id)
             if not is_id(record_id):
@@ -89,12 +93,51 @@ class RecordWriter:
                 outcomes[record_id] = _refused(wrong)
                 continue
             patches.setdefault(record_id, {}).update(row | {"id": record_id})
+            if item.expected_version is not None:
+                since[record_id] = item.expected_version
         patches = {i: patch for i, patch in patches.items() if i not in outcomes}
-        results = self._send("PATCH", list(patches.values()), "update", "id")
-        for record_id, result in zip(patches, results, strict=True):
+        results = self._patched(patches, since, outcomes)
+        for record_id, result in results.items():
             outcomes[record_id] = _outcome(result, record_id=record_id, key_field="")
-        self._explain_absences(reader, outcomes, dict(zip(patches, results, strict=True)))
+        self._explain_absences(reader, outcomes, results)
         return tuple(outcomes[_full_id(item.record_id)] for item in items)
+
+    def _patched(
+        self,
+        patches: Mapping[str, dict[str, Any]],
+        since: Mapping[str, str],
+        outcomes: dict[str, Outcome],
+    ) -> dict[str, Mapping[str, Any]]:
+        """Send patches, first those with a precondition; stale and unsent ones become outcomes."""
+        together = len(patches) > WRITE_MAX  # a bulk job takes no precondition
+        contended = [] if together else [i for i in patches if i in since]
+        calls = [contended[n : n + REQUESTS_MAX] for n in range(0, len(contended), REQUESTS_MAX)]
+        rest = [i for i in patches if i not in contended]
+        results: dict[str, Mapping[str, Any]] = {}
+        for ids in filter(None, (*calls, rest)):
+            rows = {i: patches[i] for i in ids}
+            try:
+                told = self._patch(rows, since if ids is not rest else {})
+            except ConnectorError as error:
+                # What may have been done makes all of it a lost answer, to be looked up; after
+                # a call that was answered, what was not sent waits.
+                if ids is (*calls, rest)[0] or getattr(error, "may_have_happened", False):
+                    raise
+                outcomes |= {i: Deferred(error.message) for i in ids}
+                continue
+            results |= {i: result for i, result in told.items() if result is not None}
+            outcomes |= {i: Stale(i) for i, result in told.items() if result is None}
+        return results
+
+    def _patch(
+        self, rows: Mapping[str, dict[str, Any]], since: Mapping[str, str]
+    ) -> Mapping[str, Mapping[str, Any] | None]:
+        """Send one call; None stands for a row whose precondition failed."""
+        if since:
+            name = self._schema.name
+            return guarded.patch(self._transport, name, rows, since, self._connection)
+        results = self._send("PATCH", list(rows.values()), "update", "id")
+        return dict(zip(rows, results, strict=True))
 
     def _explain_absences(
         self,

@@ -2,8 +2,8 @@
 
 Routes exist because the connector or a client that verifies the stand-in sends them
 (simple-salesforce, jsforce, aiosalesforce): the token endpoint, the versions root, limits,
-describe, query and queryAll with their cursors, single records, sObject Collections, Get Updated
-and Get Deleted, and Bulk API 2.0 jobs. Everything else answers 501. `Date` is the engine's clock, so serve
+describe, query and queryAll with their cursors, single records, sObject Collections, Composite, Get
+Updated and Get Deleted, and Bulk API 2.0 jobs. Everything else answers 501. `Date` is the engine's clock, so serve
 it without the server's own Date header.
 """
 
@@ -24,8 +24,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sandbox.salesforce import rows
-from sandbox.salesforce.bulk import UPLOAD_MAX, BulkJobs
+from sandbox.salesforce import bodies, composite, rows
+from sandbox.salesforce.bulk import BulkJobs
 from sandbox.salesforce.collections import (
     create_records,
     delete_records,
@@ -40,7 +40,6 @@ from sandbox.salesforce.reading import PAGE_SIZE_MAX, Page
 from sandbox.salesforce.schema import SalesforceObject
 from sandbox.salesforce.sessions import OAuthError
 
-BODY_MAX = UPLOAD_MAX
 VERSION_OLDEST, VERSION_NEWEST = 31, 68
 _BATCH_SIZE = re.compile(r"batchSize=(\d+)")
 Handler = Callable[[Request], Awaitable[Response]]
@@ -79,6 +78,7 @@ def build_app(org: SalesforceOrg) -> Starlette:
             *route(f"{data}/sobjects/{{object}}/deleted", api.deleted, "GET"),
             *route(f"{data}/sobjects/{{object}}/{{id}}", api.row, "GET", "PATCH", "DELETE"),
             *route(f"{data}/sobjects/{{object}}/{{field}}/{{value}}", api.by_key, "GET", "PATCH"),
+            *route(f"{data}/composite", api.composite, "POST"),
             *route(f"{data}/composite/sobjects", api.collections, "POST", "PATCH", "DELETE"),
             *route(f"{data}/composite/sobjects/{{object}}", api.retrieve, "POST"),
             *route(f"{data}/composite/sobjects/{{object}}/{{field}}", api.upsert_many, "PATCH"),
@@ -109,7 +109,7 @@ class _Api:
             try:
                 self._admit(request)
                 used = self._org.count_call()
-                body = await _body(request)
+                body = await bodies.read(request)
                 result = await run_in_threadpool(handler, Call(request, body))
             except SalesforceError as refusal:
                 return self._refused(refusal)
@@ -124,7 +124,7 @@ class _Api:
     async def token(self, request: Request) -> Response:
         """Sign in, by any of the flows of `sessions.py`."""
         try:
-            form = dict(parse_qsl((await _body(request)).decode("utf-8", "replace")))
+            form = dict(parse_qsl((await bodies.read(request)).decode("utf-8", "replace")))
             grant = self._org.sessions.sign_in(form, self._org.store.clock())
         except SalesforceError as refusal:
             return self._refused(refusal)
@@ -180,7 +180,9 @@ class _Api:
     def create(self, call: Call) -> object:
         """Create one record."""
         by = self._org.integration_user_id
-        return self._single(rows.create(self._org, self._object(call), _json(call.body), by))
+        return self._single(
+            rows.create(self._org, self._object(call), bodies.json_of(call.body), by)
+        )
 
     def row(self, call: Call) -> object:
         """Read, change or delete one record."""
@@ -188,7 +190,9 @@ class _Api:
         record_id, version = (call.request.path_params[n] for n in ("id", "version"))
         match call.request.method:
             case "PATCH":
-                return self._single(rows.change(org, thing, record_id, _json(call.body), by))
+                return self._single(
+                    rows.change(org, thing, record_id, bodies.json_of(call.body), by)
+                )
             case "DELETE":
                 return self._single(rows.delete(org, thing, record_id, by))
         names = call.request.query_params.get("fields", "")
@@ -199,7 +203,7 @@ class _Api:
         org, thing, by = self._org, self._object(call), self._org.integration_user_id
         key = (call.request.path_params["field"], call.request.path_params["value"])
         if call.request.method == "PATCH":
-            return self._single(rows.upsert(org, thing, key, _json(call.body), by))
+            return self._single(rows.upsert(org, thing, key, bodies.json_of(call.body), by))
         version = call.request.path_params["version"]
         return self._single(rows.read_by_key(org, thing, key, version))
 
@@ -230,11 +234,15 @@ class _Api:
             ids = call.request.query_params.get("ids", "")
             return delete_records(self._org, ids, self._org.integration_user_id)
         write = create_records if call.request.method == "POST" else update_records
-        return write(self._org, _json(call.body), self._org.integration_user_id)
+        return write(self._org, bodies.json_of(call.body), self._org.integration_user_id)
+
+    def composite(self, call: Call) -> object:
+        """Carry out up to 25 requests."""
+        return composite.run(self._org, bodies.json_of(call.body), self._org.integration_user_id)
 
     def retrieve(self, call: Call) -> object:
         """Read up to 2,000 records by id."""
-        asked = _json(call.body)
+        asked = bodies.json_of(call.body)
         if not isinstance(asked, dict) or not isinstance(asked.get("ids"), list):
             raise SalesforceError("JSON_PARSER_ERROR", "The request body has no list of ids")
         ids = [str(record_id) for record_id in asked["ids"]]
@@ -246,22 +254,22 @@ class _Api:
         """Upsert up to 200 records by an external id."""
         thing, field = self._object(call), call.request.path_params["field"]
         by = self._org.integration_user_id
-        return upsert_records(self._org, thing.name, field, _json(call.body), by)
+        return upsert_records(self._org, thing.name, field, bodies.json_of(call.body), by)
 
     def open_job(self, call: Call) -> object:
         """Open a bulk ingest job."""
-        return self._jobs.create_ingest(_mapping(call.body))
+        return self._jobs.create_ingest(bodies.mapping_of(call.body))
 
     def open_query(self, call: Call) -> object:
         """Start a bulk query job."""
         version = call.request.path_params["version"]
-        return self._jobs.create_query(_mapping(call.body), version)
+        return self._jobs.create_query(bodies.mapping_of(call.body), version)
 
     def job(self, call: Call) -> object:
         """Tell how a job stands (GET), or close or abort it (PATCH)."""
         job_id = call.request.path_params["id"]
         if call.request.method == "PATCH":
-            return self._jobs.close(job_id, str(_mapping(call.body).get("state")))
+            return self._jobs.close(job_id, str(bodies.mapping_of(call.body).get("state")))
         return self._jobs.told(job_id)
 
     def upload(self, call: Call) -> object:
@@ -359,22 +367,6 @@ def _http_date(moment: datetime) -> str:
     return format_datetime(moment.replace(microsecond=0), usegmt=True)
 
 
-def _json(body: bytes) -> object:
-    try:
-        return json.loads(body)
-    except ValueError as wrong:
-        raise SalesforceError(
-            "JSON_PARSER_ERROR", f"The request body is not JSON: {wrong}"
-        ) from wrong
-
-
-def _mapping(body: bytes) -> dict[str, Any]:
-    found = _json(body)
-    if not isinstance(found, dict):
-        raise SalesforceError("JSON_PARSER_ERROR", "The request body is no object")
-    return found
-
-
 def _span(call: Call) -> tuple[datetime, datetime]:
     try:
         start, end = (
@@ -384,14 +376,3 @@ def _span(call: Call) -> tuple[datetime, datetime]:
     except (KeyError, ValueError) as wrong:
         raise SalesforceError("INVALID_REPLICATION_DATE", "start and end are needed") from wrong
     return start, end
-
-
-async def _body(request: Request) -> bytes:
-    parts = bytearray()
-    async for chunk in request.stream():
-        parts += chunk
-        if len(parts) > BODY_MAX:
-            raise SalesforceError(
-                "REQUEST_ENTITY_TOO_LARGE", f"The request body exceeds {BODY_MAX} bytes", status=413
-            )
-    return bytes(parts)
