@@ -12,7 +12,7 @@ from registration_core.model import ConflictCheck, Finding
 from registration_core.partner_view import reason_text
 
 #: Evidence that is told apart from the rest of what is known of a finding.
-_WATERFALL = ("for", "against", "relation", "not strong because")
+_WATERFALL = ("for", "against", "relation", "distance", "not strong because")
 
 Links = Mapping[tuple[str, str], str]
 
@@ -48,7 +48,7 @@ def _show_evidence(out: Output, no: int, finding: Finding, link: str) -> None:
     told: dict[str, object] = {
         "record": link,
         **{name.replace("_", " "): value for name, value in facts.items()},
-        "relation": finding.evidence.get("relation", ""),
+        "relation": _relation(finding),
         "not strong because": finding.evidence.get("not strong because", ""),
     }
     out.facts(told, title=f"{no}. {finding.kind.value}")
@@ -57,6 +57,13 @@ def _show_evidence(out: Output, no: int, finding: Finding, link: str) -> None:
             out.say(f"    {mark} {piece}")
     if finding.reason:
         out.say(f"  if rejected, the partner reads: {reason_text(ReasonCode(finding.reason))}")
+
+
+def _relation(finding: Finding) -> str:
+    """Say what the account is to the customer, and how far apart both stand in the family."""
+    relation, distance = (finding.evidence.get(name, "") for name in ("relation", "distance"))
+    steps = "step" if distance == "1" else "steps"
+    return f"{relation}, {distance} {steps} away" if distance else relation
 
 
 def decided(check: ConflictCheck) -> str:

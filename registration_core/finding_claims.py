@@ -243,6 +243,8 @@ def _waterfall(match: Match) -> dict[str, str]:
     }
     if match.evidence or match.relation is not Relation.SAME:
         told["relation"] = match.relation.value
+        if match.relation.distance:
+            told["distance"] = str(match.relation.distance)
     if match.held_by:
         told["not strong because"] = match.held_by
     return told

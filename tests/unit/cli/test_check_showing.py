@@ -39,6 +39,21 @@ def test_every_piece_of_evidence_has_a_line_with_its_side(
     assert "the partner reads: This account is not eligible" in shown
 
 
+@pytest.mark.parametrize(
+    ("evidence", "told"),
+    [
+        ({"relation": "parent", "distance": "1"}, "parent, 1 step away"),
+        ({"relation": "sibling", "distance": "2"}, "sibling, 2 steps away"),
+        ({"relation": "possibly"}, "possibly"),
+    ],
+)
+def test_a_relative_is_told_with_its_distance(
+    evidence: dict[str, str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_check(Output(as_json=False), check(registration(), [replace(HOUSE, evidence=evidence)]))
+    assert told in capsys.readouterr().out
+
+
 def test_scripts_get_links_partner_texts_and_what_was_decided() -> None:
     answer = plain(check_answer(check(registration(), [HOUSE]), LINKS))
     (finding,) = answer["findings"]

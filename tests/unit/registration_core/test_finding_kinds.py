@@ -175,3 +175,4 @@ def test_a_claim_on_a_relative_keeps_what_it_is_and_who_decides(kind: ListKind) 
     assert finding.evidence["claim"] == _found(_listed(kind))[0].kind
     assert finding.decides == _found(_listed(kind))[0].decides
     assert "the customer's parent" in finding.summary
+    assert (finding.evidence["relation"], finding.evidence["distance"]) == ("parent", "1")
