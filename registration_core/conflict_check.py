@@ -67,15 +67,32 @@ def require_usable(
             raise CheckNotUsable(
                 f"{connection} was not asked in the check of {number}.", hint=again
             )
-        limit = program.freshness_seconds[connection]
-        # A CRM's clock may be ahead of ours: what was read is at least as old as the check.
-        stale = now - min(reading.as_of, check.began_at) > timedelta(seconds=limit)
-        if stale and not overridden:
-            raise CheckNotUsable(
-                f"The evidence of {connection} for {number} is older than {limit} seconds.",
-                hint=f"{again}; where it stays so, two people may type: "
-                f"dealreg approval override {number} --reason …",
-            )
+    stale = stale_connections(check, program, now)
+    if stale and not overridden:
+        limit = program.freshness_seconds[stale[0]]
+        raise CheckNotUsable(
+            f"The evidence of {stale[0]} for {number} is older than {limit} seconds.",
+            hint=f"{again}; where it stays so, two people may type: "
+            f"dealreg approval override {number} --reason …",
+        )
+
+
+def stale_connections(
+    check: ConflictCheck, program: Program, now: datetime
+) -> tuple[ConnectionName, ...]:
+    """Return the connections whose evidence in a check is older than the program allows."""
+    limits = {
+        name: timedelta(seconds=program.freshness_seconds[name])
+        for name in program.required_connections
+    }
+    # A CRM's clock may be ahead of ours: what was read is at least as old as the check.
+    return tuple(
+        r.connection
+        for r in check.readings
+        if r.connection in limits
+        and r.as_of is not None
+        and now - min(r.as_of, check.began_at) > limits[r.connection]
+    )
 
 
 def is_low_risk(

@@ -14,13 +14,18 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from registration_core.conflict_check import holding, require_decider, require_usable
+from registration_core.conflict_check import (
+    holding,
+    require_decider,
+    require_usable,
+    stale_connections,
+)
 from registration_core.contracts import ConnectionName, Value
 from registration_core.errors import InvalidInput, NotAllowed
 from registration_core.fields import FIELDS, SalesStage
 from registration_core.findings import ReasonCode
 from registration_core.lifecycle import Move, advance, possible_moves
-from registration_core.matching import account_keys, customer_keys
+from registration_core.matching import customer_keys
 from registration_core.model import (
     SYSTEM,
     Account,
@@ -207,27 +212,20 @@ def approve(
     before = locked(unit, number, expected_version)
     state = advance(before.state, Move.APPROVE, before.number)
     newest = repository.last_check(unit.session, before.id)
-    overridden = overrides.count(unit.session, check.id) >= PEOPLE
+    stale = stale_connections(check, program, unit.now)
+    overridden = bool(stale) and overrides.count(unit.session, check.id) >= PEOPLE
     require_usable(check, before, program, unit.now, newest, overridden=overridden)
     require_decider(unit.actor, before, check)
     if unit.actor == SYSTEM and holding(check.findings):
         raise NotAllowed(f"{before.number} has findings: a person decides on it.")
     accounts = {**check.accounts, **before.accounts}  # what a person chose comes first
-    customer_id = customers.resolve(
-        unit, before.customer.name, customer_keys(before.customer), known=before.customer_id
-    )
-    for connection, record_id in accounts.items():
-        account = repository.account(unit.session, connection, record_id)
-        if account is not None:
-            customers.learn(unit, customer_id, account_keys(account))
     claimed = protection.claim(
-        unit, replace(before, customer_id=customer_id, accounts=accounts), program,
-        unit.now.date(), _accounts_in(unit, check),
+        unit, replace(before, accounts=accounts), program, unit.now.date(),
+        _accounts_in(unit, check),
     )  # fmt: skip
     after = replace(
-        claimed, state=state, decided_at=unit.now, reason_code=None, partner_message=None,
-        accounts=accounts,
-    )  # fmt: skip
+        claimed, state=state, decided_at=unit.now, reason_code=None, partner_message=None
+    )
     kept = saved(
         unit, after, "approve",
         {"check": check.id, "policy_version": check.policy_version, "matcher_version": check.matcher_version,

@@ -26,7 +26,7 @@ from registration_core.model import Account, Actor, Reading
 from registration_core.program import AccountList, ListKind, Program
 from registration_core.store import audit, match_index, rechecks, repository
 from registration_core.store.database import UnitOfWork
-from registration_core.store.rivals import protected_kin
+from registration_core.store.rivals import protected_kin, protected_of
 from registration_core.store.tables import ListCountRow
 from sync.ledger.tables import CursorRow
 from sync.runtime import Runtime
@@ -206,7 +206,7 @@ def concerned(session: Session, connection: ConnectionName, account_ids: set[str
 def _with_keys_of_protected(session: Session, accounts: Sequence[Account]) -> set[str]:
     keys = {account.record_id: account_keys(account) for account in accounts}
     owners = repository.customers_with(session, frozenset[MatchKey]().union(*keys.values()))
-    protected = {customer for _, customer in repository.protected_of(session, list(owners))}
+    protected = {customer for _, customer in protected_of(session, list(owners))}
     theirs = frozenset[MatchKey]().union(*(owners[customer] for customer in protected))
     return {record_id for record_id, held in keys.items() if held & theirs}
 

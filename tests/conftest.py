@@ -66,6 +66,14 @@ def pytest_collection_finish() -> None:
     garbage.collect_seldom()
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures that tests have recorded, of whichever worker they come."""
+    for report in terminalreporter.stats.get("passed", ()):
+        for name, told in report.user_properties:
+            if name == "figures":
+                terminalreporter.write_line(str(told))
+
+
 def forget_callers_settings() -> None:
     """Remove from the environment, for this process and its children, what would change a test."""
     for name in list(os.environ):

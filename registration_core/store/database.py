@@ -55,12 +55,16 @@ class UnitOfWork:
     def lock(self, table: type[Row], key: Any) -> Row | None:
         """Return a row as it is now, held until the commit; None if there is none.
 
-        No query for a row that `lock_all` holds.
+        No query for a row that is held already.
         """
         held: Row | None = self._held.get((table, key))
         if held is not None:
             return held
-        return self.session.get(table, key, with_for_update=True, populate_existing=True)
+        row = self.session.get(table, key, with_for_update=True, populate_existing=True)
+        # Rolling a savepoint back would let go of what was taken in it.
+        if row is not None and not self.session.in_nested_transaction():
+            self._held[table, key] = row
+        return row
 
     def lock_all(self, table: type[Row], keys: Iterable[Any]) -> None:
         """Hold many rows with one query, in the order that Python sorts their text keys in.

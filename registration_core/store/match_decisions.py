@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import bindparam, delete, or_, select
 from sqlalchemy.orm import Session
 
 from registration_core.model import Account
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import CustomerRow, MatchDecisionRow
+
+_SAID_OF = select(MatchDecisionRow.other, MatchDecisionRow.same).where(
+    MatchDecisionRow.customer_id == bindparam("customer")
+)
 
 
 def account_key(account: Account) -> str:
@@ -28,9 +32,7 @@ def customer_key(customer_id: str) -> str:
 
 def of_customer(session: Session, customer_id: str) -> dict[str, bool]:
     """Return what was said about a customer: key of the other → whether it is the same."""
-    rows = session.scalars(
-        select(MatchDecisionRow).where(MatchDecisionRow.customer_id == customer_id)
-    )
+    rows = session.execute(_SAID_OF, {"customer": customer_id})
     return {row.other: row.same for row in rows}
 
 

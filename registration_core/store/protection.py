@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from registration_core.errors import AlreadyProtected, DomainRefusal, NotAllowed
 from registration_core.finding_claims import Rival
-from registration_core.matching import Relation, customer_keys
+from registration_core.matching import Relation, account_keys, customer_keys
 from registration_core.model import Account, ClaimState, ProtectionState, Registration
 from registration_core.program import Exclusivity, Program
 from registration_core.store import customers, repository
@@ -31,12 +31,9 @@ _OTHERS = ("other_tax_id", "other_duns")
 
 def hold_lock(unit: UnitOfWork) -> StoreLockRow:
     """Take the store-wide protection lock until the commit, and return its row."""
-    return unit.session.scalars(
-        select(StoreLockRow)
-        .where(StoreLockRow.name == _LOCK)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).one()
+    row = unit.lock(StoreLockRow, _LOCK)
+    assert row is not None, "the migrations make the protection lock"
+    return row
 
 
 def next_receipt(unit: UnitOfWork) -> int:
@@ -56,7 +53,7 @@ def claim(
     """Give a registration its claim, under the lock; `AlreadyProtected` if no slot is free.
 
     The customer and the clash are resolved again here, because both may have moved since the
-    check. `seen` are the accounts that may be the customer: whoever is protected through one of
+    check, and the customer learns the identifiers of its accounts. `seen` are the accounts that may be the customer: whoever is protected through one of
     them takes a slot until a person says that it is another customer. Returns the registration
     with its protection; the caller saves it.
     """
@@ -74,6 +71,10 @@ def claim(
         customer_keys(registration.customer),
         known=registration.customer_id,
     )
+    for connection, record_id in registration.accounts.items():
+        account = repository.account(unit.session, connection, record_id)
+        if account is not None:
+            customers.learn(unit, customer_id, account_keys(account))
     ends_on = starts_on + timedelta(days=program.protection_days)
     if line.exclusivity is not Exclusivity.OPEN:
         meant = replace(registration, customer_id=customer_id)

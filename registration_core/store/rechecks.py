@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from registration_core.matching import MatchKey, Organisation
 from registration_core.store import repository, work
 from registration_core.store.database import UnitOfWork
-from registration_core.store.rivals import protected_kin
+from registration_core.store.rivals import protected_kin, protected_of
 
 
 def request(
@@ -22,7 +22,7 @@ def request(
     Returns how many registrations that are.
     """
     owners = repository.customers_with(unit.session, keys)
-    found = {key for key, _ in repository.protected_of(unit.session, list(owners))}
+    found = {key for key, _ in protected_of(unit.session, list(owners))}
     found.update(*protected_kin(unit.session, list(changed)))
     for registration_id in sorted(found):  # as others lock them: no circle of waiting
         work.request_check(unit, registration_id, reason)

@@ -134,6 +134,8 @@ def registration(session: Session, key: str, *, lock: bool = False) -> Registrat
     ).first()
     if row is None:
         raise NotFound(f"There is no registration {key}.", hint="Type: dealreg registration list")
+    if lock:  # a session forgets rows that nobody refers to, and this one will be saved
+        session.info[row.id] = row
     return _registration(row)
 
 
@@ -189,19 +191,6 @@ def protections_ending(session: Session, today: date, warn_until: date) -> list[
     )
 
 
-def protected_of(session: Session, customer_ids: Sequence[str]) -> list[tuple[str, str]]:
-    """Return id and customer id of every protected registration of these customers, by id."""
-    standing = [state.value for state in ProtectionState if state.standing]
-    found: list[tuple[str, str]] = []
-    for at in range(0, len(customer_ids), _IN_MAX):
-        query = select(RegistrationRow.id, RegistrationRow.customer_id).where(
-            RegistrationRow.customer_id.in_(customer_ids[at : at + _IN_MAX]),
-            RegistrationRow.protection_state.in_(standing),
-        )
-        found += [(row.id, row.customer_id) for row in session.execute(query)]
-    return sorted(found)
-
-
 def save(session: Session, changed: Registration, now: datetime) -> Registration:
     """Write a changed registration that was read with `lock`; returns it with its new version."""
     saved = replace(changed, version=changed.version + 1, updated_at=now)
@@ -224,32 +213,40 @@ def _sought(state: RegistrationState, customer: Customer) -> Customer | None:
 # --- customers, claims ------------------------------------------------------------------------
 
 
+#: Made once, because making a statement costs more than to run it.
+_OWNERS = select(CustomerKeyRow.kind, CustomerKeyRow.value, CustomerKeyRow.customer_id).where(
+    tuple_(CustomerKeyRow.kind, CustomerKeyRow.value).in_(bindparam("pairs", expanding=True))
+)
+_KEYS_OF = select(CustomerKeyRow.kind, CustomerKeyRow.value).where(
+    CustomerKeyRow.customer_id == bindparam("customer")
+)
+_STANDING = select(ClaimRow).where(
+    ClaimRow.customer_id == bindparam("customer"),
+    ClaimRow.product_line == bindparam("line"),
+    ClaimRow.state != ClaimState.RELEASED.value,
+)
+
+
 def customers_with(session: Session, keys: Iterable[MatchKey]) -> dict[str, frozenset[MatchKey]]:
     """Return the customers that have any of these keys, oldest first, and which of them each has."""
     pairs = [(key.kind, key.value) for key in keys]
     owners: dict[str, set[MatchKey]] = defaultdict(set)
     for at in range(0, len(pairs), _IN_MAX):
-        few = tuple_(CustomerKeyRow.kind, CustomerKeyRow.value).in_(pairs[at : at + _IN_MAX])
-        for row in session.scalars(select(CustomerKeyRow).where(few)):
-            owners[row.customer_id].add(MatchKey(row.kind, row.value))
+        rows = session.execute(_OWNERS, {"pairs": pairs[at : at + _IN_MAX]})
+        for kind, value, customer_id in rows:
+            owners[customer_id].add(MatchKey(kind, value))
     return {owner: frozenset(owners[owner]) for owner in sorted(owners)}
 
 
 def keys_of_customer(session: Session, customer_id: str) -> frozenset[MatchKey]:
     """Return all keys that are known of a customer."""
-    rows = session.scalars(select(CustomerKeyRow).where(CustomerKeyRow.customer_id == customer_id))
-    return frozenset(MatchKey(row.kind, row.value) for row in rows)
+    rows = session.execute(_KEYS_OF, {"customer": customer_id})
+    return frozenset(MatchKey(kind, value) for kind, value in rows)
 
 
 def standing_claims(session: Session, customer_id: str, product_line: str) -> list[Claim]:
     """Return the claims that keep others out of this customer and product line."""
-    rows = session.scalars(
-        select(ClaimRow).where(
-            ClaimRow.customer_id == customer_id,
-            ClaimRow.product_line == product_line,
-            ClaimRow.state != ClaimState.RELEASED.value,
-        )
-    )
+    rows = session.scalars(_STANDING, {"customer": customer_id, "line": product_line})
     return [_claim(row) for row in rows]
 
 

@@ -111,6 +111,18 @@ def protected_kin(session: Session, changed: Sequence[Organisation]) -> list[set
     ]
 
 
+def protected_of(session: Session, customer_ids: Sequence[str]) -> list[tuple[str, str]]:
+    """Return id and customer id of every protected registration of these customers, by id."""
+    found: list[tuple[str, str]] = []
+    for at in range(0, len(customer_ids), _IN_MAX):
+        query = select(RegistrationRow.id, RegistrationRow.customer_id).where(
+            RegistrationRow.customer_id.in_(customer_ids[at : at + _IN_MAX]),
+            _PROTECTED,
+        )
+        found += [(row.id, row.customer_id) for row in session.execute(query)]
+    return sorted(found)
+
+
 def _judged(rival: Rival, registration: Registration, said: dict[str, bool]) -> Rival | None:
     """Put what is known of both customers before the evidence."""
     other = rival.registration.customer_id

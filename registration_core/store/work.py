@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from sqlalchemy import select
+
 from registration_core.contracts import ConnectionName
 from registration_core.model import ProtectionState, Registration
 from registration_core.program import Role
@@ -24,10 +26,22 @@ def request_push(
     """
     if registration.protection_state is ProtectionState.NONE:
         return
-    for connection, role in registration.roles.items():
-        if role is Role.CHECK_ONLY or (only is not None and connection != only):
-            continue
-        row = unit.lock(OutboxRow, (registration.id, connection))
+    wanted = [
+        connection
+        for connection, role in registration.roles.items()
+        if role is not Role.CHECK_ONLY and only in (None, connection)
+    ]
+    mine = OutboxRow.registration_id == registration.id
+    rows = unit.session.scalars(
+        select(OutboxRow)
+        .where(mine, OutboxRow.connection.in_(wanted))
+        .order_by(OutboxRow.connection)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    known = {row.connection: row for row in rows}
+    for connection in wanted:
+        row = known.get(connection)
         if row is None:
             row = OutboxRow(
                 registration_id=registration.id,

@@ -6,11 +6,12 @@ import multiprocessing
 import random
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 
 from registration_core.errors import AlreadyProtected
-from registration_core.model import Customer
+from registration_core.model import Customer, Registration
 from registration_core.store import customers, repository
 from registration_core.store.database import Database
 from registration_core.store.tables import StoreLockRow
@@ -54,8 +55,9 @@ def _typed(number: int, rival: int) -> Customer:
     return customer(name=name, **{"website": "", **known})
 
 
-def submit_all(database: Database, submissions: int) -> None:
+def submit_all(database: Database, submissions: int) -> list[Registration]:
     """Put rivals into the store in one go; what is contested is who is protected."""
+    submitted = []
     add_partners(database, *(f"P{n}" for n in range(RIVALS)))
     with database.begin(APPROVER) as unit:
         partners = repository.partners(unit.session)
@@ -69,18 +71,23 @@ def submit_all(database: Database, submissions: int) -> None:
                 receipt_seq=n + 1, submitted_at=NOW,
             )  # fmt: skip
             repository.add_registration(unit.session, made, known)
+            submitted.append(made)
         lock = unit.session.get_one(StoreLockRow, "protection")
         lock.receipt_seq = submissions
+    return submitted
 
 
 def contest(database: Database, submissions: int, processes: int) -> Contest:
     """Let processes approve every registration at once; returns what came of it."""
-    submit_all(database, submissions)
+    submitted = submit_all(database, submissions)
     began = time.perf_counter()
     words: Counter[str] = Counter()
     forked = multiprocessing.get_context("fork")  # what is loaded need not be loaded again
     with ProcessPoolExecutor(processes, mp_context=forked) as pool:
-        shares = [pool.submit(_approve, database.url, n, processes) for n in range(processes)]
+        shares = [
+            pool.submit(_approve, database.url, n, submitted[n::processes])
+            for n in range(processes)
+        ]
         for share in shares:
             words.update(share.result())
     seconds = time.perf_counter() - began
@@ -100,15 +107,13 @@ def _doubled(database: Database) -> int:
     return sum(count > SLOTS[line] for (_, line), count in held.items())
 
 
-def _approve(url: str, share: int, of: int) -> Counter[str]:
-    """Approve every `of`-th registration from `share` on, as a process of its own."""
+def _approve(url: str, number: int, share: Sequence[Registration]) -> Counter[str]:
+    """Approve a share of the registrations, as a process of its own."""
     store = Database(url, Clock(), random.SystemRandom())
-    with store.read() as session:
-        found = repository.registrations(session, limit=10**6)
     words: Counter[str] = Counter()
-    for about in sorted(found, key=lambda r: r.receipt_seq)[share::of]:
+    for about in share:
         try:
-            with store.begin(replace(APPROVER, name=f"approver-{share}")) as unit:
+            with store.begin(replace(APPROVER, name=f"approver-{number}")) as unit:
                 approve(unit, about)
             words["protected"] += 1
         except AlreadyProtected as refusal:
