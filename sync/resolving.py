@@ -160,11 +160,16 @@ def _require_remote_untouched(runtime: Runtime, conflict_id: str) -> None:
     )
     record = records[link.record_id]
     held = {} if isinstance(record, Gone) else to_store(job.mapping, record.fields).fields
-    moved = [n for n, v in row.chosen.items() if n in row.remote and not same(held.get(n), v)]
+    # Before the push, the CRM still holds its own value of then.
+    moved = [
+        name
+        for name, value in row.remote.items()
+        if not same(held.get(name), value) and not same(held.get(name), row.chosen.get(name, value))
+    ]
     if moved:
         raise DomainRefusal(
             f"{', '.join(moved)} of the record in {row.connection} is not what was resolved.",
-            hint=f"Wait for the push, or look at it: dealreg conflict show {row.id}",
+            hint=f"Look at it: dealreg conflict show {row.id}",
         )
 
 

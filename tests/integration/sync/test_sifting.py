@@ -1,0 +1,195 @@
+"""Conflicts by what they are about; settled in bulk, by command or key by key on the whole screen."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from textual.pilot import Pilot
+from textual.widgets import DataTable, Input, Static
+
+from cli.main import root
+from cli.review import Review
+from cli.review_desk import Desk
+from registration_core.errors import InvalidInput
+from registration_core.fields import FieldGroup
+from registration_core.model import Customer, Registration
+from sync import resolving, sifting
+from tests.world import BEN, HOME, MIRROR, World, build
+
+DAY = 86_400
+
+
+@pytest.fixture
+def world(fast_url: str) -> Iterator[World]:
+    """A world whose program lets a person settle amounts."""
+    made = build(fast_url, wins={FieldGroup.AMOUNT: "manual"})
+    yield made
+    made.runtime.close()
+
+
+@pytest.fixture
+def deals(world: World) -> list[Registration]:
+    """Two converted deals whose amounts were changed on both sides: the first three days ago."""
+    made = [world.approved(), _other(world)]
+    world.settle()
+    for record_id in world.deals(HOME):
+        world.orgs[HOME].edit("Deal", record_id, {"Stage": "P"}, "rep")
+    world.settle()
+    by_key = {world.orgs[HOME].value("Deal", i, "Key"): i for i in world.deals(HOME)}
+    for each, ours, theirs in zip(made, (6000, 60_000), (7000, 70_000), strict=True):
+        world.update(each.number, amount=Decimal(ours))
+        world.orgs[HOME].edit("Deal", by_key[each.id], {"Amount": Decimal(theirs)}, "rep")
+        world.settle()
+        world.pass_time(3 * DAY if each is made[0] else 0)
+    return made
+
+
+def _other(world: World) -> Registration:
+    customer = Customer("Other GmbH", "DE", tax_id="DE555")
+    return world.approved(token="other", customer=customer)
+
+
+def sifted(world: World, *where: str) -> list[str]:
+    with world.database.read() as session:
+        found = sifting.sift(session, world.now, sifting.sieve(where))
+    return [one.number for one in found]
+
+
+def test_conflicts_are_found_by_place_field_age_and_worth(
+    world: World, deals: list[Registration]
+) -> None:
+    old, new = (each.number for each in deals)
+    assert sifted(world) == [old, new]
+    assert sifted(world, f"connection={MIRROR}") == []
+    assert sifted(world, "field=currency", f"connection={HOME}") == [old, new]
+    assert sifted(world, "field=deal_name") == []
+    assert sifted(world, "older=2") == [old]
+    assert sifted(world, "worth=50000 EUR") == [new]
+    assert sifted(world, "worth=1 USD") == []
+
+
+@pytest.mark.parametrize("wrong", ["worth=much", "older=-1", "colour=red", "connection"])
+def test_a_condition_that_says_nothing_is_refused(wrong: str) -> None:
+    with pytest.raises(InvalidInput, match="says nothing"):
+        sifting.sieve([wrong])
+
+
+def test_many_are_settled_by_one_rule_after_a_preview(
+    world: World, deals: list[Registration], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sync.wiring.build", lambda settings: world.runtime)
+    runner = CliRunner(env={"DEALREG_HOME": str(tmp_path)})
+    settle = ["conflict", "settle", "--where", "field=amount", "--take", "theirs"]
+
+    shown = runner.invoke(root, [*settle, "--dry-run"])
+    assert shown.exit_code == 0
+    assert "amount=70000" in shown.output
+    assert len(sifted(world)) == 2
+
+    done = runner.invoke(root, [*settle, "--yes", "--json"])
+    assert {one["settled"] for one in json.loads(done.stdout)} == {True}
+    world.settle()
+    assert [world.registration(each.id).amount for each in deals] == [Decimal(7000), Decimal(70000)]
+    assert runner.invoke(root, ["conflict", "settle", "--take", "ours"]).exit_code == 2
+
+
+def test_one_that_is_refused_still_stands_and_says_why(
+    world: World, deals: list[Registration]
+) -> None:
+    with world.database.read() as session:
+        meant = sifting.sift(session, world.now, sifting.Sieve())
+    resolving.resolve(world.runtime, meant[0].conflict.id, "ours", BEN)
+    first, second = sifting.settle(world.runtime, meant, "theirs", BEN)
+    assert "was resolved by ben" in first.refused
+    assert second.refused == ""
+
+
+# --- the full-screen view ---------------------------------------------------------------------
+
+
+def reviewed(world: World, act: Callable[[Pilot[None], Review], Awaitable[None]]) -> None:
+    """Open the view on a terminal of its own and do something there."""
+
+    async def run() -> None:
+        app = Review(Desk(world.runtime, BEN, sifting.Sieve()))
+        async with app.run_test(size=(140, 40)) as pilot:
+            await act(pilot, app)
+
+    asyncio.run(run())
+
+
+async def pressed(pilot: Pilot[None], app: Review, *keys: str) -> None:
+    await pilot.press(*keys)
+    await pilot.pause()
+    await app.workers.wait_for_complete()
+    await pilot.pause()
+
+
+def cells(app: Review, table: str) -> list[list[str]]:
+    found = app.query_one(f"#{table}", DataTable)
+    return [[str(cell) for cell in found.get_row_at(at)] for at in range(found.row_count)]
+
+
+def test_the_view_shows_both_sides_and_who_changed_what(
+    world: World, deals: list[Registration]
+) -> None:
+    async def act(pilot: Pilot[None], app: Review) -> None:
+        await pilot.pause()
+        assert [row[0] for row in cells(app, "list")] == [each.number for each in deals]
+        assert ["amount", "5000", "6000 *", "7000 *"] in cells(app, "sides")
+        assert any(row[1] == "ann@desk" or "ann" in row[1] for row in cells(app, "history"))
+        await pilot.press("down")
+        await pilot.pause()
+        assert ["amount", "5000", "60000 *", "70000 *"] in cells(app, "sides")
+
+    reviewed(world, act)
+
+
+def test_keys_take_defer_and_undo_as_the_commands_do(
+    world: World, deals: list[Registration]
+) -> None:
+    async def act(pilot: Pilot[None], app: Review) -> None:
+        await pressed(pilot, app, "t")
+        assert world.registration(deals[0].id).amount == Decimal(7000)
+        assert [row[0] for row in cells(app, "list")] == [deals[1].number]
+        await pressed(pilot, app, "u")
+        assert world.registration(deals[0].id).amount == Decimal(6000)
+        assert len(cells(app, "list")) == 2
+        await pressed(pilot, app, "d", "o")
+        assert cells(app, "list") == []
+        assert "Nothing is left" in str(app.query_one("#about", Static).content)
+
+    reviewed(world, act)
+    world.settle()
+    assert [world.registration(each.id).amount for each in deals] == [Decimal(6000), Decimal(60000)]
+    assert sifted(world) == [deals[0].number]  # put off, and still open
+
+
+def test_values_of_ones_own_are_typed_and_a_wrong_one_changes_nothing(
+    world: World, deals: list[Registration]
+) -> None:
+    async def act(pilot: Pilot[None], app: Review) -> None:
+        await pressed(pilot, app, "e")
+        app.screen.query_one("#amount", Input).value = "many"
+        await pressed(pilot, app, "enter")
+        (told,) = app._notifications
+        assert "amount cannot be 'many'" in told.message
+        assert len(cells(app, "list")) == 2
+        await pressed(pilot, app, "e", "escape")
+        await pressed(pilot, app, "e")
+        app.screen.query_one("#amount", Input).value = "6500"
+        await pressed(pilot, app, "enter")
+        assert world.registration(deals[0].id).amount == Decimal(6500)
+
+    reviewed(world, act)
+
+
+def test_the_view_needs_a_terminal(tmp_path: Path) -> None:
+    runner = CliRunner(env={"DEALREG_HOME": str(tmp_path)})
+    assert "needs a terminal" in runner.invoke(root, ["conflict", "review"]).output
