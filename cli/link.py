@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.frame import Exit, Frame, Noun, pass_frame
-from cli.output import Id
+from cli.output import Id, short
 from cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -138,7 +138,8 @@ def show(frame: Frame, proposal_id: str) -> None:
         title=f"{found.connection}, {found.object}: {found.state}, {sure}",
     )
     if found.state == "proposed":
-        frame.out.say(f"Decide: dealreg link accept {proposal_id}, or: dealreg link reject …")
+        key = short(found.id)
+        frame.out.say(f"Decide: dealreg link accept {key}, or: dealreg link reject {key}")
 
 
 @link.command()

@@ -73,25 +73,40 @@ def decide(
 ) -> tuple[dict[Decision, int], list[Wrong]]:
     """Carry the decisions of a file out; returns how many, and the lines that could not be.
 
-    Every line is read before anything is decided. A file that is imported again says of what was
-    decided already who did it.
+    Every line is read before anything is decided. What was decided so before counts as done, so
+    that a file may be imported again.
     """
     chosen: dict[Decision, dict[str, Line]] = {each: {} for each in Decision}
     for line in lines:
-        chosen_by = _decision(line)
-        if chosen_by is not None:
-            chosen[chosen_by][line.cells["id"].strip()] = line
-    ended = linking.accept_all(runtime, list(chosen[Decision.ACCEPT]), actor, told)
-    wrong = [_wrong(chosen[Decision.ACCEPT][i], why) for i, why in ended.items() if why]
-    done = {Decision.ACCEPT: len(ended) - len(wrong), Decision.REJECT: 0}
-    for proposal_id, line in chosen[Decision.REJECT].items():
-        try:
-            linking.reject(runtime, proposal_id, actor)
-        except DomainRefusal as refusal:
-            wrong.append(_wrong(line, refusal))
-        else:
-            done[Decision.REJECT] += 1
+        said = _decision(line)
+        if said is not None:
+            chosen[said][line.cells["id"].strip()] = line
+    ended = {
+        Decision.REJECT: {i: _rejected(runtime, i, actor) for i in chosen[Decision.REJECT]},
+        Decision.ACCEPT: linking.accept_all(runtime, list(chosen[Decision.ACCEPT]), actor, told),
+    }
+    done = dict.fromkeys(Decision, 0)
+    wrong = []
+    for decision, those in ended.items():
+        for proposal_id, why in those.items():
+            if why is None or _was(why, decision):
+                done[decision] += 1
+            else:
+                wrong.append(Wrong(chosen[decision][proposal_id].number, why.message, why.hint))
     return done, sorted(wrong, key=lambda each: each.line)
+
+
+def _rejected(runtime: Runtime, proposal_id: str, actor: Actor) -> DomainRefusal | None:
+    try:
+        linking.reject(runtime, proposal_id, actor)
+    except DomainRefusal as refusal:
+        return refusal
+    return None
+
+
+def _was(why: DomainRefusal, decision: Decision) -> bool:
+    """Whether it was refused for having been decided just so before."""
+    return isinstance(why, linking.DecidedAlready) and why.state == f"{decision}ed"
 
 
 def _decision(line: Line) -> Decision | None:
@@ -103,7 +118,3 @@ def _decision(line: Line) -> Decision | None:
             f"Line {line.number}: {said!r} is no decision.", hint="Write accept, reject or nothing."
         )
     return Decision(said) if said else None
-
-
-def _wrong(line: Line, why: DomainRefusal) -> Wrong:
-    return Wrong(line.number, why.message, why.hint)

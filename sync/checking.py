@@ -164,13 +164,15 @@ def _check_all(runtime: Runtime, due: Sequence[tuple[str, int]], actor: Actor) -
         for name in runtime.program(registration.program).required_connections
     }
     refreshed = {name: _refresh(runtime, name) for name in sorted(names)}
+    readings: dict[str, tuple[Reading, ...]] = {}
     for registration, version in registrations:
         program = runtime.program(registration.program)
-        readings = tuple(
-            _reading(runtime, program, name, refreshed[name])
-            for name in program.required_connections
-        )
-        check = _make(runtime, registration, program, began_at, readings)
+        if program.name not in readings:  # canaries and lists are read once for all
+            readings[program.name] = tuple(
+                _reading(runtime, program, name, refreshed[name])
+                for name in program.required_connections
+            )
+        check = _make(runtime, registration, program, began_at, readings[program.name])
         _record(runtime, check, registration.number, version, program, actor)
 
 
@@ -284,7 +286,8 @@ def _record(
             unit.session.flush()
         unit.actor = SYSTEM  # whoever asked for the check, the program's rules decide
         _follow(unit, registration, check, before, program)
-        if registration.protection_state.standing:
+        # Of what was taken over, an opportunity that the first check finds may be its own.
+        if registration.protection_state.standing and before is not None:
             stamps.request(unit, runtime, registration, _new_findings(check, before))
 
 

@@ -33,6 +33,17 @@ from sync.runtime import Runtime
 _AT_ONCE = 200
 
 
+class DecidedAlready(DomainRefusal):
+    """Somebody has decided on the proposal before."""
+
+    code = "decided_already"
+
+    def __init__(self, row: LinkProposalRow) -> None:
+        super().__init__(f"The proposal {row.id} was {row.state} by {row.decided_by}.")
+        #: How: `accepted` or `rejected`.
+        self.state = row.state
+
+
 @dataclass(frozen=True)
 class LinkProposal:
     """An existing record that may be the registration's."""
@@ -327,7 +338,7 @@ def _open_proposal(unit: UnitOfWork, proposal_id: str) -> LinkProposalRow:
     unit.lock_all(RegistrationRow, {row.registration_id, *others})
     unit.session.refresh(row, with_for_update=True)
     if row.state != "proposed":
-        raise DomainRefusal(f"The proposal {proposal_id} was {row.state} by {row.decided_by}.")
+        raise DecidedAlready(row)
     return row
 
 

@@ -28,6 +28,7 @@ from sync import connection_state, ladder, leases, unlinking
 from sync.guard import OrgMismatch
 from sync.ledger.drift import DriftFindingRow, DriftPageRow, DriftRunRow
 from sync.ledger.gates import HeldChangeRow, HeldRow, TallyRow
+from sync.ledger.stamps import StampRow
 from sync.ledger.tables import (
     CompanionRow,
     ConnectionTokenRow,
@@ -47,7 +48,7 @@ _LANES = ("poll", "pull", "push", "link")
 #: What is remembered of an org's records and of nothing else.
 _OF_THE_ORG = (
     CompanionRow, ConnectionTokenRow, CursorRow, DriftPageRow, HeldChangeRow, InboxRow,
-    LinkProposalRow, LinkSearchRow, ListCountRow, SchemaWatchRow, TallyRow,
+    LinkProposalRow, LinkSearchRow, ListCountRow, SchemaWatchRow, StampRow, TallyRow,
 )  # fmt: skip
 
 

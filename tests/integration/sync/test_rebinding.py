@@ -10,6 +10,7 @@ from connectors.memory_org import MemoryOrg
 from registration_core.contracts import Mode
 from registration_core.errors import DomainRefusal
 from registration_core.store.audit import events
+from registration_core.store.tables import Base
 from sync import clock, ladder, linking, rebinding
 from sync.guard import CallMetrics, GuardedConnector, OrgMismatch
 from tests.world import ACCOUNT, BEN, DEAL, HOME, World
@@ -81,3 +82,14 @@ def test_what_answers_already_is_not_rebound_and_a_production_org_never_is(world
     with pytest.raises(DomainRefusal, match="production"):
         rebinding.look(world.runtime, HOME)
     assert not clock.due_work(world.runtime)
+
+
+def test_every_table_that_knows_a_connection_is_thought_of() -> None:
+    changed = {
+        "account", "connection_state", "dead_letter", "drift_run", "held", "intent", "link",
+        "outbox", "rung",
+    }  # fmt: skip
+    kept = {"mapping_version", "quarantine", "sync_conflict", "sync_run"}
+    forgotten = {table.__tablename__ for table in rebinding._OF_THE_ORG}
+    known = {name for name, table in Base.metadata.tables.items() if "connection" in table.columns}
+    assert known == changed | kept | forgotten
