@@ -6,17 +6,20 @@ import shutil
 import tempfile
 import threading
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 from unittest import mock
 
 import structlog
 
-from registration_core.store.database import Database, StoreUnavailable
+from registration_core.store.database import StoreUnavailable
 from registration_core.store.tables import Base
-from sync import leases
+from sync import check_claims, leases
+from sync.runtime import Runtime
 from tests.simulation import limits, oracle
 from tests.simulation.cases import Case
 from tests.simulation.play import Play
@@ -68,7 +71,12 @@ class Theatre:
         """Run one story from beginning to end."""
         self._fresh()
         stage = Stage(case)
-        with mock.patch("sync.leases.threading", Renewing(stage.scheduler)):
+        renewing = Renewing(stage.scheduler, leases.LEASE, leases.renew)
+        claiming = Renewing(stage.scheduler, check_claims.CLAIM, _renew_claims)
+        with (
+            mock.patch("sync.leases.threading", renewing),
+            mock.patch("sync.check_claims.threading", claiming),
+        ):
             play = Play(stage, self.database)
             try:
                 play.perform_all()
@@ -119,48 +127,61 @@ class Theatre:
 
 
 class Renewing:
-    """Stands in for `threading` in `sync.leases`: the thread that renews a lease is an actor.
+    """Stands in for `threading` where a thread renews what it is given: that thread is an actor.
 
     It lives while its holder lives, and stands still while the holder's process is stalled.
     """
 
     Event, get_ident = threading.Event, staticmethod(threading.get_ident)
 
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
+    def __init__(
+        self, scheduler: Scheduler, lasts: timedelta, renew: Callable[[Any, Any], bool]
+    ) -> None:
+        """Let `renew` be called with what the thread was to be, every third of how long it lasts."""
+        self._scheduler, self._lasts, self._renew = scheduler, lasts, renew
 
     def Thread(  # noqa: N802 - the name that it stands in for
-        self, *, target: object, args: tuple[Database, leases.Lease, threading.Event], daemon: bool
+        self, *, target: object, args: tuple[Any, Any, threading.Event], daemon: bool
     ) -> Renewer:
-        return Renewer(self._scheduler, *args)
+        where, what, done = args
+        return Renewer(self._scheduler, self._lasts / 3, lambda: self._renew(where, what), done)
 
 
 class Renewer:
-    """Renews one lease every third of its life."""
+    """Renews again and again, until its holder is done or gone."""
 
     def __init__(
-        self, scheduler: Scheduler, database: Database, lease: leases.Lease, done: threading.Event
+        self,
+        scheduler: Scheduler,
+        every: timedelta,
+        renew: Callable[[], bool],
+        done: threading.Event,
     ) -> None:
         self._scheduler, self._holder = scheduler, scheduler.current
-        self._database, self._lease, self._done = database, lease, done
+        self._seconds, self._renew, self._done = every.total_seconds(), renew, done
 
     def start(self) -> None:
         if self._holder is not None and not self._scheduler.is_quiet:
-            self._scheduler.start("renewer", self._renew, leases.LEASE.total_seconds() / 3)
+            self._scheduler.start("renewer", self._keep, self._seconds)
 
     def join(self) -> None:
         """Wait for nothing: an actor that has nothing to renew ends by itself."""
 
-    def _renew(self) -> None:
+    def _keep(self) -> None:
         holder = self._holder
         assert holder is not None
         while not (self._done.is_set() or holder.dead or holder.ended):
             try:
-                if not holder.stalled and not leases.renew(self._database, self._lease):
+                if not holder.stalled and not self._renew():
                     return
             except StoreUnavailable:
                 self._scheduler.note("store was away during a renewal")
-            self._scheduler.pause(leases.LEASE.total_seconds() / 3)
+            self._scheduler.pause(self._seconds)
+
+
+def _renew_claims(runtime: Runtime, taken: Sequence[tuple[str, int]]) -> bool:
+    check_claims._set(runtime, taken, check_claims.CLAIM)
+    return True
 
 
 def _silent(*_args: object) -> str:
