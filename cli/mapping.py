@@ -86,8 +86,9 @@ def init(
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    asked = questions(text)
-    said = f"with {asked} questions: answer each line that begins with `# ?`" if asked else "whole"
+    asked = len(questions(text))
+    several = "a question" if asked == 1 else f"{asked} questions"
+    said = f"with {several}: answer each line that begins with `# ?`" if asked else "whole"
     frame.out.done(
         f"{path} was drafted {said}. Then type: dealreg mapping check {name}",
         {"file": str(path), "questions": asked},
@@ -255,7 +256,7 @@ def _ask_crms(
 
 def _read_files(frame: Frame, name: str) -> dict[ConnectionName, SchemaReport]:
     from config.connections import load_connections
-    from mapping.check import SchemaReport
+    from mapping.check import SchemaReport, unanswered
     from sync.connecting import check_against_programs
     from sync.wiring import load_mappings
 
@@ -271,6 +272,8 @@ def _read_files(frame: Frame, name: str) -> dict[ConnectionName, SchemaReport]:
     return {
         each: SchemaReport(problems[each], ())
         if each in problems
-        else SchemaReport((), check_against_programs(mappings[each], programs))
+        else SchemaReport(
+            tuple(unanswered(mappings[each])), check_against_programs(mappings[each], programs)
+        )
         for each in names
     }

@@ -52,8 +52,8 @@ def registration() -> None:
 @click.option("--currency", required=True, type=CAPITALS, help="For example EUR.")
 @click.option("--close", required=True, type=DAY, help="Expected close.")
 @click.option("--description", default="", help="For the approver.")
-@click.option("--contact-name", default="", help="The partner's contact.")
-@click.option("--contact-email", default="", help="The partner's contact.")
+@click.option("--contact-name", default="", help="Whom to speak to at the customer.")
+@click.option("--contact-email", default="", help="Their e-mail address.")
 @click.option("--set", "own", multiple=True, metavar="FIELD=VALUE", help="A field of the program.")
 @click.option("--token", default="", help="Submitting again with the same token adds nothing.")
 @_PROGRAM

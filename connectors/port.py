@@ -74,8 +74,7 @@ class Capabilities:
     feed_tells_deletes: bool
     #: Fields that cost a call of their own wherever they are read.
     costly: frozenset[str] = frozenset()
-    #: With at least `load_from` records to write, one write call may take `load_batch` of them,
-    #: and may then last minutes; 0 where there is no such way.
+    #: From `load_from` records on, one write call takes `load_batch` of them, for minutes; 0: never.
     load_from: int = 0
     load_batch: int = 0
     #: Whose CRM it is, in one word, for those that another CRM's own sync reaches.
@@ -250,9 +249,10 @@ class ObjectNeed:
     key_field: str | None = None
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
-    #: Of `writes`, what a connection to another CRM writes there too, by that CRM's vendor: a sync
-    #: between the two CRMs, which is not ours, would carry it over a second time.
+    #: Of `writes`, what goes to another vendor's CRM too: a sync of theirs would carry it twice.
     written_elsewhere: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: Its records are made and never changed, so that nothing can be overwritten.
+    made_once: bool = False
 
 
 @dataclass(frozen=True)
@@ -377,9 +377,9 @@ class CrmConnector(Protocol):
     ) -> tuple[Outcome, ...]:
         """Create records, create-only by `key_field`; one outcome per item, in their order.
 
-        An item whose key exists already is `AlreadyExists` and changes nothing. At most
-        `capabilities.write_batch` items (see `load_from` for more). `CrmUnavailable(may_have_happened=True)` means: look
-        every key up before anything else.
+        An item whose key is there already is `AlreadyExists` and changes nothing. At most
+        `write_batch` items (more: `load_from`). After `CrmUnavailable(may_have_happened=True)`
+        look every key up before anything else.
         """
 
     def update(self, object_name: str, items: Sequence[UpdateItem]) -> tuple[Outcome, ...]:

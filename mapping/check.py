@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from mapping.drafting import questions
 from mapping.nodes import Path
 from mapping.schema import ConnectionMapping, ObjectMapping, Row
 from mapping.transforms import Number
@@ -15,6 +16,7 @@ from registration_core.errors import Problem
 #: Characters of a registration id (a UUID in its usual form).
 _ID_LENGTH = 36
 
+_ANSWER = "correct and uncomment the lines below it, or remove them; then remove the question"
 #: Most picklist values, and most field names, that a message lists.
 _VALUES_SHOWN, _NAMES_SHOWN = 10, 2
 
@@ -53,7 +55,16 @@ def check(
         checker.object(path, item)
     checker.accounts()
     checker.opportunities()
+    checker.problems += unanswered(mapping)
     return SchemaReport(tuple(checker.problems), tuple(checker.warnings))
+
+
+def unanswered(mapping: ConnectionMapping) -> list[Problem]:
+    """Return the questions of a draft that nobody has answered yet."""
+    return [
+        Problem(f"{mapping.source.name}:{number}", f"not answered yet: {asked}", _ANSWER)
+        for number, asked in questions(mapping.source.text)
+    ]
 
 
 def misfits(

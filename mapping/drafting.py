@@ -7,11 +7,12 @@ fit equally well are both named and neither is taken.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 
+from mapping.drafting_parts import QUESTION, Draft, bare, shown
+from mapping.drafting_stages import stages
 from mapping.drafting_words import (
     ACCOUNT_WORDS,
     CLEARED,
@@ -20,22 +21,17 @@ from mapping.drafting_words import (
     OPPORTUNITY_FIELDS,
     PULLED,
     PUSHED,
-    STAGE_STEMS,
     WORDS,
 )
 from mapping.schema import KEY_FIELD
 from registration_core.contracts import FieldSchema, FieldType, ObjectSchema
 
-#: Marks a question in a draft.
-QUESTION = "# ?"
 #: Characters of a registration id (a UUID in its usual form).
 _ID_LENGTH = 36
 #: Longest text that a draft lets flow, in characters, where the field takes more.
 _TEXT_MAX, _LONG_TEXT_MAX = 255, 32_000
 #: Longest part before `_` in a field's name that is a publisher's, or ours, and not a word.
 _PREFIX_MAX = 4
-#: A word that YAML reads as text without quotes.
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./ -]*")
 _TEXTUAL = (FieldType.TEXT, FieldType.PICKLIST)
 
 
@@ -46,15 +42,6 @@ class Objects:
     home: ObjectSchema
     mirror: ObjectSchema | None
     accounts: ObjectSchema
-
-
-@dataclass
-class _Draft:
-    """The lines of one object, and which of its fields are spoken for."""
-
-    schema: ObjectSchema
-    role: str
-    used: set[str] = field(default_factory=set)
 
 
 def draft(
@@ -72,7 +59,7 @@ def draft(
     ]
     for role, schema in (("home", objects.home), ("mirror", objects.mirror)):
         if schema is not None:
-            lines += _object(_Draft(schema, role), ours, groups)
+            lines += _object(Draft(schema, role), ours, groups)
     lines += ["accounts:", f"  object: {objects.accounts.name}", "  fields:"]
     for name, words in ACCOUNT_WORDS.items():
         lines += _read(objects.accounts, name, words)
@@ -80,12 +67,16 @@ def draft(
     return "\n".join(lines) + "\n"
 
 
-def questions(text: str) -> int:
-    """Return how many questions a draft holds."""
-    return sum(line.strip().startswith(QUESTION) for line in text.splitlines())
+def questions(text: str) -> list[tuple[int, str]]:
+    """Return the questions that a file still holds, each with its line."""
+    return [
+        (number, line.strip().removeprefix(QUESTION).strip())
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.strip().startswith(QUESTION)
+    ]
 
 
-def _object(made: _Draft, ours: ObjectSchema, groups: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def _object(made: Draft, ours: ObjectSchema, groups: Mapping[str, Sequence[str]]) -> Iterator[str]:
     schema = made.schema
     yield f"  {made.role}:"
     yield f"    object: {schema.name}"
@@ -110,7 +101,7 @@ def _object(made: _Draft, ours: ObjectSchema, groups: Mapping[str, Sequence[str]
     yield ""
 
 
-def _key(made: _Draft) -> Iterator[str]:
+def _key(made: Draft) -> Iterator[str]:
     fitting = [
         f
         for f in made.schema.fields.values()
@@ -125,7 +116,9 @@ def _key(made: _Draft) -> Iterator[str]:
     yield "    # key: THE_FIELD"
 
 
-def _row(made: _Draft, ours: FieldSchema) -> Iterator[str]:
+def _row(made: Draft, ours: FieldSchema) -> Iterator[str]:
+    if made.role == "mirror" and ours.name in PULLED:
+        return  # of no interest where another CRM holds the deal
     fitting = _fitting(made, ours)
     indent = "        "
     if len(fitting) != 1:
@@ -134,13 +127,13 @@ def _row(made: _Draft, ours: FieldSchema) -> Iterator[str]:
         return
     theirs = fitting[0]
     if ours.name == "sales_stage" and theirs.options and not _holds(theirs, ours):
-        yield from _stages(made, ours, theirs)
+        yield from stages(made, ours, theirs)
         return
     made.used.add(theirs.name)
     yield f"{indent}- {{{_words(made, ours, theirs, _transform(ours, theirs) or '')}}}"
 
 
-def _words(made: _Draft, ours: FieldSchema, theirs: FieldSchema, transform: str) -> str:
+def _words(made: Draft, ours: FieldSchema, theirs: FieldSchema, transform: str) -> str:
     words = [f"ours: {ours.name}", f"theirs: {theirs.name}"]
     direction = _direction(made, ours, theirs)
     if direction != "both":
@@ -154,7 +147,7 @@ def _words(made: _Draft, ours: FieldSchema, theirs: FieldSchema, transform: str)
     return ", ".join(words)
 
 
-def _direction(made: _Draft, ours: FieldSchema, theirs: FieldSchema) -> str:
+def _direction(made: Draft, ours: FieldSchema, theirs: FieldSchema) -> str:
     if ours.name in PULLED or theirs.calculated or not theirs.updateable:
         return "pull"
     if ours.name in PUSHED or (made.role == "mirror" and ours.name == "account"):
@@ -162,67 +155,31 @@ def _direction(made: _Draft, ours: FieldSchema, theirs: FieldSchema) -> str:
     return "both" if ours.name in WORDS else "push"
 
 
-def _fitting(made: _Draft, ours: FieldSchema) -> list[FieldSchema]:
+def _fitting(made: Draft, ours: FieldSchema) -> list[FieldSchema]:
     """The fields of the best word that finds any; several mean that somebody has to choose."""
     words = WORDS.get(ours.name, (ours.label or ours.name, ours.name))
     free = [f for f in made.schema.fields.values() if f.name not in made.used]
     for word in words:
-        found = [f for f in free if _bare(word) in _forms(f) and _transform(ours, f) is not None]
+        found = [f for f in free if bare(word) in _forms(f) and _transform(ours, f) is not None]
         if found:
             return found
     return []
 
 
-def _asked(made: _Draft, ours: FieldSchema, fitting: Sequence[FieldSchema]) -> Iterator[str]:
+def _asked(made: Draft, ours: FieldSchema, fitting: Sequence[FieldSchema]) -> Iterator[str]:
     indent = "        "
     if fitting:
         names = " or ".join(f.name for f in fitting)
         yield f"{indent}{QUESTION} {ours.name} ({ours.label}): {names}?"
     else:
         forms = {form: f.name for f in made.schema.fields.values() for form in _forms(f)}
-        near = [forms[n] for n in get_close_matches(_bare(ours.label), forms, 3, 0.6)]
+        near = [forms[n] for n in get_close_matches(bare(ours.label), forms, 3, 0.6)]
         hint = f"; nearest: {', '.join(dict.fromkeys(near))}" if near else ""
         yield f"{indent}{QUESTION} {ours.name} ({ours.label}): no field looks like it{hint}"
     yield f"{indent}# - {{ours: {ours.name}, theirs: THE_FIELD}}"
 
 
-def _stages(made: _Draft, ours: FieldSchema, theirs: FieldSchema) -> Iterator[str]:
-    """A table of stages, where every one of ours finds a value; else a question with the table."""
-    indent = "        "
-    options = _of_role(made, theirs.options or (), ours.options or ())
-    table: dict[str, list[str]] = {option: [] for option in ours.options or ()}
-    left: list[str] = []
-    for option in options:
-        stage = next((s for s, stems in STAGE_STEMS.items() if _has(option, stems)), None)
-        table.get(stage or "", left).append(option)
-    whole = all(table.values())
-    made.used.add(theirs.name)
-    mark = "" if whole else "# "
-    if not whole:
-        yield f"{indent}{QUESTION} {theirs.name} has {', '.join(options)}: which is which of ours?"
-    elif left:
-        yield f"{indent}{QUESTION} Not listed yet: {', '.join(left)}. Add each to one of ours."
-    yield f"{indent}{mark}- ours: {ours.name}"
-    yield f"{indent}{mark}  theirs: {theirs.name}"
-    yield f"{indent}{mark}  transform:"
-    yield f"{indent}{mark}    enum:      # the first of each is written, all are read"
-    for stage, values in table.items():
-        shown = ", ".join(_quoted(value) for value in values) or "THE_VALUE"
-        yield f"{indent}{mark}      {stage}: [{shown}]"
-
-
-def _of_role(made: _Draft, options: Sequence[str], ours: Sequence[str]) -> Sequence[str]:
-    """Where a picklist holds our own words beside others, they are the mirror's."""
-    prefixes = (option.removesuffix(ours[0]) for option in options if option.endswith(ours[0]))
-    own = next(
-        (found for p in prefixes if p and set(found := [p + o for o in ours]) <= set(options)), []
-    )
-    if not own:
-        return options
-    return own if made.role == "mirror" else [o for o in options if o not in own]
-
-
-def _constants(made: _Draft, identity: list[str]) -> Iterator[str]:
+def _constants(made: Draft, identity: list[str]) -> Iterator[str]:
     """What the CRM requires and no row fills: a text gets our number, the rest is asked."""
     for f in made.schema.fields.values():
         if not f.required or not f.createable or f.name in made.used:
@@ -232,14 +189,14 @@ def _constants(made: _Draft, identity: list[str]) -> Iterator[str]:
                 f"        - {{ours: registration_number, theirs: {f.name}, direction: push, write: on_create}}"
             )
             continue
-        which = f": one of {', '.join(f.options)}" if f.options else ""
+        which = f": one of {', '.join(shown(f, o) for o in f.options)}" if f.options else ""
         yield f"      {QUESTION} {made.schema.name} requires {f.name}{which}"
         yield f"      # {f.name}: THE_VALUE"
 
 
 def _read(schema: ObjectSchema, name: str, words: Sequence[str]) -> Iterator[str]:
     for word in words:
-        found = [f.name for f in schema.fields.values() if _bare(word) in _forms(f)]
+        found = [f.name for f in schema.fields.values() if bare(word) in _forms(f)]
         if len(found) == 1:
             yield f"    {name}: {found[0]}"
             return
@@ -253,7 +210,7 @@ def _read(schema: ObjectSchema, name: str, words: Sequence[str]) -> Iterator[str
 
 
 def _opportunities(schema: ObjectSchema) -> Iterator[str]:
-    made = _Draft(schema, "home")
+    made = Draft(schema, "home")
     yield "opportunities:"
     yield f"  object: {schema.name}"
     account = next(
@@ -261,7 +218,7 @@ def _opportunities(schema: ObjectSchema) -> Iterator[str]:
             f.name
             for word in WORDS["account"]
             for f in schema.fields.values()
-            if _bare(word) in _forms(f) and f.type is FieldType.REFERENCE
+            if bare(word) in _forms(f) and f.type is FieldType.REFERENCE
         ),
         None,
     )
@@ -269,7 +226,7 @@ def _opportunities(schema: ObjectSchema) -> Iterator[str]:
         f"  account: {account}" if account else f"  {QUESTION} Which field holds the account's id?"
     )
     yield from (line[2:] for line in _key(made))
-    closed = {_bare(word): value for word, value in CLOSED_WORDS.items()}
+    closed = {bare(word): value for word, value in CLOSED_WORDS.items()}
     known = [
         (f.name, closed[form]) for f in schema.fields.values() for form in _forms(f) & set(closed)
     ]
@@ -320,26 +277,7 @@ def _forms(f: FieldSchema) -> set[str]:
     name = f.name.removesuffix("__c")
     prefix, _, tail = name.partition("_")
     own = tail if len(prefix) <= _PREFIX_MAX or prefix.casefold() == "dealreg" else ""
-    return {_bare(text) for text in (name, own, f.label) if text}
-
-
-def _bare(text: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", text.casefold())
-
-
-def _has(option: str, stems: Sequence[str]) -> bool:
-    return any(stem in option.casefold() for stem in stems)
-
-
-def _quoted(value: str) -> str:
-    bare = _PLAIN.fullmatch(value) and value.casefold() not in (
-        "yes",
-        "no",
-        "true",
-        "false",
-        "null",
-    )
-    return value if bare else f'"{value}"'
+    return {bare(text) for text in (name, own, f.label) if text}
 
 
 #: Fields whose absence in the CRM is worth a question; the others are left out.

@@ -70,6 +70,11 @@ STAGE_STEMS: Mapping[str, tuple[str, ...]] = {
     "negotiating": ("negotiat", "contract"),
 }
 
+#: The last open stage, where a CRM calls it by this word alone; a part of one says nothing.
+LAST_STAGE: Mapping[str, str] = {"close": "negotiating"}
+#: What a picklist of states calls an open deal, a won one and a lost one.
+STATES = ("open", "won", "lost")
+
 #: Ours alone: pushed, never read back.
 PUSHED = frozenset(
     {

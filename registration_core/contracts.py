@@ -58,6 +58,8 @@ class FieldSchema:
     unique: bool = False
     #: Values it takes; None where any is taken.
     options: tuple[str, ...] | None = None
+    #: What people see for each of `options`, in their order; empty where the CRM does not say.
+    option_labels: tuple[str, ...] = ()
     #: Objects a reference may point at.
     references: tuple[str, ...] = ()
     #: The CRM keeps past values, so that an overwrite can be proven afterwards.

@@ -21,7 +21,7 @@ from mapping.translate import computed, to_crm
 from registration_core.contracts import Condition
 from registration_core.matching import customer_keys, match_organisation, of_customer
 from registration_core.model import Band
-from registration_core.store import audit, repository, work
+from registration_core.store import audit, match_decisions, repository, work
 from registration_core.store.database import UnitOfWork
 from sync import candidates, directory, schema_watch, settling
 from sync.carrying import keep_problem
@@ -56,6 +56,8 @@ class Step:
     does: Does
     record_id: str = ""
     why: str = ""
+    #: What was found carries our key: it was made here.
+    ours: bool = False
 
 
 def before(
@@ -175,13 +177,14 @@ class _Seen:
 
     ids: tuple[str, ...]
     sure: bool = True
+    ours: bool = False
 
 
 def _decided(session: Session, step: Step, seen: _Seen | None) -> Step:
     job, companion = step.job, step.companion
     if seen is not None and seen.ids:
         if len(seen.ids) == 1 and seen.sure:
-            return replace(step, does=Does.FIND, record_id=seen.ids[0])
+            return replace(step, does=Does.FIND, record_id=seen.ids[0], ours=seen.ours)
         return replace(step, does=Does.WAIT, why=_ask(step, seen.ids))
     if companion.missing is not Missing.CREATE:
         name, crm = companion.name.replace("_", " "), job.connection
@@ -234,7 +237,8 @@ def _there(runtime: Runtime, crm: CrmConnector, steps: Sequence[Step]) -> dict[s
         found = crm.find(*name, list(dict.fromkeys(s.planned.key for s in few)), [name[1]])
         for step in few:
             if step.planned.key in found:
-                seen[step.job.registration.id] = _Seen((found[step.planned.key].record_id,))
+                record_id = found[step.planned.key].record_id
+                seen[step.job.registration.id] = _Seen((record_id,), ours=True)
     left = [step for step in steps if step.job.registration.id not in seen]
     accounts = [step for step in left if step.companion.name == ACCOUNT]
     contacts = [step for step in left if step.companion.name == CONTACT]
@@ -331,6 +335,8 @@ def _choose_account(unit: UnitOfWork, step: Step) -> None:
         return
     accounts = {**registration.accounts, connection: step.record_id}
     repository.save(unit.session, replace(registration, accounts=accounts), unit.now)
+    if step.ours:
+        match_decisions.made_for(unit, registration.customer_id, connection, step.record_id)
     _note(unit, step)
     work.request_check(unit, registration.id, f"its account was found in {connection}")
 

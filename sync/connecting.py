@@ -67,7 +67,7 @@ def needs_of(runtime: Runtime, mapping: ConnectionMapping) -> tuple[ObjectNeed, 
     for mapped in mapping.objects.values():
         for each in mapped.companions.values():
             made = each.made
-            needs.append(ObjectNeed(made.object, made.key, (), made.writes()))
+            needs.append(ObjectNeed(made.object, made.key, (), made.writes(), made_once=True))
     needs.append(
         ObjectNeed(
             mapping.accounts.object, None, directory.account_reads(runtime, mapping.connection)

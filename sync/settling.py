@@ -26,7 +26,7 @@ from connectors.port import (
 )
 from mapping.schema import ACCOUNT
 from registration_core.contracts import ConnectionName, Fields
-from registration_core.store import audit
+from registration_core.store import audit, match_decisions
 from registration_core.store.database import Database, UnitOfWork
 from registration_core.store.tables import OutboxRow, RegistrationRow
 from sync import breaker, losing, proposing, stamps
@@ -228,11 +228,13 @@ def _written(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome:
 
 def _companion_made(unit: UnitOfWork, intent: IntentRow, record_id: str) -> None:
     """Keep a companion; an account is found by its key and chosen before anything else goes on."""
-    if intent.companion != ACCOUNT:
-        keep_companion(
-            unit, intent.registration_id, ConnectionName(intent.connection), intent.companion,
-            intent.object, record_id,
-        )  # fmt: skip
+    connection = ConnectionName(intent.connection)
+    if intent.companion == ACCOUNT:
+        match_decisions.made_for(unit, intent.key, connection, record_id)
+        return
+    keep_companion(
+        unit, intent.registration_id, connection, intent.companion, intent.object, record_id
+    )
 
 
 def keep_companion(

@@ -299,9 +299,12 @@ def _schema(
     field_type = _TYPES[kind]
     if kind == "DateTime" and (detail.get("DateTimeBehavior") or {}).get("Value") == "DateOnly":
         field_type = FieldType.DATE
-    options = None
+    options: tuple[str, ...] | None = None
+    labels: tuple[str, ...] = ()
     if field_type in (FieldType.PICKLIST, FieldType.MULTI_PICKLIST):
-        options = tuple(str(option["Value"]) for option in _options(detail))
+        choices = _options(detail)
+        options = tuple(str(option["Value"]) for option in choices)
+        labels = tuple(_words(option.get("Label")) for option in choices)
     return FieldSchema(
         name=row["LogicalName"],
         type=field_type,
@@ -314,6 +317,7 @@ def _schema(
         updateable=bool(row["IsValidForUpdate"]),
         unique=unique,
         options=options,
+        option_labels=labels,
         references=tuple(detail.get("Targets") or ()),
         calculated=row.get("SourceType") in (1, 2),
     )
@@ -325,5 +329,9 @@ def _options(detail: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _label(row: Mapping[str, Any]) -> str:
-    localized = (row.get("DisplayName") or {}).get("UserLocalizedLabel") or {}
+    return _words(row.get("DisplayName"))
+
+
+def _words(label: Mapping[str, Any] | None) -> str:
+    localized = (label or {}).get("UserLocalizedLabel") or {}
     return str(localized.get("Label") or "")

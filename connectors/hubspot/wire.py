@@ -60,9 +60,14 @@ def object_schema(
             required=link.required,
             updateable=link.movable,
         )
-    for name, values in _stages(pipelines).items():
-        if name in fields and values:
-            fields[name] = replace(fields[name], type=FieldType.PICKLIST, options=values)
+    for name, choices in _stages(pipelines).items():
+        if name in fields and choices:
+            fields[name] = replace(
+                fields[name],
+                type=FieldType.PICKLIST,
+                options=tuple(choices),
+                option_labels=tuple(choices.values()),
+            )
     return ObjectSchema(object_name, fields=fields)
 
 
@@ -155,6 +160,7 @@ def _field(object_name: str, raw: Mapping[str, Any]) -> FieldSchema:
     type_ = _type(name, raw)
     choices = type_ in (FieldType.PICKLIST, FieldType.MULTI_PICKLIST)
     options = tuple(str(option["value"]) for option in raw.get("options") or ())
+    labels = tuple(str(option.get("label") or "") for option in raw.get("options") or ())
     return FieldSchema(
         name=name,
         type=type_,
@@ -165,6 +171,7 @@ def _field(object_name: str, raw: Mapping[str, Any]) -> FieldSchema:
         updateable=writable,
         unique=bool(raw.get("hasUniqueValue")),
         options=options if choices and options else None,
+        option_labels=labels if choices else (),
         references=_IDS.get(name, ("owners",) if type_ is FieldType.REFERENCE else ()),
         history_kept=not calculated,
         calculated=calculated,
@@ -180,11 +187,14 @@ def _type(name: str, raw: Mapping[str, Any]) -> FieldType:
     return type_
 
 
-def _stages(pipelines: Iterable[Any]) -> dict[str, tuple[str, ...]]:
+def _stages(pipelines: Iterable[Any]) -> dict[str, dict[str, str]]:
+    """Return what the fields of pipelines and stages take: value to label, by field."""
     live = [pipeline for pipeline in pipelines if not pipeline.get("archived")]
     stages = [s for p in live for s in p.get("stages") or () if not s.get("archived")]
-    ids = tuple(str(pipeline["id"]) for pipeline in live), tuple(str(s["id"]) for s in stages)
-    return {name: values for pair in _PIPELINES for name, values in zip(pair, ids, strict=True)}
+    both = [
+        {str(e["id"]): str(e.get("label") or "") for e in several} for several in (live, stages)
+    ]
+    return {name: values for pair in _PIPELINES for name, values in zip(pair, both, strict=True)}
 
 
 def has_pipelines(definitions: Iterable[Mapping[str, Any]]) -> bool:

@@ -103,7 +103,7 @@ def _object(connector: Checked, transport: Transport, need: ObjectNeed) -> Itera
 
 def _history(schema: SalesforceSchema, need: ObjectNeed) -> Iterator[CheckItem]:
     """Name two-way fields whose past values nobody could look up after an overwrite."""
-    fields = schema.schema.fields
+    fields = schema.schema.fields if not need.made_once else {}
     unkept = [
         name
         for name in need.writes

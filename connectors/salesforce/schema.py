@@ -137,9 +137,12 @@ def read_describe(answer: Mapping[str, Any], tracked: Collection[str] | None) ->
 
 def _field(raw: Mapping[str, Any], *, kept: bool) -> FieldSchema:
     kind = _TYPES[raw["type"]]
-    options = None
+    options: tuple[str, ...] | None = None
+    labels: tuple[str, ...] = ()
     if kind in (FieldType.PICKLIST, FieldType.MULTI_PICKLIST) and raw.get("restrictedPicklist"):
-        options = tuple(str(v["value"]) for v in raw["picklistValues"] if v.get("active", True))
+        active = [v for v in raw["picklistValues"] if v.get("active", True)]
+        options = tuple(str(v["value"]) for v in active)
+        labels = tuple(str(v.get("label") or "") for v in active)
     createable = bool(raw.get("createable"))
     nillable, defaulted = bool(raw.get("nillable")), bool(raw.get("defaultedOnCreate"))
     return FieldSchema(
@@ -153,6 +156,7 @@ def _field(raw: Mapping[str, Any], *, kept: bool) -> FieldSchema:
         updateable=bool(raw.get("updateable")),
         unique=bool(raw.get("unique")),
         options=options,
+        option_labels=labels,
         references=tuple(str(name) for name in raw.get("referenceTo") or ()),
         history_kept=kept,
         calculated=bool(raw.get("calculated")),

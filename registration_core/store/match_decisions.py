@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from sqlalchemy import bindparam, delete, or_, select
 from sqlalchemy.orm import Session
 
+from registration_core.contracts import ConnectionName
 from registration_core.model import Account
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import CustomerRow, MatchDecisionRow
@@ -23,6 +24,14 @@ _SAID_OF = select(MatchDecisionRow.other, MatchDecisionRow.same).where(
 def account_key(account: Account) -> str:
     """Return the name by which decisions know an account."""
     return f"account:{account.connection}:{account.record_id}"
+
+
+def made_for(
+    unit: UnitOfWork, customer_id: str, connection: ConnectionName, record_id: str
+) -> None:
+    """Remember that an account was made here for a customer: no check need ask whose it is."""
+    reason = "made here for this customer"
+    keep(unit, customer_id, f"account:{connection}:{record_id}", same=True, reason=reason)
 
 
 def customer_key(customer_id: str) -> str:

@@ -15,7 +15,8 @@ from mapping.loader import load
 from registration_core import fields, matches
 from registration_core.contracts import FieldSchema, FieldType, Mode
 from registration_core.fields import FieldGroup, members
-from registration_core.model import Customer, Registration
+from registration_core.model import Customer, DisputeState, Registration
+from registration_core.store import match_decisions
 from registration_core.store.tables import OutboxRow
 from sync import checking, dead_letters
 from sync.previewing import Does, preview_many
@@ -125,8 +126,12 @@ def test_what_is_missing_is_made_once_and_refers_to_each_other(world: World) -> 
     assert item["Deal"] == world.deals(HOME)[0]
     assert (item["Product"], item["Price"], item["Quantity"]) == ("PLAT", Decimal(5000), Decimal(1))
 
+    with world.database.read() as session:
+        (said,) = match_decisions.said(session, None)
+        assert said["reason"] == "made here for this customer"
     world.update(deal.id, deal_name="Cold chain, phase 2", amount=Decimal(9000))
     world.settle()
+    assert world.registration(deal.id).dispute_state is DisputeState.NONE
     assert made(world, "Item") == [item]
     assert [len(made(world, name)) for name in ("Account", "Contact", "Deal")] == [1, 1, 1]
     assert (records(world, "Deal")[0]["Amount"]) == Decimal(9000)
