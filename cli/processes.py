@@ -30,12 +30,15 @@ def bind(host: str, port: int) -> socket.socket:
     """Take the port of the web server before anything else is started."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=128)
+        listener = socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         raise DealregError(
             f"Port {port} on {host} cannot be used ({os.strerror(error.errno or 0)}).",
             hint="Stop what is using it, or set DEALREG_WEB_PORT to another.",
         ) from error
+    # Accepted connections inherit it: the body of an answer does not wait for its head's ACK.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 class SandboxProcess:

@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 
 from prometheus_client import CollectorRegistry
 
 from connectors.memory import ABLE, MemoryConnector
 from connectors.memory_org import MemoryOrg
 from mapping.loader import load
+from mapping.schema import ConnectionMapping
 from registration_core import fields, use_cases
 from registration_core.contracts import (
     Condition,
@@ -172,6 +174,13 @@ _CANARIES = {
     ListKind.HOUSE: "DE900002",
     ListKind.DO_NOT_CALL: "DE900003",
 }
+
+
+@cache
+def _loaded(name: ConnectionName) -> ConnectionMapping:
+    """Return a connection's mapping as it is at first; read once, because reading YAML takes long."""
+    groups = {group.value: members(group) for group in FieldGroup}
+    return load(_MAPPING.format(name=name), f"{name}.yaml", fields.schema(), groups)
 
 
 def authority(wins: Mapping[FieldGroup, str]) -> dict[FieldGroup, dict[Phase, Authority]]:
@@ -341,14 +350,11 @@ def build(
         world.orgs[name] = org
         world.doors[name] = MemoryConnector(name, org, capabilities=capabilities)
         doors[name] = GuardedConnector(world.doors[name], database, metrics, sleep=world.pass_time)
-    ours, groups = fields.schema(), {group.value: members(group) for group in FieldGroup}
     world.runtime = Runtime(
         database=database,
         connectors=doors,
         modes={name: (modes or {}).get(name, Mode.PUSH) for name in able},
-        mappings={
-            name: load(_MAPPING.format(name=name), f"{name}.yaml", ours, groups) for name in able
-        },
+        mappings={name: _loaded(name) for name in able},
         programs={"default": program(wins or {})},
         problems={},
         poll_seconds=30,

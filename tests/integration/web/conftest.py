@@ -15,7 +15,7 @@ import pytest
 import requests
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import func, make_url, select
+from sqlalchemy import func, select
 
 from cli.processes import bind, web_server
 from config.logging import configure_logging
@@ -27,7 +27,6 @@ from sandbox.serving import Running, start
 from sync import wiring
 from sync.ledger.tables import ConnectionStateRow, InboxRow, QuarantineRow
 from sync.runtime import Runtime
-from tests.stores import migrate
 from web import app
 
 #: Connection, object and name field of each kind.
@@ -163,26 +162,13 @@ class Door:
             )  # fmt: skip
 
 
-@pytest.fixture(scope="package")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file to copy, which is faster than to migrate."""
-    path = tmp_path_factory.mktemp("template") / "template.db"
-    migrate(f"sqlite:///{path}")
-    return path
-
-
 @pytest.fixture
-def settings(tmp_path: Path, running: Running, database_url: str, template: Path) -> Settings:
+def settings(tmp_path: Path, running: Running, migrated_url: str) -> Settings:
     """The settings of a process on a migrated store, once for each kind of store."""
-    url = make_url(database_url)
-    if url.get_backend_name() == "sqlite" and url.database:
-        shutil.copy(template, url.database)
-    else:
-        migrate(database_url)
     return load_settings(
         {
             "DEALREG_HOME": str(tmp_path),
-            "DEALREG_DATABASE_URL": database_url,
+            "DEALREG_DATABASE_URL": migrated_url,
             **running.environment(),
         }
     )

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from cli.processes import bind
 from config.settings import Settings, load_settings
 from sandbox.serving import Running
 from tests.integration.web.conftest import Crm, Door, Timepiece, crm_at, numbers, serving
@@ -35,9 +36,9 @@ ANSWERS = (
 
 
 @pytest.fixture
-def database_url(sqlite_url: str) -> str:
+def migrated_url(migrated_sqlite_url: str) -> str:
     """One store is enough: none of this is about it."""
-    return sqlite_url
+    return migrated_sqlite_url
 
 
 def test_a_connection_that_is_off_or_unusable_is_told(
@@ -86,6 +87,13 @@ def test_the_door_listens_where_it_was_told_and_nowhere_else(door: Door) -> None
     port = urlsplit(door.url).port or 0
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", port), 5)
+
+
+def test_an_answer_leaves_at_once_though_its_head_is_not_confirmed() -> None:
+    with bind("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_hubspot_signs_the_public_address_of_the_door(

@@ -36,9 +36,9 @@ MALFORMED = (
 
 
 @pytest.fixture
-def database_url(sqlite_url: str) -> str:
+def migrated_url(migrated_sqlite_url: str) -> str:
     """One store is enough: what is refused does not reach it."""
-    return sqlite_url
+    return migrated_sqlite_url
 
 
 def forged(crm: Crm, delivery: Delivery) -> Delivery:
