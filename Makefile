@@ -40,8 +40,9 @@ simulate-trace: $(READY) ## Tell one story, SEED=n, line by line, as small as it
 bench: $(READY) ## Measure the sync engine on the sandbox: calls, speed, recovery; takes minutes
 	@exec $(BIN)/python -m benchmarks.sync_economy $(BENCH)
 
-soak: $(READY) ## Kill processes, contest 20,000 submissions, take 500 rows over, tell 5,000 stories, hunt every mutant; takes hours
+soak: $(READY) ## Kill processes, spoil 4,000 deals, contest 20,000 submissions, take 500 rows over, tell 5,000 stories, hunt every mutant; takes hours
 	@KILL_SECONDS=120 $(BIN)/python -m pytest -q -s tests/process
+	@DEALS=4000 $(BIN)/python -m pytest -q -s tests/integration/sync/test_many_deals.py
 	@CONTESTED=20000 $(BIN)/python -m pytest -q -s tests/integration/test_contested.py
 	@CUT_OVER_ROWS=500 $(BIN)/python -m pytest -q tests/acceptance/test_cut_over.py
 	@$(BIN)/python -m tests.simulation planner FROM=$(FROM)

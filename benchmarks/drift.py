@@ -12,31 +12,25 @@ import json
 import random
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import cast
 
 from prometheus_client import CollectorRegistry
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from connectors.memory import ABLE, MemoryConnector
 from connectors.port import Gone, RemoteRecord
-from mapping.schema import ObjectMapping
-from mapping.translate import to_crm, to_store
-from registration_core import crm_changes
 from registration_core.contracts import Fields
-from registration_core.model import Partner
-from registration_core.store import repository
 from registration_core.store.database import Database
 from registration_core.store.tables import RegistrationRow
 from sync import comparing, drift
 from sync.guard import CallMetrics, GuardedConnector
-from sync.ledger.tables import LinkRow
-from tests import servers, stores
+from tests import crowd, servers, stores
 from tests.world import HOME, START, World, build
 
 LINKS = 1_000_000
@@ -115,61 +109,19 @@ def opened(url: str, empty: str) -> World:
     door = MadeUp(HOME, world.orgs[HOME], capabilities=replace(ABLE, precondition=False))
     with world.database.read() as session:
         row = session.scalars(select(RegistrationRow.id).limit(1)).one()
-    door.fields, door.key = fields_of(world, row), _mapping(world).key
+    door.fields = crowd.fields_of(world, row, HOME)
+    door.key = world.runtime.mappings[HOME].objects["home"].key
     guarded = GuardedConnector(door, world.database, CallMetrics(CollectorRegistry()))
     world.runtime = replace(world.runtime, connectors={HOME: guarded})
     world.doors[HOME] = door
     return world
 
 
-def fields_of(world: World, registration_id: str) -> Fields:
-    """Return what the home CRM holds of a registration that agrees."""
-    mapping = _mapping(world)
-    ours = crm_changes.canonical(world.registration(registration_id), HOME, _partner(world))
-    written = to_crm(mapping, ours, creating=True).fields
-    return {name: written.get(name) for name in mapping.reads()}
-
-
-def _mapping(world: World) -> ObjectMapping:
-    return world.runtime.mappings[HOME].objects["home"]
-
-
-def _partner(world: World) -> Partner:
-    with world.database.read() as session:
-        return repository.partner(session, "ACME")
-
-
 def fill(url: str, links: int) -> None:
     """Put so many registrations with a link each into the store."""
     world = build(url)
-    made = world.approved()
-    base = to_store(_mapping(world), fields_of(world, made.id)).fields
-    with world.database.read() as session:
-        row = session.get_one(RegistrationRow, made.id)
-        like = {c.key: getattr(row, c.key) for c in RegistrationRow.__mapper__.column_attrs}
-    for start in range(0, links, ROWS):
-        rows = list(_rows(world, like, base, range(start, min(start + ROWS, links))))
-        with world.database.begin() as unit:
-            unit.session.execute(insert(RegistrationRow), [row for row, _ in rows])
-            unit.session.execute(insert(LinkRow), [link for _, link in rows])
+    crowd.add(world, world.approved(), links, {HOME: lambda number, key: f"{number}:{key}"})
     world.runtime.close()
-
-
-def _rows(
-    world: World, like: Mapping[str, Any], base: Fields, numbers: range
-) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    version = world.runtime.mappings[HOME].version
-    for number in numbers:
-        key = world.database.ids.new()
-        yield (
-            {**like, "id": key, "number": f"DR-{number:08d}", "token": key,
-             "receipt_seq": 1_000_000 + number},
-            {"id": world.database.ids.new(), "registration_id": key, "connection": HOME,
-             "object": "Deal", "record_id": f"{number}:{key}", "role": "primary", "state": "active",
-             "base": {**base, "registration_id": key}, "mapping_version": version, "remote": None, "remote_version": None,
-             "restore": None, "repeats": {}, "version": 1, "created_at": START,
-             "changed_at": START, "converted_at": None, "reason": ""},
-        )  # fmt: skip
 
 
 def compare(world: World) -> Pass:

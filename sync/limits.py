@@ -52,7 +52,7 @@ class Split:
 
     admitted: tuple[Planned, ...]
     held: Mapping[Key, Sequence[Planned]]
-    #: How often each key was counted by what goes on.
+    #: How often each key was counted.
     counted: Mapping[Key, int]
 
 
@@ -77,7 +77,8 @@ def takes(limits: Limits, sofar: Sofar, planned: Iterable[Planned]) -> Split:
     """Split plans by what they would take from the CRM; a plan without a take goes on.
 
     A batch is looked at as a whole: when it would go over a cap, none of what is counted under
-    that cap goes on, the first of it as little as the last.
+    that cap goes on, the first of it as little as the last. What is held counts as well: the end of
+    what a loader did would else go on by itself, because it is few.
     """
     several = tuple(planned)
     counted = Counter(key for p in several for key in _take_keys(p))
@@ -90,7 +91,7 @@ def takes(limits: Limits, sofar: Sofar, planned: Iterable[Planned]) -> Split:
             admitted.append(p)
         else:
             held.setdefault(worst, []).append(p)
-    return Split(tuple(admitted), held, Counter(k for p in admitted for k in _take_keys(p)))
+    return Split(tuple(admitted), held, counted)
 
 
 def _rank(key: Key) -> int:
