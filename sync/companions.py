@@ -15,7 +15,7 @@ from enum import StrEnum
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from connectors.port import CrmConnector
+from connectors.port import CrmConnector, Gone
 from mapping.schema import ACCOUNT, CONTACT, CONTACT_EMAIL, RECORD, Companion, Missing
 from mapping.translate import computed, to_crm
 from registration_core.contracts import Condition
@@ -270,21 +270,30 @@ def _contacts(crm: CrmConnector, steps: Sequence[Step]) -> dict[str, _Seen]:
     seen: dict[str, _Seen] = {}
     for start in range(0, len(steps), ASKED_MAX):
         few = steps[start : start + ASKED_MAX]
-        made = few[0].companion.made
-        field = str(few[0].companion.field_of(CONTACT_EMAIL))
-        by_address: dict[str, list[str]] = {_address(step): [] for step in few}
-        found = crm.select(
-            made.object,
-            (Condition(field, tuple(by_address)),),
-            [field],
-            ASKED_MAX * OF_ONE_ADDRESS_MAX,
-        )
-        for record in found.records:
-            by_address.get(str(record.fields[field]).casefold(), []).append(record.record_id)
+        records, complete = _with_addresses(crm, few[0].companion, [_address(step) for step in few])
         for step in few:
-            ids = tuple(by_address[_address(step)])
-            seen[step.job.registration.id] = _Seen(ids, sure=found.complete)
+            ids = tuple(record_id for record_id, at in records if at == _address(step))
+            seen[step.job.registration.id] = _Seen(ids, sure=complete)
     return seen
+
+
+def _with_addresses(
+    crm: CrmConnector, contact: Companion, addresses: Sequence[str]
+) -> tuple[list[tuple[str, str]], bool]:
+    """Read contacts with one of these e-mail addresses, and whether that is all of them.
+
+    Where the CRM keeps addresses unique, it is asked past its search, whose index may lag.
+    """
+    made, field = contact.made, str(contact.field_of(CONTACT_EMAIL))
+    asked = list(dict.fromkeys(addresses))
+    if crm.describe(made.object).fields[field].unique:
+        records = tuple(crm.find(made.object, field, asked, [field]).values())
+        complete = True
+    else:
+        where = (Condition(field, tuple(asked)),)
+        found = crm.select(made.object, where, [field], ASKED_MAX * OF_ONE_ADDRESS_MAX)
+        records, complete = found.records, found.complete
+    return [(each.record_id, str(each.fields[field]).casefold()) for each in records], complete
 
 
 def _address(step: Step) -> str:
@@ -318,27 +327,37 @@ def _may_be_one(p: Planned, other: Planned) -> bool:
 def _keep(runtime: Runtime, step: Step) -> Job | None:
     """Remember a companion that is there; with another account the job is read anew."""
     job, name = step.job, step.companion.name
+    if name == ACCOUNT:
+        _choose_account(runtime, step)
+        return None
     with runtime.database.begin() as unit:
-        if name == ACCOUNT:
-            _choose_account(unit, step)
-            return None
         where = step.companion.made.object
         keep_companion(unit, job.registration.id, job.connection, name, where, step.record_id)
         _note(unit, step)
     return replace(job, companions={**job.companions, name: step.record_id})
 
 
-def _choose_account(unit: UnitOfWork, step: Step) -> None:
-    connection = step.job.connection
-    registration = repository.registration(unit.session, step.job.registration.id, lock=True)
-    if connection in registration.accounts:
-        return
-    accounts = {**registration.accounts, connection: step.record_id}
-    repository.save(unit.session, replace(registration, accounts=accounts), unit.now)
+def _choose_account(runtime: Runtime, step: Step) -> None:
+    """Make it the registration's; one of ours is in the directory at once, whatever its feed lags."""
+    connection, record_id = step.job.connection, step.record_id
+    made = []
     if step.ours:
-        match_decisions.made_for(unit, registration.customer_id, connection, step.record_id)
-    _note(unit, step)
-    work.request_check(unit, registration.id, f"its account was found in {connection}")
+        fields, where = directory.account_reads(runtime, connection), step.companion.made.object
+        record = runtime.connector(connection).read(where, [record_id], fields)[record_id]
+        made = (
+            [] if isinstance(record, Gone) else [directory.account_of(runtime, connection, record)]
+        )
+    with runtime.database.begin() as unit:
+        directory.take(unit, connection, made, [])
+        registration = repository.registration(unit.session, step.job.registration.id, lock=True)
+        if connection in registration.accounts:
+            return
+        accounts = {**registration.accounts, connection: record_id}
+        repository.save(unit.session, replace(registration, accounts=accounts), unit.now)
+        if step.ours:
+            match_decisions.made_for(unit, registration.customer_id, connection, record_id)
+        _note(unit, step)
+        work.request_check(unit, registration.id, f"its account was found in {connection}")
 
 
 def _note(unit: UnitOfWork, step: Step) -> None:

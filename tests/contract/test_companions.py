@@ -89,6 +89,9 @@ def test_account_contact_deal_and_line_item_are_made_once_and_refer_to_each_othe
     found = peer.connector.find(names.item, peer.names.key, [item_key], [names.of_deal])
     assert (found[item_key].record_id, found[item_key].fields[names.of_deal]) == (item, deal)
 
+    if peer.connector.describe(names.contact).fields[names.email].unique:
+        known = peer.connector.find(names.contact, names.email, [address], [names.email])
+        assert known[address].record_id == contact
     timepiece.skip(timedelta(minutes=2))
     asked = Condition(names.email, (address,))
     selected = peer.connector.select(names.contact, (asked,), [names.email, names.of_account], 4)

@@ -16,7 +16,7 @@ from registration_core import fields, matches
 from registration_core.contracts import FieldSchema, FieldType, Mode
 from registration_core.fields import FieldGroup, members
 from registration_core.model import Customer, DisputeState, Registration
-from registration_core.store import match_decisions
+from registration_core.store import match_decisions, repository
 from registration_core.store.tables import OutboxRow
 from sync import checking, dead_letters
 from sync.previewing import Does, preview_many
@@ -129,6 +129,7 @@ def test_what_is_missing_is_made_once_and_refers_to_each_other(world: World) -> 
     with world.database.read() as session:
         (said,) = match_decisions.said(session, None)
         assert said["reason"] == "made here for this customer"
+        assert repository.account(session, HOME, str(record["Account"])) is not None
     world.update(deal.id, deal_name="Cold chain, phase 2", amount=Decimal(9000))
     world.settle()
     assert world.registration(deal.id).dispute_state is DisputeState.NONE
@@ -161,8 +162,12 @@ def test_a_create_whose_answer_is_lost_is_looked_up_and_not_sent_again(
     assert [len(made(world, each)) for each in ORDER] == [1, 1, 1, 1]
 
 
-def test_a_contact_that_is_there_is_taken_and_not_changed(world: World) -> None:
+@pytest.mark.parametrize("unique", [False, True], ids=["searched", "unique"])
+def test_a_contact_that_is_there_is_taken_and_not_changed(world: World, *, unique: bool) -> None:
     org = world.orgs[HOME]
+    schema = org.schemas["Contact"]
+    email = replace(schema.fields["Email"], unique=unique)
+    org.schemas["Contact"] = replace(schema, fields={**schema.fields, "Email": email})
     there = org.add("Contact", {"LastName": "Kari", "Email": "buyer@fjordkraft.example"})
     approved(world)
     world.settle()
