@@ -9,11 +9,11 @@ than `blocking.CAP` are skipped; `match_upkeep` counts from time to time which t
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
-from operator import itemgetter
 
 from sqlalchemy import TextClause, bindparam, delete, func, insert, select, text
 from sqlalchemy.orm import Session
@@ -33,12 +33,17 @@ from registration_core.store.tables import (
 _IN_MAX = 500
 #: Most rows one search reads over all its keys.
 _ROWS_MAX = 6000
-#: Who has one key, up to a limit, as one text: a row for each would cost most of a search.
-_ONE = """SELECT {{0}} AS place, {list} AS refs FROM (
-    SELECT {ref} FROM {table} WHERE key = :k{{0}} LIMIT :most) q{{0}}"""
-_LIST = {
-    "sqlite": "group_concat({ref})",
-    "postgresql": "string_agg(CAST({ref} AS text), ',')",
+#: Who has each key, up to a limit, as one text: a row for each would cost most of a search. For
+#: PostgreSQL it is one statement for any number of keys, which is then planned once.
+_WHO = {
+    "sqlite": """SELECT CAST(k.key AS integer) AS place, (
+        SELECT group_concat({ref}) FROM (
+            SELECT {ref} FROM {table} WHERE key = k.value LIMIT :most)) AS refs
+        FROM json_each(:keys) k""",
+    "postgresql": """SELECT k.place - 1 AS place, (
+        SELECT string_agg(CAST({ref} AS text), ',') FROM (
+            SELECT {ref} FROM {table} WHERE key = k.key LIMIT :most) q) AS refs
+        FROM unnest(CAST(:keys AS bigint[])) WITH ORDINALITY k(key, place)""",
 }
 _ACCOUNTS = ("match_key", "account_ref")
 _REGISTRATIONS = ("registration_key", "receipt_seq")
@@ -52,7 +57,20 @@ _COMPARED = select(
     AccountRow.ref, AccountRow.record_id, AccountRow.name, AccountRow.domain, AccountRow.country,
     AccountRow.city, AccountRow.postcode, AccountRow.phone, AccountRow.tax_id, AccountRow.duns,
 ).where(_BY_REF)  # fmt: skip
-_ADD = insert(MatchKeyRow)
+#: A key that is there already was written by a change in between.
+_ADD = {
+    "sqlite": "INSERT INTO match_key (key, account_ref) VALUES (?, ?) ON CONFLICT DO NOTHING",
+    "postgresql": """INSERT INTO match_key (key, account_ref)
+        SELECT * FROM unnest(%s::bigint[], %s::bigint[]) ON CONFLICT DO NOTHING""",
+}
+_FORGET = {
+    "sqlite": "DELETE FROM match_key WHERE key = ? AND account_ref = ?",
+    "postgresql": """DELETE FROM match_key m USING unnest(%s::bigint[], %s::bigint[]) g(key, ref)
+        WHERE m.key = g.key AND m.account_ref = g.ref""",
+}
+_COUNTED = select(MatchKeyCountRow.key, MatchKeyCountRow.accounts).where(
+    MatchKeyCountRow.key.in_(bindparam("keys", expanding=True))
+)
 #: A key that more live registrations share than this leads nobody to a change of an account.
 SHARED_MAX = 200
 _ITS_KEY = RegistrationKeyRow.key.in_(bindparam("keys", expanding=True))
@@ -63,9 +81,6 @@ _SHARED_BY_FEW = select(RegistrationKeyRow.key, RegistrationKeyRow.receipt_seq).
         .group_by(RegistrationKeyRow.key)
         .having(func.count() <= SHARED_MAX)
     )
-)
-_FORGET = delete(MatchKeyRow).where(
-    MatchKeyRow.key == bindparam("key"), MatchKeyRow.account_ref == bindparam("account_ref")
 )
 
 
@@ -82,21 +97,38 @@ def keep(
 
     Writes what differs: a new owner or a new read time costs nothing here.
     """
-    gone: list[dict[str, int]] = []
-    come: list[dict[str, int]] = []
+    gone: list[tuple[int, int]] = []
+    come: list[tuple[int, int]] = []
     for ref, before, after in changes:
         if before != after:
             old = blocking.digests_of(before) if before else set()
             new = blocking.digests_of(after) if after else set()
-            gone += [{"key": key, "account_ref": ref} for key in old - new]
-            come += [{"key": key, "account_ref": ref} for key in new - old]
-    # In the order of the index, so that a batch of many touches each of its pages once.
-    in_order = itemgetter("key", "account_ref")
-    if gone:
-        # One by one: SQLite has no index look-up for a list of pairs.
-        session.connection().execute(_FORGET, sorted(gone, key=in_order))
-    if come:
-        session.connection().execute(_ADD, sorted(come, key=in_order))
+            gone += [(key, ref) for key in old - new]
+            come += [(key, ref) for key in new - old]
+    _each(session, _FORGET, gone)
+    add(session, come)
+
+
+def add(session: Session, keys: Collection[tuple[int, int]]) -> None:
+    """Add pairs of a key and an account's ref; those that are there already stay."""
+    _each(session, _ADD, keys)
+
+
+def _each(
+    session: Session, statement: Mapping[str, str], keys: Collection[tuple[int, int]]
+) -> None:
+    """Run a statement for each pair, past SQLAlchemy, which would cost more than the rest.
+
+    In the order of the index, so that a batch of many touches each of its pages once.
+    """
+    if not keys:
+        return
+    connection, pairs = session.connection(), sorted(keys)
+    if connection.dialect.name == "postgresql":
+        arrays = tuple(map(list, zip(*pairs, strict=True)))
+        connection.exec_driver_sql(statement["postgresql"], arrays)
+    else:
+        connection.exec_driver_sql(statement["sqlite"], pairs)
 
 
 def keep_registration(
@@ -121,8 +153,10 @@ def keep_registration(
 
 def search(session: Session, organisation: Organisation) -> list[int]:
     """Return the refs of the accounts worth comparing, likeliest first."""
-    keys = _affordable(session, blocking.keys_of(organisation))
-    return _ranked(session, _ACCOUNTS, keys, _total(session))
+    keys = blocking.keys_of(organisation)
+    counts = _counts(session, [TOTAL, *map(blocking.digest, keys)])
+    total = counts.get(TOTAL, 100_000)
+    return _ranked(session, _ACCOUNTS, _affordable(keys, counts), total)
 
 
 def search_registrations(
@@ -158,10 +192,9 @@ def search_registrations_of_all(
     return ranked
 
 
-def _affordable(session: Session, keys: Sequence[str]) -> list[str]:
+def _affordable(keys: Sequence[str], counts: Mapping[int, int]) -> list[str]:
     """Leave out keys of too many accounts, and the most frequent of those that read too much."""
     digests = {key: blocking.digest(key) for key in keys}
-    counts = _counts(session, list(digests.values()))
     wanted: list[str] = []
     rows = 0
     for key in sorted(keys, key=lambda key: (counts.get(digests[key], 0), digests[key])):
@@ -178,9 +211,12 @@ def _ranked(
     """Return who has most of these keys, rare ones counting more; frequent keys are left out."""
     if not keys:
         return []
-    query = _union(session.get_bind().dialect.name, *source, len(keys))
-    parameters = {f"k{at}": blocking.digest(key) for at, key in enumerate(keys)}
-    rows = session.execute(query, parameters | {"most": blocking.CAP + 1}).all()
+    dialect = session.get_bind().dialect.name
+    digests: Sequence[int] | str = [blocking.digest(key) for key in keys]
+    if dialect == "sqlite":
+        digests = json.dumps(digests)
+    asked = {"keys": digests, "most": blocking.CAP + 1}
+    rows = session.execute(_who(dialect, *source), asked).all()
     hits = {keys[place]: refs.split(",") for place, refs in rows if refs}
     hits = {key: refs for key, refs in hits.items() if len(refs) <= blocking.CAP}
     counts = {key: len(refs) for key, refs in hits.items()}
@@ -272,19 +308,11 @@ def reliable(session: Session) -> bool:
     return session.get(MatchKeyCountRow, UNRELIABLE) is None
 
 
-def _total(session: Session) -> int:
-    row = session.get(MatchKeyCountRow, TOTAL)
-    return row.accounts if row else 100_000
-
-
 def _counts(session: Session, keys: Sequence[int]) -> dict[int, int]:
-    query = select(MatchKeyCountRow.key, MatchKeyCountRow.accounts)
-    rows = session.execute(query.where(MatchKeyCountRow.key.in_(keys)))
+    rows = session.execute(_COUNTED, {"keys": keys})
     return {row.key: row.accounts for row in rows}
 
 
-@lru_cache(maxsize=128)
-def _union(dialect: str, table: str, ref: str, keys: int) -> TextClause:
-    """Read who has each key, up to a limit of its own, in one statement."""
-    one = _ONE.format(list=_LIST[dialect].format(ref=ref), ref=ref, table=table)
-    return text(" UNION ALL ".join(one.format(at) for at in range(keys)))
+@lru_cache
+def _who(dialect: str, table: str, ref: str) -> TextClause:
+    return text(_WHO[dialect].format(table=table, ref=ref))

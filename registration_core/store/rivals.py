@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from sqlalchemy import bindparam, exists, select
@@ -54,33 +54,70 @@ def rivals_for(
         if same and key.startswith("customer:")
     ]
     one = {registration.customer_id, *confirmed, *repository.customers_with(session, known)}
-    found: dict[str, Rival] = {}
-    without = (registration.id,)
-    for rival in rivals_of(session, customer, known, without):
-        found.setdefault(rival.registration.id, rival)
+    accounts = list(accounts)[:_ACCOUNTS_MAX]
+    receipts = [
+        match_index.search_registrations(session, customer, known),
+        *match_index.search_registrations_of_all(session, [of_account(a) for a in accounts]),
+    ]
+    # Most are somebody else's: the customers alone are compared before anything else is read.
+    typed = _typed(session, receipts, (registration.id,))
+    direct = _matches(customer, known, receipts[0], typed)
+    through = _through(accounts, receipts[1:], typed)
+    found: list[Rival] = []
     for other in repository.registrations(
-        session, RegistrationRow.customer_id.in_(one), RegistrationRow.id != registration.id
+        session,
+        RegistrationRow.receipt_seq.in_({*direct, *through}) | RegistrationRow.customer_id.in_(one),
+        RegistrationRow.id != registration.id,
     ):
-        if other.id not in found:
+        match = direct.get(other.receipt_seq)
+        if match is None and other.customer_id in one:
             match = match_organisation(customer, known, of_customer(other.customer))
             if match is None and other.customer_id == registration.customer_id:
                 match = Match(Band.STRONG, ("customer",))
-            if match is not None:
-                found[other.id] = Rival(other, match)
-    for account in list(accounts)[:_ACCOUNTS_MAX]:
-        for rival in rivals_of(session, of_account(account), frozenset(), without):
-            if rival.match.relation in (Relation.SAME, Relation.POSSIBLY):
-                through = replace(
-                    rival.match,
-                    band=Band.REVIEW,
-                    held_by=f"only through {account.name} in {account.connection}",
-                )
-                found.setdefault(rival.registration.id, Rival(rival.registration, through))
-    judged = (_judged(rival, registration, said) for rival in found.values())
-    return sorted(
-        (rival for rival in judged if rival is not None),
-        key=lambda rival: rival.match.band is not Band.STRONG,
-    )
+        match = match or through.get(other.receipt_seq)
+        judged = _judged(Rival(other, match), registration, said) if match else None
+        if judged is not None:
+            found.append(judged)
+    return sorted(found, key=lambda rival: rival.match.band is not Band.STRONG)
+
+
+def _typed(
+    session: Session, receipts: Iterable[Iterable[int]], without: Collection[str]
+) -> dict[int, Organisation]:
+    """Return the customers of live registrations as they were typed, by receipt."""
+    asked = sorted({receipt for each in receipts for receipt in each})
+    found: dict[int, Organisation] = {}
+    for at in range(0, len(asked), _IN_MAX):
+        few = {"receipts": asked[at : at + _IN_MAX], "without": list(without)}
+        rows = session.execute(_CUSTOMERS, few)
+        found |= {receipt: of_customer(Customer(**customer)) for receipt, customer in rows}
+    return found
+
+
+def _matches(
+    customer: Organisation,
+    known: frozenset[MatchKey],
+    receipts: Iterable[int],
+    typed: Mapping[int, Organisation],
+) -> dict[int, Match]:
+    return {
+        receipt: match
+        for receipt in receipts
+        if receipt in typed and (match := match_organisation(customer, known, typed[receipt]))
+    }
+
+
+def _through(
+    accounts: Sequence[Account], receipts: Sequence[list[int]], typed: Mapping[int, Organisation]
+) -> dict[int, Match]:
+    """Match registrations with the accounts that lead to them; that is worth a look at most."""
+    found: dict[int, Match] = {}
+    for account, each in zip(accounts, receipts, strict=True):
+        held_by = f"only through {account.name} in {account.connection}"
+        for receipt, match in _matches(of_account(account), frozenset(), each, typed).items():
+            if match.relation in (Relation.SAME, Relation.POSSIBLY):
+                found.setdefault(receipt, replace(match, band=Band.REVIEW, held_by=held_by))
+    return found
 
 
 def protected_kin(session: Session, changed: Sequence[Organisation]) -> list[set[str]]:
@@ -148,13 +185,8 @@ def rivals_of(
     out. At most `blocking.CANDIDATES_MAX`, from a bounded number of rows; writes nothing.
     """
     receipts = match_index.search_registrations(session, customer, known)
-    # Most are somebody else's: the customers alone are compared before anything else is read.
-    compared = session.execute(_CUSTOMERS, {"receipts": receipts, "without": list(without)}).all()
-    matches = {
-        receipt: match
-        for receipt, typed in compared
-        if (match := match_organisation(customer, known, of_customer(Customer(**typed))))
-    }
+    typed = _typed(session, [receipts], without)
+    matches = _matches(customer, known, receipts, typed)
     if not matches:
         return []
     live = repository.registrations(session, RegistrationRow.receipt_seq.in_(matches))
