@@ -11,6 +11,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,17 +19,21 @@ from typing import Any
 
 import pytest
 
+from config.settings import load_settings
+from registration_core.contracts import Mode
+from registration_core.model import SYSTEM
 from sandbox.org import Org
 from sandbox.records import Json
 from sandbox.serving import start
+from sync import ladder, wiring
 from tests.acceptance.desk import typed
+from tests.factories import add_partners
 
 ROWS = int(os.environ.get("CUT_OVER_ROWS", "20"))
 #: So many rows overlap with another partner's, so many have two records that fit alike.
 OVERLAPS, AMBIGUOUS = min(6, ROWS // 5), max(ROWS * 40 // 500, 2)
 USER = "Sales Rep East"
 TODAY = datetime.now(UTC).date()
-CONNECTIONS = ("salesforce", "dynamics", "hubspot")
 
 
 def company(number: int) -> str:
@@ -68,10 +73,10 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     environ = {"DEALREG_HOME": str(tmp_path / "home"), **sandbox.environment()}
     made = Desk(sandbox.crms["salesforce"].org, environ)
     made.type("db", "upgrade")
-    for name in CONNECTIONS:
-        made.type("connection", "demote", name, "--to", "observe")
-    for number in range(5):
-        made.type("partner", "add", f"p{number}", "--name", f"Partner {number}")
+    with closing(wiring.build(load_settings(environ))) as runtime:
+        for name in runtime.connectors:
+            ladder.demote(runtime, name, SYSTEM, to=Mode.OBSERVE)
+        add_partners(runtime.database, *(f"p{number}" for number in range(5)))
     yield made
     sandbox.stop()
 
@@ -181,7 +186,8 @@ def test_another_systems_rows_go_from_observe_to_push_and_nothing_is_doubled(
     desk.type("link", "import", str(decided(desk, tmp_path / "links.csv", numbers)))
     links = {each["number"]: each["record_id"] for each in desk.type("link", "list")["links"]}
     assert {numbers[reference]: deal for reference, deal in desk.right.items()} == links
-    desk.type("sync", "run", code=3)
+    desk.type("sync", "pull", "salesforce")
+    desk.type("sync", "push", "salesforce")
     assert desk.opportunities() == before  # linked, and nothing written
 
     first = numbers["OLD-0"]
