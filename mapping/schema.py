@@ -284,6 +284,11 @@ class ConnectionMapping:
         every = (each for item in self.objects.values() for each in item.companions.values())
         return next((each for each in every if each.made.object == object_name), None)
 
+    def key_of(self, object_name: str) -> str:
+        """Return the CRM field that carries our registration id on an object."""
+        mapped = (each.key for each in self.objects.values() if each.object == object_name)
+        return next(mapped, self.opportunities.key)
+
     def of_role(self, role: str) -> tuple[ObjectMapping, ...]:
         """Return the objects that registrations may stand on where the connection has this role."""
         return tuple(each for each in self.objects.values() if each.role == role)

@@ -304,7 +304,7 @@ def _why_not(runtime: Runtime, rows: Sequence[LinkProposalRow]) -> dict[str, Dom
             )
             refused |= {row.id: wrong for row in of_place}
             continue
-        key = runtime.mappings[connection].opportunities.key
+        key = runtime.mappings[connection].key_of(object_name)
         records = crm.read(object_name, [row.record_id for row in of_place], [key])
         for row in of_place:
             why = _taken_or_gone(records[row.record_id], key, row.registration_id)

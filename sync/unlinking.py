@@ -59,7 +59,7 @@ def unlink(
         with runtime.database.read() as session:
             link = _link(session, number, crm.name)
             intents = _writes(session, link)
-        key = runtime.mappings[crm.name].opportunities.key
+        key = runtime.mappings[crm.name].key_of(link.object)
         wrote = {name for intent in intents for name in intent.payload}
         record = crm.read(link.object, [link.record_id], sorted({key, *wrote}))[link.record_id]
         restored, kept = _back(intents, record)

@@ -93,7 +93,10 @@ class LinkProposalRow(Base):
     proposed_at: Mapped[datetime]
     decided_at: Mapped[datetime | None]
     decided_by: Mapped[str] = mapped_column(String(255))
-    __table_args__ = (UniqueConstraint("registration_id", "connection", "object", "record_id"),)
+    __table_args__ = (
+        UniqueConstraint("registration_id", "connection", "object", "record_id"),
+        Index("ix_link_proposal_record", "connection", "object", "record_id"),
+    )
 
 
 class LinkSearchRow(Base):

@@ -10,11 +10,12 @@ import pytest
 from connectors.memory_org import MemoryOrg
 from mapping.loader import load
 from registration_core import fields
+from registration_core.contracts import Mode
 from registration_core.fields import FieldGroup, members
 from registration_core.model import Registration
 from registration_core.store.tables import OutboxRow
-from sync import explaining, linking, push
-from tests.world import DEAL, HOME, MIRROR, World
+from sync import explaining, ladder, linking, push, searching
+from tests.world import BEN, DEAL, HOME, MIRROR, World
 
 LEAD = "Lead"
 
@@ -146,3 +147,21 @@ def test_what_a_lead_became_waits_where_it_is_not_mapped(
     with world.database.read() as session:
         row = session.get_one(OutboxRow, (approved.id, HOME))
     assert "mapped" in row.reason
+
+
+def test_a_lead_that_was_there_before_is_found_by_the_link_search(
+    world: World, leads: MemoryOrg
+) -> None:
+    ladder.demote(world.runtime, HOME, BEN, to=Mode.OBSERVE)
+    world.approved()
+    world.settle()
+    (account,) = [r for r in leads.records("Account") if r.fields["Tax"] == "DE100"]
+    lead = {"Name": "Cold chain", "Account": account.record_id, "Stage": "P"}
+    record_id = leads.add(LEAD, lead, "rep")
+    report = ladder.report(world.runtime, HOME)
+    ladder.promote(world.runtime, HOME, BEN, found=report, to=Mode.LINK)
+
+    searching.search(world.runtime, HOME, BEN, lambda done, total: None)
+    with world.database.read() as session:
+        (found,) = linking.proposals(session)
+    assert (found.object, found.record_id, found.surely) == (LEAD, record_id, True)
