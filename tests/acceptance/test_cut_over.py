@@ -205,3 +205,21 @@ def test_another_systems_rows_go_from_observe_to_push_and_nothing_is_doubled(
         assert {name: after[record_id][name] for name in kept} == {
             name: fields[name] for name in kept
         }
+    differences_are_found_and_mended(desk)
+
+
+def differences_are_found_and_mended(desk: Desk) -> None:
+    """Nothing differs after the cut-over; what users do then is told with its cause and mended."""
+    desk.type("sync", "run", code=3)  # takes in what the CRM has filled in by itself
+    assert desk.type("drift", "salesforce")["tally"] == []
+    edited, removed = sorted(desk.right.values())[:2]
+    desk.org.edit("Opportunity", edited, {"Amount": 1}, USER)
+    desk.org.remove("Opportunity", removed, USER)
+    found = desk.type("drift", "salesforce", "--repair", "--yes")
+    causes = {(line["field"], line["cause"]) for line in found["tally"]}
+    assert causes == {("amount", "remote edit not taken"), ("", "deleted")}
+    desk.type("sync", "run", code=3)
+    links = {each["record_id"]: each for each in desk.type("link", "list")["links"]}
+    amounts = {each["number"]: each["amount"] for each in desk.type("registration", "list")}
+    assert amounts[links[edited]["number"]] == "1"
+    assert [i for i, each in links.items() if each["state"] == "orphaned"] == [removed]
