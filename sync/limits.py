@@ -110,6 +110,9 @@ def _write_keys(planned: Planned) -> list[Key]:
 
 
 def _take_keys(planned: Planned) -> list[Key]:
+    link = planned.job.link
+    if link is not None and not link.base and link.converted_at is None:
+        return []  # a first link, as a person said: the record has not changed, it was there before
     keys: list[Key] = []
     for group, values in sorted(planned.plan.takes.items()):
         keys.append((Cap.TAKEN, group.value))

@@ -39,6 +39,7 @@ from sync.ledger.tables import (
     LinkProposalRow,
     LinkRow,
     LinkSearchRow,
+    QuarantineRow,
     SchemaWatchRow,
 )
 from sync.runtime import Runtime
@@ -113,6 +114,9 @@ def rebind(runtime: Runtime, wanted: Rebinding, actor: Actor) -> Rebinding:
             state.paused_until = state.deletes_accepted_until = state.calls_told_at = None
             state.calls_used = state.calls_allowed = None
             links = _forget(unit, name)
+            # What the new org sent before is no stranger's any more; its feed tells all of it.
+            here, known = QuarantineRow.connection == name, QuarantineRow.org_id == wanted.answered
+            unit.session.execute(delete(QuarantineRow).where(here, known))
             stands = ladder.rungs(runtime, unit.session, [name])[name]
             if stands.mode not in (Mode.OFF, Mode.OBSERVE):
                 ladder.move(unit, stands, Mode.OBSERVE, (), 0, {})

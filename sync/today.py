@@ -224,9 +224,13 @@ def _crms(session: Session, now: datetime) -> Iterator[Line]:
             yield Line("API calls used", row.calls_used,
                        f"{row.connection}: {row.calls_used * 100 // row.calls_allowed} % of "
                        f"{row.calls_allowed}", row.calls_told_at)  # fmt: skip
-    count, oldest = _count(session, QuarantineRow.received_at)
-    yield Line("webhooks of another org", count, "put aside, nothing was read", oldest,
-               command="dealreg connection list", to_do=True)  # fmt: skip
+    strangers = select(
+        QuarantineRow.connection, QuarantineRow.org_id, func.count(),
+        func.min(QuarantineRow.received_at),
+    ).group_by(QuarantineRow.connection, QuarantineRow.org_id)  # fmt: skip
+    for connection, org_id, number, oldest in session.execute(strangers):
+        yield Line("webhooks of another org", number, f"{connection}: org {org_id}", oldest,
+                   command=f"dealreg connection check {connection}", to_do=True)  # fmt: skip
     for counted in session.scalars(
         select(ListCountRow).order_by(ListCountRow.connection, ListCountRow.kind)
     ):

@@ -11,10 +11,11 @@ from connectors.errors import CrmUnavailable
 from connectors.memory import MemoryFault
 from registration_core.contracts import Mode, Value
 from registration_core.errors import DomainRefusal
+from registration_core.limits import Limits
 from registration_core.model import Customer, Registration
 from registration_core.store import repository
 from registration_core.store.audit import events
-from sync import ladder, linking, proposing, resolving, searching, unlinking
+from sync import holding, ladder, linking, proposing, resolving, searching, unlinking
 from sync.fitting import Candidate
 from tests.world import BEN, HOME, World, build
 
@@ -126,6 +127,22 @@ def test_links_are_made_in_bulk_and_nothing_is_written_on_that_rung(world: World
     world.settle()
     assert [org.value("Deal", each, "Partner") for each in ids] == ["Acme Partners"] * DEALS
     assert world.deals(HOME) == ids
+
+
+def test_what_is_taken_at_a_first_link_is_no_mass_change(world: World) -> None:
+    limits = Limits(taken_per_ten_minutes=1)
+    world.runtime.limits[HOME] = limits  # type: ignore[index]
+    for number in range(DEALS):
+        deal(world, number)
+    climb(world, Mode.LINK)
+    search(world)
+    accept_sure(world)
+    world.settle()
+
+    amounts = [registration(world, number).amount for number in range(DEALS)]
+    assert amounts == [Decimal(4000)] * DEALS
+    with world.database.read() as session:
+        assert holding.held(session) == []
 
 
 def test_a_search_that_was_interrupted_goes_on_where_it_stopped(world: World) -> None:

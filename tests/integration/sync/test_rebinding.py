@@ -11,8 +11,9 @@ from registration_core.contracts import Mode
 from registration_core.errors import DomainRefusal
 from registration_core.store.audit import events
 from registration_core.store.tables import Base
-from sync import clock, ladder, linking, rebinding
+from sync import clock, ladder, linking, rebinding, today
 from sync.guard import CallMetrics, GuardedConnector, OrgMismatch
+from sync.ledger.tables import QuarantineRow
 from tests.world import ACCOUNT, BEN, DEAL, HOME, World
 
 
@@ -59,6 +60,28 @@ def test_after_the_rebind_the_old_records_are_forgotten_and_the_new_org_is_only_
     world.settle()
     (record,) = org.records("Deal")
     assert (record.fields["Key"], record.fields["Amount"]) == (made.id, Decimal(5000))
+
+
+def test_webhooks_of_the_new_org_are_told_of_until_it_is_no_stranger_any_more(
+    world: World,
+) -> None:
+    world.settle()
+    refresh(world)
+    with world.database.begin() as unit:
+        for org_id in ("org-new", "org-other"):
+            unit.session.add(
+                QuarantineRow(
+                    id=unit.ids.new(), connection=HOME, org_id=org_id, body="", received_at=unit.now
+                )
+            )  # fmt: skip
+
+    def strangers() -> list[str]:
+        told = today.today(world.runtime)
+        return [line.about for line in told if line.topic == "webhooks of another org"]
+
+    assert sorted(strangers()) == ["alpha: org org-new", "alpha: org org-other"]
+    rebinding.rebind(world.runtime, rebinding.look(world.runtime, HOME), BEN)
+    assert strangers() == ["alpha: org org-other"]
 
 
 def test_a_process_of_before_the_rebind_writes_nothing_until_it_is_restarted(
