@@ -7,7 +7,8 @@ from pathlib import Path
 import requests
 from lxml import etree
 
-from tests.verify.dynamics.environment import Environment, expect
+from tests.verify.differences import expect
+from tests.verify.dynamics.environment import Environment
 
 _SCHEMAS = Path(__file__).parent / "node_modules" / "odata-csdl" / "schemas"
 _EDM = "{http://docs.oasis-open.org/odata/ns/edm}"

@@ -23,16 +23,6 @@ class Environment:
     connector: DynamicsConnector
 
 
-class Differs(AssertionError):
-    """A client saw something else than the vendor documents."""
-
-
-def expect(seen: object, wanted: object, what: str) -> None:
-    """Compare what a client saw with what it has to see."""
-    if seen != wanted:
-        raise Differs(f"{what}: {seen!r}, not {wanted!r}")
-
-
 def access_token(settings: ConnectionSettings) -> str:
     """Sign in with msal as it comes, over TLS."""
     session = requests.Session()

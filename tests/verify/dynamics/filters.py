@@ -9,7 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 from odata_query.grammar import ODataLexer, ODataParser
 
 from registration_core.contracts import Condition, Value
-from tests.verify.dynamics.environment import Differs, Environment
+from tests.verify.differences import Differs
+from tests.verify.dynamics.environment import Environment
 
 #: Texts that have to stay one literal each.
 _TEXTS = (

@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 from sandbox.faults import Fault, FaultKind
-from tests.verify.dynamics.environment import Differs, Environment
+from tests.verify.differences import Differs
+from tests.verify.dynamics.environment import Environment
 
 _SCRIPT = Path(__file__).parent / "client.mjs"
 

@@ -14,7 +14,8 @@ from PowerPlatform.Dataverse.models.upsert import UpsertItem
 
 from connectors.port import AlreadyExists, CreateItem, Gone, RemoteRecord
 from sandbox.faults import Fault, FaultKind
-from tests.verify.dynamics.environment import Differs, Environment, expect
+from tests.verify.differences import Differs, expect
+from tests.verify.dynamics.environment import Environment
 
 _TABLE, _KEY = "opportunity", "dr_dealregid"
 

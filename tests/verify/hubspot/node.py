@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 from sandbox.records import Event
-from tests.verify.hubspot.portal import Differs, Portal
+from tests.verify.differences import Differs
+from tests.verify.hubspot.portal import Portal
 
 _SCRIPT = Path(__file__).parent / "client.mjs"
 

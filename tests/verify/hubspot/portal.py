@@ -21,13 +21,3 @@ class Portal:
     def token(self) -> str:
         """The static token of the portal's app."""
         return self.settings.credentials["access_token"]
-
-
-class Differs(AssertionError):
-    """A client saw something else than the vendor documents."""
-
-
-def expect(seen: object, wanted: object, what: str) -> None:
-    """Compare what a client saw with what it has to see."""
-    if seen != wanted:
-        raise Differs(f"{what}: {seen!r}, not {wanted!r}")

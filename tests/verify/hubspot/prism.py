@@ -25,7 +25,8 @@ from connectors.hubspot.connector import HubSpotConnector
 from connectors.port import CreateItem, Refused, UpdateItem, Written
 from registration_core.contracts import Condition, Value
 from sandbox.serving import now
-from tests.verify.hubspot.portal import Differs, Portal, expect
+from tests.verify.differences import Differs, expect
+from tests.verify.hubspot.portal import Portal
 
 _HERE = Path(__file__).parent
 _PROXY = _HERE / "node_modules/.bin/prism"

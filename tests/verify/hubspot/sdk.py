@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 from hubspot_sdk import BadRequestError, HubSpot, NotFoundError
 
-from tests.verify.hubspot.portal import Portal, expect
+from tests.verify.differences import expect
+from tests.verify.hubspot.portal import Portal
 
 _DEAL = {"pipeline": "default", "dealstage": "appointmentscheduled"}
 
