@@ -294,6 +294,11 @@ def release(runtime: Runtime, held_id: str, actor: Actor) -> Held:
         connection = ConnectionName(row.connection)
         caps = runtime.limits.get(connection)
         if caps and caps.two_people_above and records > caps.two_people_above:
+            if not actor.os_user:
+                raise DomainRefusal(
+                    f"{records} records need two people, and nobody knows who you are on this machine.",
+                    hint="Type it as a user whom the operating system knows by name.",
+                )
             if not row.first_by:
                 row.first_by = actor.os_user
                 audit.record(unit, f"connection:{connection}", "release (first of two)",

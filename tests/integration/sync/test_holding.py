@@ -126,6 +126,8 @@ def test_a_large_item_needs_two_different_users(fast_url: str) -> None:
     change_all(world)
     item = waiting(world)[0]
     ann, ben = Actor("x", "desk", os_user="ann"), Actor("x", "desk", os_user="ben")
+    with pytest.raises(DomainRefusal, match="nobody knows who you are"):
+        holding.release(world.runtime, item.id, BEN)
     assert holding.release(world.runtime, item.id, ann).state == "held"
     with pytest.raises(DomainRefusal, match="two people"):
         holding.release(world.runtime, item.id, replace(ann, name="claims to be ben"))
