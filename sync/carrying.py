@@ -21,6 +21,7 @@ from registration_core.model import Registration
 from registration_core.program import Program
 from registration_core.store import audit, protection, repository
 from registration_core.store.database import UnitOfWork
+from sync.jobs import Job
 from sync.ledger.tables import DeadLetterRow, LinkRow, SyncConflictRow
 from sync.planning import Plan
 
@@ -43,34 +44,32 @@ class Carried:
 
 def carry_out(
     unit: UnitOfWork,
+    job: Job,
     planned: Plan,
     program: Program,
     *,
-    registration_id: str,
-    registration_version: int,
-    link_id: str,
-    link_version: int,
     writing: bool,
-    standing: Mapping[FieldGroup, SyncConflictRow] | None = None,
+    standing: Mapping[FieldGroup, SyncConflictRow],
 ) -> Carried:
     """Apply takes, keep conflicts, and move the base of every group that needs no write.
 
+    The job has a link, and `standing` are its open conflicts.
     `Outdated` if anything moved since the plan was made. With `writing`, conflicts that a write
-    settles are kept too; without, they are left to the push that will settle them. `standing`
-    are the link's open conflicts, where the caller has read them for many links at once.
+    settles are kept too; without, they are left to the push that will settle them.
     """
     if FieldGroup.STAGE in planned.takes:  # closing and reopening move claims
         protection.hold_lock(unit)
-    registration = repository.locked(unit, registration_id)
-    link = unit.lock(LinkRow, link_id)
-    if link is None or (registration.version, link.version) != (registration_version, link_version):
+    assert job.link is not None
+    registration = repository.locked(unit, job.registration.id)
+    link = unit.lock(LinkRow, job.link.id)
+    seen = (job.registration.version, job.link.version)
+    if link is None or (registration.version, link.version) != seen:
         raise Outdated(f"{registration.number} moved since it was read.")
     connection = ConnectionName(link.connection)
     applied = crm_changes.apply(unit, registration, connection, planned.takes, program)
     now: dict[str, Value] = {n: v for n, v in link.base.items() if n not in planned.rebased}
     after: dict[str, Value] = {}
     undone = link.restore or {}
-    standing = open_conflicts(unit, [link.id])[link.id] if standing is None else standing
     for group in planned.groups:
         merge, conflict = group.merge, group.merge.conflict
         if not undone.keys().isdisjoint(merge.base.keys() | merge.remote_changes.keys()):

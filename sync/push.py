@@ -343,16 +343,9 @@ def _commit_plan(
 ) -> IntentRow | None:
     job = planned.job
     assert job.link is not None
+    program = runtime.program(job.registration.program)
     carried = carry_out(
-        unit,
-        planned.plan,
-        runtime.program(job.registration.program),
-        registration_id=job.registration.id,
-        registration_version=job.registration.version,
-        link_id=job.link.id,
-        link_version=job.link.version,
-        writing=True,
-        standing=standing[job.link.id],
+        unit, job, planned.plan, program, writing=True, standing=standing[job.link.id]
     )
     seen.remember(carried.link, None if planned.plan.write else planned.record, crm)
     if not planned.plan.write:

@@ -102,16 +102,9 @@ def _take(
 ) -> None:
     job, record = planned.job, planned.record
     assert job.link is not None
+    program = runtime.program(job.registration.program)
     carried = carry_out(
-        unit,
-        planned.plan,
-        runtime.program(job.registration.program),
-        registration_id=job.registration.id,
-        registration_version=job.registration.version,
-        link_id=job.link.id,
-        link_version=job.link.version,
-        writing=False,
-        standing=standing[job.link.id],
+        unit, job, planned.plan, program, writing=False, standing=standing[job.link.id]
     )
     seen.remember(carried.link, record, crm)
     if planned.plan.write and not dead_letters.was_refused(

@@ -47,14 +47,10 @@ def intend_without_base(
     return _intend(unit, connection, planned, link, base if link is None else {}, *rest)
 
 
-def carry_out_anyway(unit: Any, planned: Any, program: Any, **about: Any) -> Any:
-    about["registration_version"] = repository.registration(
-        unit.session, about["registration_id"]
-    ).version
-    about["link_version"] = unit.session.get_one(
-        LinkRow, about["link_id"], populate_existing=True
-    ).version
-    return _carry_out(unit, planned, program, **about)
+def carry_out_anyway(unit: Any, job: Any, *rest: Any, **about: Any) -> Any:
+    registration = repository.registration(unit.session, job.registration.id)
+    link = unit.session.get_one(LinkRow, job.link.id, populate_existing=True)
+    return _carry_out(unit, replace(job, registration=registration, link=link), *rest, **about)
 
 
 def without_version(record_id: str, fields: Fields, _version: str | None) -> UpdateItem:
