@@ -53,6 +53,7 @@ TOPICS = {
     "reinstate": Topic.DECIDED,
     "expire": Topic.EXPIRED,
     "open dispute": Topic.DISPUTE,
+    "decide dispute": Topic.DECIDED,
 }
 
 

@@ -39,7 +39,7 @@ def recorded(
     audit.record(
         unit, subject_of(registration), action, internal, partner=partner, personal=personal
     )
-    announcements.announce_action(unit, registration, action)
+    announcements.announce_action(unit, registration, action, to_partner=bool(partner))
 
 
 def saved(

@@ -8,9 +8,9 @@ does not grow with the number of links, and a night in which little has changed 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import structlog
 from sqlalchemy import ColumnElement, func, select
@@ -26,14 +26,16 @@ from registration_core.store.tables import AccountRow, OutboxRow, RegistrationRo
 from sync import ladder, leases, schema_watch
 from sync.comparing_accounts import page as accounts_page
 from sync.drift import LINKS, DriftRun, keep_findings, run_of, running
-from sync.drifting import Cause, Finding, differences
+from sync.drifting import Cause, Finding, Pending, differences
 from sync.jobs import jobs_of
 from sync.ledger.drift import DriftPageRow, DriftRunRow
-from sync.ledger.tables import IntentRow, LinkRow
+from sync.ledger.tables import DeadLetterRow, IntentRow, LinkRow, SyncConflictRow
 from sync.previewing import Does
 from sync.runtime import Runtime
 
 log = structlog.get_logger()
+
+Row = TypeVar("Row", OutboxRow, DeadLetterRow, SyncConflictRow)
 
 #: Links that are compared in one go, whatever the CRM takes in one call.
 PAGE = 1_000
@@ -225,7 +227,7 @@ def _judge(
     wanted = dict.fromkeys((link.registration_id for link in links), 0)
     with runtime.database.read() as session:
         jobs = jobs_of(runtime, session, crm.name, wanted)
-        outbox = _outbox(session, crm.name, list(wanted))
+        pending = _pending(session, crm.name, list(wanted))
         in_flight = _in_flight(session, crm.name)
     found: list[Finding] = []
     agreeing: Counter[str] = Counter()
@@ -240,7 +242,7 @@ def _judge(
         if record is None or not settled or link.record_id in in_flight:
             whole = False
             continue
-        several = list(differences(runtime, job, record, outbox.get(link.registration_id)))
+        several = differences(runtime, job, record, pending[link.registration_id])
         if any(each.repair is not Does.AGREE for each in several):
             found += several
         else:
@@ -248,15 +250,23 @@ def _judge(
     return _Judged(found, agreeing, whole)
 
 
-def _outbox(
+def _pending(
     session: Session, connection: ConnectionName, registration_ids: Sequence[str]
-) -> dict[str, OutboxRow]:
-    rows = session.scalars(
-        select(OutboxRow).where(
-            OutboxRow.connection == connection, OutboxRow.registration_id.in_(registration_ids)
-        )
-    )
-    return {row.registration_id: row for row in rows}
+) -> dict[str, Pending]:
+    def rows(table: type[Row], *where: ColumnElement[bool]) -> Sequence[Row]:
+        theirs = table.registration_id.in_(registration_ids), table.connection == connection
+        return session.scalars(select(table).where(*theirs, *where)).all()
+
+    owed = {row.registration_id: row for row in rows(OutboxRow)}
+    letters = (DeadLetterRow.state == "open", DeadLetterRow.kind == "mapping")
+    untranslatable = {row.registration_id for row in rows(DeadLetterRow, *letters)}
+    contested: defaultdict[str, set[str]] = defaultdict(set)
+    for row in rows(SyncConflictRow, SyncConflictRow.state == "open"):
+        contested[row.registration_id].add(row.field_group)
+    return {
+        i: Pending(owed.get(i), frozenset(contested[i]), i in untranslatable)
+        for i in registration_ids
+    }
 
 
 def _in_flight(session: Session, connection: ConnectionName) -> set[str | None]:

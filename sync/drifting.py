@@ -28,7 +28,8 @@ class Cause(StrEnum):
     REMOTE_EDIT = "remote edit not taken"
     #: Somebody changed in the CRM what may not be changed there.
     NOT_ALLOWED = "changed where it may not be"
-    BOTH_CHANGED = "both sides changed it"
+    #: A person has to decide, and was asked or will be by a repair.
+    CONFLICT = "sync conflict"
     #: We hold another value, and nothing is on its way.
     NOT_LANDED = "our write not landed"
     #: The same, and it is due to be written.
@@ -69,15 +70,27 @@ _CAUSES = {
     Does.PULL: Cause.REMOTE_EDIT,
     Does.REFUSED: Cause.REMOTE_EDIT,
     Does.RESTORE: Cause.NOT_ALLOWED,
-    Does.CONFLICT: Cause.BOTH_CHANGED,
+    Does.CONFLICT: Cause.CONFLICT,
     Does.PUSH: Cause.NOT_LANDED,
 }
 
 
+@dataclass(frozen=True)
+class Pending:
+    """What is under way about one link already, so that a repair has nothing to add."""
+
+    #: Its outbox row, if there is one.
+    owed: OutboxRow | None = None
+    #: Field groups of which a conflict is open.
+    contested: frozenset[str] = frozenset()
+    #: A value without counterpart is a dead letter already.
+    untranslatable: bool = False
+
+
 def differences(
-    runtime: Runtime, job: Job, record: RemoteRecord | Gone, owed: OutboxRow | None
-) -> Iterator[Finding]:
-    """Yield what differs on an active link; `owed` is its outbox row, if there is one.
+    runtime: Runtime, job: Job, record: RemoteRecord | Gone, pending: Pending
+) -> list[Finding]:
+    """Return what differs on an active link, one finding a field at most.
 
     Reads nothing of the CRM and keeps nothing.
     """
@@ -85,18 +98,17 @@ def differences(
     assert link is not None
     if isinstance(record, Gone):
         cause = record.absence.value
-        yield Finding(
-            job.registration.id, link.object, link.record_id, "", cause, Does.PULL, {}, {}
-        )
-        return
+        return [
+            Finding(job.registration.id, link.object, link.record_id, "", cause, Does.PULL, {}, {})
+        ]
     planned = Planned(job, record, plan_job(runtime, job, record))
-    found = list(_fields(runtime, planned, owed))
-    named = {each.field for each in found}
-    yield from found
-    yield from (each for each in _forms(planned) if each.field not in named)
+    found: dict[str, Finding] = {}
+    for each in (*_fields(runtime, planned, pending), *_forms(planned)):
+        found.setdefault(each.field, each)
+    return list(found.values())
 
 
-def _fields(runtime: Runtime, planned: Planned, owed: OutboxRow | None) -> Iterator[Finding]:
+def _fields(runtime: Runtime, planned: Planned, pending: Pending) -> Iterator[Finding]:
     job, plan = planned.job, planned.plan
     assert job.link is not None
     if plan.is_empty:
@@ -106,21 +118,23 @@ def _fields(runtime: Runtime, planned: Planned, owed: OutboxRow | None) -> Itera
         return
     unreadable = {problem.ours for problem in plan.problems}
     for each in previewed(runtime, planned).fields:
-        cause, repair = _cause(each, owed, mapping_changed=each.ours in job.rebased)
         if each.ours in unreadable:
+            repair = Does.WAIT if pending.untranslatable else each.does
             cause = Cause.UNTRANSLATABLE
+        else:
+            cause, repair = _cause(each, pending, mapping_changed=each.ours in job.rebased)
         yield _finding(planned, each.ours, cause, repair, each.our_value, each.their_values)
 
 
-def _cause(
-    told: FieldPreview, owed: OutboxRow | None, *, mapping_changed: bool
-) -> tuple[Cause, Does]:
-    cause = Cause.MAPPING if mapping_changed else _CAUSES[told.does]
+def _cause(told: FieldPreview, pending: Pending, *, mapping_changed: bool) -> tuple[Cause, Does]:
+    cause, owed = Cause.MAPPING if mapping_changed else _CAUSES[told.does], pending.owed
+    if told.group in pending.contested:
+        return cause, Does.WAIT
+    if owed is not None and owed.state == "held":
+        return Cause.WAITING, Does.WAIT
     if told.does is not Does.PUSH or owed is None or owed.done >= owed.wanted:
         return cause, told.does
-    if owed.state == "open":
-        return Cause.ON_ITS_WAY, Does.WAIT
-    return Cause.WAITING, Does.WAIT
+    return (Cause.ON_ITS_WAY if owed.state == "open" else Cause.WAITING), Does.WAIT
 
 
 def _forms(planned: Planned) -> Iterator[Finding]:

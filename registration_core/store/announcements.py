@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 from sqlalchemy import ForeignKey, Index, String, Text, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from registration_core.announcing import AUDIENCES, TOPICS, Topic, facts
+from registration_core.announcing import AUDIENCES, TOPICS, Audience, Topic, facts
 from registration_core.model import Registration
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import Base
@@ -46,12 +46,18 @@ class AnnouncementRow(Base):
     )
 
 
-def announce_action(unit: UnitOfWork, registration: Registration, action: str) -> None:
-    """Announce what an action of the audit trail did, if it is one that people are told of."""
+def announce_action(
+    unit: UnitOfWork, registration: Registration, action: str, *, to_partner: bool
+) -> None:
+    """Announce what an action of the audit trail did, if it is one that people are told of.
+
+    The partner is told only of what they may see in the trail.
+    """
     topic = TOPICS.get(action)
     if topic is not None:
         about = f"{action}:{registration.id}:{registration.version}"
-        announce(unit, topic, about, facts(registration), registration.id)
+        silent = () if to_partner else (Audience.PARTNER,)
+        announce(unit, topic, about, facts(registration), registration.id, silent=silent)
 
 
 def announce(
@@ -60,8 +66,13 @@ def announce(
     about: str,
     told: Mapping[str, str],
     registration_id: str | None = None,
+    *,
+    silent: Collection[Audience] = (),
 ) -> bool:
-    """Tell every audience of a topic, in the caller's transaction; False if it was told before."""
+    """Tell every audience of a topic but the `silent` ones; False if it was told before.
+
+    Joins the caller's transaction.
+    """
     known = select(AnnouncementRow.id).where(AnnouncementRow.about == about)
     if unit.session.scalars(known.limit(1)).first() is not None:
         return False
@@ -72,5 +83,6 @@ def announce(
             attempts=0, due_at=unit.now, reason="", created_at=unit.now, settled_at=None,
         )
         for audience in AUDIENCES[topic]
+        if audience not in silent
     )  # fmt: skip
     return True

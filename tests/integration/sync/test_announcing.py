@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socketserver
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
+from config.settings import SHIPPED_CONFIG_DIR, load_settings
 from connectors.errors import ConnectorError
 from connectors.memory import MemoryFault
 from registration_core import disputing, protecting, use_cases
@@ -21,7 +25,7 @@ from registration_core.errors import InvalidInput
 from registration_core.findings import ReasonCode
 from registration_core.store import audit
 from registration_core.store.announcements import AnnouncementRow
-from sync import dead_letters, rounds
+from sync import dead_letters, rounds, wiring
 from sync.announcing import drain, foreseeing
 from sync.announcing.email import EmailChannel
 from sync.announcing.port import Message, Undeliverable, Undelivered
@@ -100,12 +104,13 @@ def test_a_question_and_a_refusal_reach_the_partner_in_partner_safe_words(
 def test_a_dispute_is_told_to_staff_and_to_no_partner(
     world: World, partners: Pretended, staff: Pretended
 ) -> None:
-    made = world.approved()
+    made, rules = world.approved(), world.runtime.program("default")
     with world.database.begin(BEN) as unit:
         disputing.open_dispute(unit, made, "another partner, Beta, claims it")
+        disputing.decide(unit, made.number, disputing.Verdict.KEEP, "no claim", rules)
     drain.drain(world.runtime)
     assert "dispute opened" in topics(staff)
-    assert "dispute opened" not in topics(partners)
+    assert sorted(topics(partners)) == ["decided", "submitted"]  # of the approval, and no more
     assert not any("Beta" in m.text + str(m.facts) for m in (*partners.told, *staff.told))
 
 
@@ -213,6 +218,26 @@ def test_without_a_channel_nothing_waits_for_one(world: World) -> None:
     drain.drain(world.runtime)
     with world.database.read() as session:
         assert set(session.scalars(select(AnnouncementRow.state))) == {"untold"}
+
+
+def test_channels_and_days_come_from_the_file_that_an_admin_writes(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    skip = shutil.ignore_patterns("*.py", "__pycache__")
+    shutil.copytree(SHIPPED_CONFIG_DIR, config, ignore=skip)
+    (config / "announcements.yaml").write_text(
+        "expiring_days: [14, 3]\n"
+        "channels:\n"
+        "  mail: {kind: email, audience: partner, url: '${MAIL}', sender: deals@vendor.example}\n"
+        "  room: {kind: webhook, audience: staff, url: '${HOOK}', secret: '${KEY}', body: teams}\n"
+    )
+    environ = {"MAIL": "smtp://mail.example", "HOOK": "https://hook.example", "KEY": "k"}
+    home = {"DEALREG_HOME": str(tmp_path), "DEALREG_CONFIG_DIR": str(config)}
+    with closing(wiring.build(load_settings(home | environ))) as runtime:
+        told = [(type(each), each.name, each.audience) for each in runtime.channels]
+        assert told == [
+            (EmailChannel, "mail", Audience.PARTNER), (WebhookChannel, "room", Audience.STAFF),
+        ]  # fmt: skip
+        assert runtime.expiring_days == (3, 14)
 
 
 # --- the channels on the wire ------------------------------------------------------------------

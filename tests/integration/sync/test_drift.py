@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -16,16 +15,18 @@ from cli.main import root
 from connectors.errors import ConnectorError
 from connectors.memory import MemoryFault
 from connectors.port import Gone, RemoteRecord
+from mapping.loader import load
 from registration_core.limits import Limits
 from registration_core.model import Customer, Registration
 from registration_core.store.tables import OutboxRow
 from sync import comparing, drift, drifting, holding, rounds
 from sync.drift import ACCOUNTS, LINKS, DriftRun
-from sync.drifting import Finding
+from sync.drifting import Finding, Pending
 from sync.jobs import Job
 from sync.ledger.tables import CursorRow
 from sync.runtime import Runtime
 from sync.today import today
+from tests.integration.sync.test_mapping_manners import GROUPS, OURS
 from tests.world import ANN, HOME, MIRROR, World
 
 DAY = 86_400
@@ -117,6 +118,26 @@ def test_what_may_not_be_changed_there_goes_back(world: World, deal: Registratio
     assert world.deal(HOME, "State") == "approved"
 
 
+def test_what_waits_for_a_person_already_is_nothing_to_repair(
+    world: World, deal: Registration
+) -> None:
+    world.edit(HOME, Name="")
+    assert told(compare(world)) == {("deal_name", "sync conflict", "conflict", 1)}
+    repair(world)
+    assert told(compare(world)) == {("deal_name", "sync conflict", "wait", 1)}
+
+
+def test_a_value_without_counterpart_becomes_one_dead_letter(
+    world: World, deal: Registration
+) -> None:
+    text = world.runtime.mappings[HOME].source.text.replace("developing: [D]", "developing: [X]")
+    draft = load(text, "alpha.yaml", OURS, GROUPS)
+    world.runtime = replace(world.runtime, mappings={**world.runtime.mappings, HOME: draft})
+    assert told(compare(world)) == {("sales_stage", "no counterpart", "refused", 1)}
+    repair(world)
+    assert told(compare(world)) == {("sales_stage", "no counterpart", "wait", 1)}
+
+
 def test_a_record_that_is_gone_is_told_by_how_it_went(world: World, deal: Registration) -> None:
     (record_id,) = world.deals(HOME)
     world.orgs[HOME].remove("Deal", record_id)
@@ -142,10 +163,10 @@ def test_a_page_that_agreed_is_not_looked_at_again_until_a_side_has_moved(
     judge = drifting.differences
 
     def noting(
-        runtime: Runtime, job: Job, record: RemoteRecord | Gone, owed: OutboxRow | None
-    ) -> Iterator[Finding]:
+        runtime: Runtime, job: Job, record: RemoteRecord | Gone, pending: Pending
+    ) -> list[Finding]:
         looked.append("a link")
-        return judge(runtime, job, record, owed)
+        return judge(runtime, job, record, pending)
 
     monkeypatch.setattr("sync.comparing.differences", noting)
     compare(world)
