@@ -184,20 +184,23 @@ def _merge(
     rows = situation.mapping.groups[group.value].rows
     names = tuple(row.ours.name for row in rows if not _filled(row, remote))
     mine, theirs = _only(store, names), _only(remote, names)
+    agreed = _only(base or {}, names)
     undo = _only(situation.restore, names)
+    if agreed and mine == theirs == agreed and not undo:
+        return GroupMerge(Verdict.IN_SYNC, agreed)  # most groups; the rules have nothing to say
     if undo:
         # The undone resolution had written these; put them back, and let the next plan find
         # the conflict again on the base from before.
         changes = {n: v for n, v in undo.items() if n in theirs and not same(theirs[n], v)}
-        return GroupMerge(Verdict.RESTORE, base=_only(base or {}, names), remote_changes=changes)
+        return GroupMerge(Verdict.RESTORE, base=agreed, remote_changes=changes)
     rule = rule_for(situation, group, phase)
     first = _at_first_link(situation, group, names, rule)
     # A group without a base was never agreed on, whatever was agreed of the others.
-    merged = merge_group(_only(base or {}, names) or None, mine, theirs, first)
+    merged = merge_group(agreed or None, mine, theirs, first)
     if first is not rule:
         merged = _told_of_first_link(merged)
     if _is_declined(situation, merged.remote_changes or merged.store_changes):
-        return GroupMerge(Verdict.LEAVE, base=_only(base or {}, names))
+        return GroupMerge(Verdict.LEAVE, base=agreed)
     return _broken(situation, group, merged, mine, theirs)
 
 

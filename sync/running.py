@@ -10,7 +10,7 @@ import structlog
 from dramatiq.brokers.stub import StubBroker
 
 from registration_core.errors import DealregError
-from sync import check_claims, clock, rounds
+from sync import check_claims, clock, garbage, rounds
 from sync.actors import CHECKS, QUEUE, Actors
 from sync.middleware import LogContext
 from sync.runtime import Runtime
@@ -121,7 +121,8 @@ class _LookOut:
 
 
 def start_workers(runtime: Runtime, threads: int) -> Workers:
-    """Start worker threads in this process."""
+    """Start worker threads in this process, which is there for them from now on."""
+    garbage.collect_seldom()
     return Workers(runtime, threads)
 
 

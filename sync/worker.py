@@ -11,6 +11,7 @@ import os
 from config.logging import configure_logging
 from config.settings import load_settings
 from registration_core.errors import ConfigurationError
+from sync import garbage
 from sync.wiring import build
 
 _settings = load_settings(os.environ)
@@ -21,5 +22,6 @@ if _runtime.broker is None:
         "Workers of their own need DEALREG_REDIS_URL.",
         hint="Set it, or run everything in one process: dealreg serve",
     )
+garbage.collect_seldom()
 #: What dramatiq runs.
 broker = _runtime.broker

@@ -16,8 +16,8 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
+from sync.garbage import collect_seldom
 from tests import servers
-from tests.garbage import collect_seldom
 from tests.simulation.cases import draw
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.running import Theatre

@@ -1,4 +1,8 @@
-"""Garbage collection for processes that hold thousands of tests and millions of short objects."""
+"""Garbage collection of processes that stay: thousands of objects for good, millions for a moment.
+
+By its own measure Python looks through everything that lives again and again while batches are
+planned and committed; left to itself, that was a quarter of a worker's CPU time.
+"""
 
 from __future__ import annotations
 
