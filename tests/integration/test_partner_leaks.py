@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from registration_core import crm_changes, disputing, protecting, recording, use_cases
+from registration_core.announcing import Audience, Topic
 from registration_core.contracts import ConnectionName
 from registration_core.errors import DomainRefusal
 from registration_core.fields import FieldGroup
@@ -34,8 +35,10 @@ from registration_core.model import (
 from registration_core.partner_view import REASONS, partner_view, reason_text
 from registration_core.program import ListKind, Role
 from registration_core.store import audit, customers, protection, repository
+from registration_core.store.announcements import AnnouncementRow
 from registration_core.store.database import Database
 from registration_core.store.tables import AuditEventRow
+from sync.announcing.wording import worded
 from tests.factories import (
     APPROVER,
     CONNECTIONS,
@@ -126,7 +129,15 @@ def _partner_side(database: Database, about: Registration) -> str:
     with database.read() as session:
         held = repository.registration(session, about.id)
         events = audit.events(session, recording.subject_of(about))
-    shown = [asdict(partner_view(held)), *(event["partner"] for event in events)]
+        told = session.scalars(
+            select(AnnouncementRow).where(
+                AnnouncementRow.registration_id == about.id,
+                AnnouncementRow.audience == Audience.PARTNER,
+            )
+        ).all()
+    assert told
+    letters = [(row.facts, worded(Topic(row.topic), Audience.PARTNER, row.facts)) for row in told]
+    shown = [asdict(partner_view(held)), *(event["partner"] for event in events), letters]
     return json.dumps(shown, default=str)
 
 

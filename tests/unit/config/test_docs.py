@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from config import connections, program_file
+from config import announcements, connections, program_file
 from config.authority import DEFAULT_AUTHORITY, STORE_ONLY
 from config.connections import load_connections
 from config.settings import SHIPPED_CONFIG_DIR
@@ -25,6 +25,8 @@ def _keys(model: type[BaseModel]) -> set[str]:
 @pytest.mark.parametrize(
     "model",
     [
+        announcements.AnnouncementsFile,
+        announcements.ChannelEntry,
         connections._Entry,
         connections._Limits,
         program_file.ProgramFile,
