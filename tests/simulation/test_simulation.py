@@ -20,6 +20,8 @@ from tests.simulation.telling import KILLERS, Told, caught, killer, tell, worthw
 
 #: Seeds that every test run tells, in shares, so that none takes too long.
 SEEDS, SHARE = 200, 25
+#: Longest that one test may wait for shares that are told beside it, on a busy machine.
+TELLING_SECONDS = 600
 #: What must have happened in some of these stories, or they prove less than they seem to.
 RACES = {
     "a slow start after a CRM asked for quiet",
@@ -56,6 +58,7 @@ def telling() -> Iterator[dict[int, Future[Told]]]:
         }
 
 
+@pytest.mark.timeout(TELLING_SECONDS)
 @pytest.mark.parametrize("first", range(0, SEEDS, SHARE))
 def test_no_story_loses_doubles_or_loops_anything(
     telling: dict[int, Future[Told]], first: int
@@ -65,6 +68,7 @@ def test_no_story_loses_doubles_or_loops_anything(
     assert told.edits > SHARE
 
 
+@pytest.mark.timeout(TELLING_SECONDS)
 def test_every_race_occurs_in_the_stories(telling: dict[int, Future[Told]]) -> None:
     races = {race for told in telling.values() for race in told.result().probes}
     assert races >= RACES
