@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from connectors.port import CrmConnector, RemoteRecord
+from connectors.port import CrmConnector, Gone, RemoteRecord
 from mapping.schema import ACCOUNT, Companion, ObjectMapping
 from mapping.translate import to_store
 from reconciler.merge import same
@@ -138,6 +138,23 @@ def jobs_of(
         else job
         for job in jobs
     ]
+
+
+def read_linked(
+    crm: CrmConnector, jobs: Iterable[Job]
+) -> Iterator[tuple[Job, RemoteRecord | Gone]]:
+    """Read the records that jobs are linked with, object by object and in the CRM's batches.
+
+    Jobs without a link are left out.
+    """
+    linked = [(job, job.link.record_id) for job in jobs if job.link is not None]
+    for object_name in sorted({job.mapping.object for job, _ in linked}):
+        alike = [(job, key) for job, key in linked if job.mapping.object == object_name]
+        fields = sorted({name for job, _ in alike for name in job.mapping.reads()})
+        for start in range(0, len(alike), crm.capabilities.read_batch):
+            batch = alike[start : start + crm.capabilities.read_batch]
+            records = crm.read(object_name, [key for _, key in batch], fields)
+            yield from ((job, records[key]) for job, key in batch)
 
 
 def _with_companions(

@@ -22,7 +22,7 @@ from registration_core.model import Actor
 from registration_core.store import audit, repository
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import OutboxRow
-from sync.jobs import Planned, jobs_of
+from sync.jobs import Planned, jobs_of, read_linked
 from sync.ledger.gates import HeldRow, RungRow
 from sync.ledger.tables import (
     DeadLetterRow,
@@ -134,22 +134,15 @@ def report(runtime: Runtime, connection: str) -> Report:
         jobs = jobs_of(runtime, session, crm.name, dict.fromkeys(newest, 0))
         counts = _waiting(session, crm.name)
     same = otherwise = untouched = 0
-    for object_name in sorted({job.mapping.object for job in jobs}):
-        few = [j for j in jobs if j.mapping.object == object_name and j.link is not None]
-        fields = sorted({name for job in few for name in job.mapping.reads()})
-        ids = [job.link.record_id for job in few if job.link]
-        for start in range(0, len(ids), crm.capabilities.read_batch):
-            page = crm.read(object_name, ids[start : start + crm.capabilities.read_batch], fields)
-            for job in few[start : start + crm.capabilities.read_batch]:
-                record = page[job.link.record_id] if job.link else None
-                if not isinstance(record, RemoteRecord):
-                    continue
-                intent = newest[job.registration.id]
-                for name, value in intent.payload.items():
-                    now = record.fields.get(name)
-                    same += now == value
-                    untouched += now != value and now == intent.before.get(name)
-                    otherwise += now not in (value, intent.before.get(name))
+    for job, record in read_linked(crm, jobs):
+        if not isinstance(record, RemoteRecord):
+            continue
+        intent = newest[job.registration.id]
+        for name, value in intent.payload.items():
+            now = record.fields.get(name)
+            same += now == value
+            untouched += now != value and now == intent.before.get(name)
+            otherwise += now not in (value, intent.before.get(name))
     linked = {job.registration.id for job in jobs if job.link is not None}
     return Report(
         would_create=len(newest.keys() - linked),

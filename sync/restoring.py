@@ -6,16 +6,16 @@ like a user's change, and where the CRM may not change it, the older one would b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from sqlalchemy import select
 
-from connectors.port import CrmConnector, RemoteRecord
+from connectors.port import RemoteRecord
 from registration_core.contracts import ConnectionName
 from registration_core.model import Actor
 from registration_core.store import audit
 from sync.holding import hold
-from sync.jobs import Job, Planned, jobs_of, plan_job
+from sync.jobs import Job, Planned, jobs_of, plan_job, read_linked
 from sync.ledger.tables import LinkRow
 from sync.runtime import Runtime
 
@@ -30,7 +30,12 @@ def hold_pushes(runtime: Runtime, connection: ConnectionName, actor: Actor) -> i
     """
     crm, held = runtime.connector(connection), 0
     for jobs in _pages(runtime, connection):
-        pushing = [p for p in _planned(runtime, crm, jobs) if p.plan.write]
+        planned = [
+            Planned(job, record, plan_job(runtime, job, record))
+            for job, record in read_linked(crm, jobs)
+            if isinstance(record, RemoteRecord)
+        ]
+        pushing = [p for p in planned if p.plan.write]
         if pushing:
             with runtime.database.begin(actor) as unit:
                 why = "the store was restored, and would write over what is newer"
@@ -60,14 +65,3 @@ def _pages(runtime: Runtime, connection: ConnectionName) -> Iterator[list[Job]]:
             jobs = jobs_of(runtime, session, connection, dict.fromkeys(ids, 0))
         yield [job for job in jobs if job.registration.program in runtime.programs]
         after = ids[-1]
-
-
-def _planned(runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]) -> Iterator[Planned]:
-    for object_name in sorted({job.mapping.object for job in jobs}):
-        few = [job for job in jobs if job.mapping.object == object_name and job.link is not None]
-        fields = sorted({name for job in few for name in job.mapping.reads()})
-        records = crm.read(object_name, [job.link.record_id for job in few if job.link], fields)
-        for job in few:
-            record = records[job.link.record_id] if job.link else None
-            if isinstance(record, RemoteRecord):
-                yield Planned(job, record, plan_job(runtime, job, record))

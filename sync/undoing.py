@@ -21,7 +21,7 @@ from registration_core.model import Actor
 from registration_core.store import audit, repository, work
 from registration_core.store.database import UnitOfWork
 from sync.ids import by_id
-from sync.jobs import Job, jobs_of
+from sync.jobs import Job, jobs_of, read_linked
 from sync.ledger.gates import HeldChangeRow, HeldRow
 from sync.ledger.tables import IntentRow, LinkRow, SyncRunRow
 from sync.runtime import Runtime
@@ -97,14 +97,8 @@ def _read(
     with runtime.database.read() as session:
         wanted = {intent.registration_id: 0 for intent in intents}
         jobs = {j.registration.id: j for j in jobs_of(runtime, session, connection, wanted)}
-    records: dict[str, RemoteRecord | Gone] = {}
-    for object_name in sorted({job.mapping.object for job in jobs.values()}):
-        few = [j for j in jobs.values() if j.mapping.object == object_name and j.link]
-        fields = sorted({name for job in few for name in job.mapping.reads()})
-        ids = [job.link.record_id for job in few if job.link]
-        size = crm.capabilities.read_batch
-        for start in range(0, len(ids), size):
-            records |= crm.read(object_name, ids[start : start + size], fields)
+    read = read_linked(crm, jobs.values())
+    records = {job.link.record_id: record for job, record in read if job.link}
     return [
         _Write(intent, jobs.get(intent.registration_id), records.get(intent.record_id or ""))
         for intent in intents
