@@ -181,21 +181,25 @@ def _told(words: list[str], share: float) -> list[Word]:
     for position, raw in enumerate(words):
         last = position == len(words) - 1 and position > 0
         number = lexicon.NUMBERS.get(raw) or (lexicon.LAST_NUMBERS.get(raw) if last else None)
-        for meant in (number or lexicon.SYNONYMS.get(raw, raw)).split():
-            text = lexicon.PLACE_NAMES.get(meant, meant)
-            is_number = any(c.isdigit() for c in text)
-            told.append(
-                Word(
-                    text=text,
-                    raw=raw,
-                    sound=text if is_number else sound_of(text),
-                    weight=weight_of(text) * share * (1.15 if position == 0 else 1.0),
-                    number=is_number and len(text) < 6,
-                    place=text in lexicon.PLACES,
-                    descriptor=text in lexicon.DESCRIPTORS,
-                )
-            )
+        meanings = (number or lexicon.SYNONYMS.get(raw, raw)).split()
+        worth = share * (1.15 if position == 0 else 1.0)
+        told.extend(_word(meant, raw, worth) for meant in meanings)
     return told
+
+
+@lru_cache(maxsize=65536)
+def _word(meant: str, raw: str, share: float) -> Word:
+    text = lexicon.PLACE_NAMES.get(meant, meant)
+    is_number = any(c.isdigit() for c in text)
+    return Word(
+        text=text,
+        raw=raw,
+        sound=text if is_number else sound_of(text),
+        weight=weight_of(text) * share,
+        number=is_number and len(text) < 6,
+        place=text in lexicon.PLACES,
+        descriptor=text in lexicon.DESCRIPTORS,
+    )
 
 
 @lru_cache(maxsize=65536)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import TextClause, bindparam, delete, func, insert, select, text
+from sqlalchemy import TextClause, bindparam, delete, insert, select, text
 from sqlalchemy.orm import Session
 
 from registration_core.matching import FAMILY_MAX, MatchKey, blocking, fold_id, match_organisation
@@ -53,10 +53,11 @@ _FIELDS = tuple(f.name for f in fields(Account))
 _BY_REF = AccountRow.ref.in_(bindparam("refs", expanding=True))
 _WHOLE = select(AccountRow.ref, *(getattr(AccountRow, name) for name in _FIELDS)).where(_BY_REF)
 _COMPARED_AS = ("id", "name", "website", "country", "city", "postcode", "phone", "tax_id", "duns")
-_COMPARED = select(
+COMPARED = select(
     AccountRow.ref, AccountRow.record_id, AccountRow.name, AccountRow.domain, AccountRow.country,
     AccountRow.city, AccountRow.postcode, AccountRow.phone, AccountRow.tax_id, AccountRow.duns,
-).where(_BY_REF)  # fmt: skip
+)  # fmt: skip
+_COMPARED_BY_REF = COMPARED.where(_BY_REF)
 #: A key that is there already was written by a change in between.
 _ADD = {
     "sqlite": "INSERT INTO match_key (key, account_ref) VALUES (?, ?) ON CONFLICT DO NOTHING",
@@ -73,15 +74,6 @@ _COUNTED = select(MatchKeyCountRow.key, MatchKeyCountRow.accounts).where(
 )
 #: A key that more live registrations share than this leads nobody to a change of an account.
 SHARED_MAX = 200
-_ITS_KEY = RegistrationKeyRow.key.in_(bindparam("keys", expanding=True))
-_SHARED_BY_FEW = select(RegistrationKeyRow.key, RegistrationKeyRow.receipt_seq).where(
-    RegistrationKeyRow.key.in_(
-        select(RegistrationKeyRow.key)
-        .where(_ITS_KEY)
-        .group_by(RegistrationKeyRow.key)
-        .having(func.count() <= SHARED_MAX)
-    )
-)
 
 
 def ref_of(connection: str, record_id: str) -> int:
@@ -178,11 +170,10 @@ def search_registrations_of_all(
     """
     named = [{blocking.digest(key): key for key in blocking.keys_of(o)} for o in organisations]
     wanted = sorted({key for keys in named for key in keys})
-    owners: dict[int, list[int]] = defaultdict(list)
-    for at in range(0, len(wanted), _IN_MAX):
-        rows = session.execute(_SHARED_BY_FEW, {"keys": wanted[at : at + _IN_MAX]})
-        for key, receipt in rows:
-            owners[key].append(receipt)
+    owners = {
+        wanted[place]: [int(receipt) for receipt in receipts]
+        for place, receipts in _owners(session, _REGISTRATIONS, wanted, SHARED_MAX).items()
+    }
     counts = {key: len(receipts) for key, receipts in owners.items()}
     ranked = []
     for keys in named:
@@ -211,16 +202,21 @@ def _ranked(
     """Return who has most of these keys, rare ones counting more; frequent keys are left out."""
     if not keys:
         return []
-    dialect = session.get_bind().dialect.name
-    digests: Sequence[int] | str = [blocking.digest(key) for key in keys]
-    if dialect == "sqlite":
-        digests = json.dumps(digests)
-    asked = {"keys": digests, "most": blocking.CAP + 1}
-    rows = session.execute(_who(dialect, *source), asked).all()
-    hits = {keys[place]: refs.split(",") for place, refs in rows if refs}
-    hits = {key: refs for key, refs in hits.items() if len(refs) <= blocking.CAP}
+    owners = _owners(session, source, [blocking.digest(key) for key in keys], blocking.CAP)
+    hits = {keys[place]: refs for place, refs in owners.items()}
     counts = {key: len(refs) for key, refs in hits.items()}
     return [int(ref) for ref in blocking.rank(hits, counts, total)]
+
+
+def _owners(
+    session: Session, source: tuple[str, str], digests: Sequence[int], most: int
+) -> dict[int, list[str]]:
+    """Return who has each key, by its place among them; keys that more than `most` have are left out."""
+    dialect = session.get_bind().dialect.name
+    asked = {"keys": json.dumps(digests) if dialect == "sqlite" else digests, "most": most + 1}
+    rows = session.execute(_who(dialect, *source), asked)
+    found = {place: refs.split(",") for place, refs in rows if refs}
+    return {place: refs for place, refs in found.items() if len(refs) <= most}
 
 
 def refs_with(session: Session, key: str) -> list[int]:
@@ -260,9 +256,14 @@ def _organisations(session: Session, refs: Sequence[int]) -> dict[int, Organisat
     """Return what is compared of the accounts, in the order asked for; half the cost of all."""
     found: dict[int, Organisation] = {}
     for at in range(0, len(refs), _IN_MAX):
-        for ref, *values in session.execute(_COMPARED, {"refs": refs[at : at + _IN_MAX]}).all():
-            found[ref] = Organisation(**dict(zip(_COMPARED_AS, values, strict=True)))
+        few = {"refs": refs[at : at + _IN_MAX]}
+        found |= {row.ref: compared(row) for row in session.execute(_COMPARED_BY_REF, few)}
     return {ref: found[ref] for ref in refs if ref in found}
+
+
+def compared(row: Sequence[Any]) -> Organisation:
+    """Return a row of `COMPARED` as the matcher takes it."""
+    return Organisation(**dict(zip(_COMPARED_AS, row[1:], strict=True)))
 
 
 def accounts_known_by(session: Session, key: str) -> list[Account]:

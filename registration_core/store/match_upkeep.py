@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from sqlalchemy import delete, func, insert, select, text
+from sqlalchemy import bindparam, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from registration_core.matching.blocking import digests_of
-from registration_core.matching.organisation import of_account, of_customer
-from registration_core.model import Account, Customer, RegistrationState
+from registration_core.matching.organisation import of_customer
+from registration_core.model import Customer, RegistrationState
 from registration_core.store import match_index, protection
 from registration_core.store.database import Database
 from registration_core.store.tables import (
@@ -22,10 +23,16 @@ from registration_core.store.tables import (
 
 #: Keys of fewer accounts are not counted; they cost nothing to read.
 _COUNTED_MIN = 200
-#: Accounts made anew in one commit.
+#: Registrations that are read at once.
 _BATCH = 1000
-#: The same on both stores; a key that is there already was written by a change in between.
-_ADD = text("INSERT INTO match_key (key, account_ref) VALUES (:key, :ref) ON CONFLICT DO NOTHING")
+#: Accounts whose keys are written in one commit. Each commit writes most pages of a large index, so
+#: there should be few; a commit takes seconds, and some 100 MB of memory.
+RUN = 30_000
+_OF_ONE = match_index.COMPARED.where(
+    AccountRow.connection == bindparam("connection"), AccountRow.record_id > bindparam("after")
+).order_by(AccountRow.record_id)
+_AFTER = _OF_ONE.limit(bindparam("most"))
+_BETWEEN = _OF_ONE.where(AccountRow.record_id <= bindparam("last"))
 
 
 def recount(database: Database) -> int:
@@ -54,7 +61,7 @@ def recount(database: Database) -> int:
 def rebuild(database: Database, told: Callable[[int, int], None]) -> int:
     """Make every match key anew and count them; returns of how many accounts.
 
-    In batches, each a commit, so that others work on; `told` hears accounts done and to do. Until
+    In runs, each a short commit, so that others work on; `told` hears accounts done and to do. Until
     the end the index counts as unreliable, and checks wait. Safe to repeat and to run beside
     changes; one that was killed is started again from the beginning.
     """
@@ -70,9 +77,9 @@ def rebuild(database: Database, told: Callable[[int, int], None]) -> int:
     done = 0
     for name in names:
         last = ""
-        while batch := _batch_anew(database, name, last):
-            last = batch[-1].record_id
-            done += len(batch)
+        while run := _run_anew(database, name, last):
+            last, accounts = run
+            done += accounts
             told(done, total)
     recount(database)
     with database.begin() as unit:
@@ -82,25 +89,34 @@ def rebuild(database: Database, told: Callable[[int, int], None]) -> int:
     return done
 
 
-def _batch_anew(database: Database, connection: str, after: str) -> list[Account]:
-    with database.begin() as unit:
-        unit.hold(f"accounts:{connection}")  # nobody changes them between reading and writing
-        refs = unit.session.scalars(
-            select(AccountRow.ref)
-            .where(AccountRow.connection == connection, AccountRow.record_id > after)
-            .order_by(AccountRow.record_id)
-            .limit(_BATCH)
+def _run_anew(database: Database, connection: str, after: str) -> tuple[str, int] | None:
+    """Make the keys of the next accounts beside everybody else's work; returns the last and how many.
+
+    Then they are written in one commit, in the order of the index: what changed meanwhile is made
+    again, under the lock that keeps an account from changing.
+    """
+    with database.read() as session:
+        accounts = session.execute(
+            _AFTER, {"connection": connection, "after": after, "most": RUN}
         ).all()
-        accounts = match_index.accounts_by_ref(unit.session, refs)
-        keys = sorted((k, ref) for ref, a in accounts.items() for k in digests_of(of_account(a)))
-        _add(unit.session, keys)
-    return list(accounts.values())
+    if not accounts:
+        return None
+    made = {tuple(account): _keys_of(account) for account in accounts}
+    through = {"connection": connection, "after": after, "last": accounts[-1].record_id}
+    with database.begin() as unit:
+        unit.hold(f"accounts:{connection}")
+        now = unit.session.execute(_BETWEEN, through)
+        keys = [
+            (key, account.ref)
+            for account in now
+            for key in made.get(tuple(account)) or _keys_of(account)
+        ]
+        match_index.add(unit.session, keys)
+    return accounts[-1].record_id, len(accounts)
 
 
-def _add(session: Session, keys: Iterable[tuple[int, int]]) -> None:
-    rows = [{"key": key, "ref": ref} for key, ref in keys]
-    if rows:
-        session.execute(_ADD, rows)
+def _keys_of(account: Sequence[Any]) -> set[int]:
+    return digests_of(match_index.compared(account))
 
 
 def _registrations_anew(database: Database) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import delete, select, update
 
 from registration_core.matching import Organisation, blocking
@@ -31,13 +32,13 @@ def _keys(database: Database) -> list[tuple[int, ...]]:
         return sorted(tuple(row) for columns in tables for row in session.execute(select(*columns)))
 
 
-def test_keys_made_anew_are_those_that_were_kept_with_every_change(database: Database) -> None:
+def test_keys_made_anew_are_those_that_were_kept_with_every_change(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(match_upkeep, "RUN", 400)
     add_partners(database, "P1")
     made = submit(database, customer=customer(website=""))
-    many = [
-        account(record_id=f"{n:05d}", name=f"Plover {n} Ltd", domain="")
-        for n in range(match_upkeep._BATCH + 1)
-    ]
+    many = [account(record_id=f"{n:05d}", name=f"Plover {n} Ltd", domain="") for n in range(900)]
     with database.begin() as unit:
         repository.put_accounts(unit.session, [account(), account(connection=HUBSPOT), *many])
     kept, found = _keys(database), _found(database)
@@ -100,3 +101,24 @@ def test_frequent_keys_are_counted_and_the_mark_of_an_unreliable_index_stays(
     assert counts[match_index.TOTAL] == len(many) + 1
     assert match_index.UNRELIABLE in counts
     assert match_upkeep.recount(database) == len(counts) - 2
+
+
+def test_an_account_that_changes_while_its_keys_are_made_has_its_new_keys_only(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renamed = account(name="Harrier Dairy Ltd", domain="")
+    with database.begin() as unit:
+        repository.put_accounts(unit.session, [account()])
+    make = blocking.digests_of
+
+    def meanwhile(organisation: Organisation) -> set[int]:
+        monkeypatch.setattr(match_upkeep, "digests_of", make)
+        with database.begin() as unit:
+            repository.put_accounts(unit.session, [renamed])
+        return make(organisation)
+
+    monkeypatch.setattr(match_upkeep, "digests_of", meanwhile)
+    match_upkeep.rebuild(database, lambda *_: None)
+    kept = _keys(database)
+    match_upkeep.rebuild(database, lambda *_: None)
+    assert _keys(database) == kept
