@@ -43,6 +43,7 @@ _WEBHOOK: Mapping[Kind, tuple[str, ...]] = {
 }
 #: Options a webhook may have and need not.
 _WEBHOOK_OPTIONAL: Mapping[Kind, tuple[str, ...]] = {
+    Kind.SALESFORCE: ("previous_secret",),
     Kind.DYNAMICS365: ("previous_secret",),
     Kind.HUBSPOT: ("previous_secret", "version"),
 }

@@ -36,9 +36,14 @@ _ACK = (
 
 
 def read_delivery(request: WebhookRequest, webhook: Mapping[str, str]) -> WebhookDelivery:
-    """Verify and read one message; `WebhookRejected` with 401 if forged, 400 if unreadable."""
-    secret = webhook.get("secret", "")
-    if not secret or not hmac.compare_digest(request.path_secret.encode(), secret.encode()):
+    """Verify and read one message; `WebhookRejected` with 401 if forged, 400 if unreadable.
+
+    Of the options, `secret` is the one in its URL, and `previous_secret` was until it was replaced.
+    """
+    secrets = [webhook.get(name, "") for name in ("secret", "previous_secret")]
+    shown = request.path_secret.encode()
+    fitting = [bool(s) and hmac.compare_digest(shown, s.encode()) for s in secrets]
+    if not any(fitting):
         raise WebhookRejected(
             "The secret in the webhook's URL is not this connection's.", status=401
         )

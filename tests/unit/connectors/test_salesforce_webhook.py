@@ -58,6 +58,14 @@ def test_a_message_with_another_secret_is_forged(shown: str) -> None:
     assert SECRET not in str(caught.value)
 
 
+def test_a_replaced_secret_is_taken_until_it_is_taken_away() -> None:
+    replaced = {"secret": "the new one", "previous_secret": SECRET}
+    assert read_delivery(_request(), replaced).notices
+    assert read_delivery(replace(_request(), path_secret="the new one"), replaced).notices
+    with pytest.raises(WebhookRejected):
+        read_delivery(_request(), {"secret": "the new one"})
+
+
 def test_a_connection_without_a_secret_believes_nobody() -> None:
     with pytest.raises(WebhookRejected) as caught:
         read_delivery(replace(_request(), path_secret=""), {})
