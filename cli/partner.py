@@ -31,6 +31,19 @@ def add(frame: Frame, code: str, name: str, tier: str, email: str) -> None:
     )
 
 
+@partner.command()
+@click.argument("code")
+@click.argument("email")
+@pass_frame
+def reach(frame: Frame, code: str, email: str) -> None:
+    """Keep the EMAIL at which a partner is told of their registrations from now on."""
+    from registration_core.use_cases import reach_partner
+
+    with frame.database() as database, database.begin(frame.actor) as unit:
+        known = reach_partner(unit, code, email)
+    frame.out.done(f"{known.name} is reached at {known.email}.", known.__dict__)
+
+
 @partner.command("list")
 @pass_frame
 def list_(frame: Frame) -> None:

@@ -89,6 +89,16 @@ def add_partner(unit: UnitOfWork, *, code: str, name: str, tier: str, email: str
     return made
 
 
+def reach_partner(unit: UnitOfWork, code: str, email: str) -> Partner:
+    """Keep where a partner is told of their registrations from now on."""
+    known = repository.partner(unit.session, code)
+    if not is_email(email):
+        raise InvalidInput(f"{email!r} is not an e-mail address.", field="email")
+    repository.reach_partner(unit.session, known.code, email)
+    audit.record(unit, f"partner:{known.id}", "change address", {}, personal={"email": email})
+    return repository.partner(unit.session, known.code)
+
+
 def submit(unit: UnitOfWork, submission: Submission, program: Program) -> tuple[Registration, bool]:
     """Take a registration in, give it its receipt, and ask for its check.
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from registration_core.contracts import ConnectionName
 from registration_core.model import SYSTEM, DisputeState, ProtectionState, RegistrationState
+from registration_core.store.announcements import AnnouncementRow
 from registration_core.store.tables import (
     AuditEventRow,
     CheckRequestRow,
@@ -77,6 +78,7 @@ def today(runtime: Runtime) -> list[Line]:
                 _pipeline(session),
                 _crms(session, now),
                 _secrets(runtime, now),
+                _untold(session, now - DAY),
             )
             for line in part
         ]
@@ -236,6 +238,21 @@ def _crms(session: Session, now: datetime) -> Iterator[Line]:
     ):
         yield Line("accounts on a list", counted.accounts, f"{counted.connection}: {counted.kind}",
                    counted.counted_at)  # fmt: skip
+
+
+def _untold(session: Session, since: datetime) -> Iterator[Line]:
+    untold = (AnnouncementRow.state == "untold", AnnouncementRow.reason != "",
+              AnnouncementRow.settled_at > since)  # fmt: skip
+    for reason, count in session.execute(
+        select(AnnouncementRow.reason, func.count()).where(*untold).group_by(AnnouncementRow.reason)
+    ):
+        yield Line(
+            "partners not told",
+            count,
+            reason,
+            command="dealreg partner reach CODE EMAIL",
+            to_do=True,
+        )
 
 
 def _secrets(runtime: Runtime, now: datetime) -> Iterator[Line]:

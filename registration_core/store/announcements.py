@@ -33,7 +33,7 @@ class AnnouncementRow(Base):
     facts: Mapped[dict[str, Any]]
     #: Names of the channels that have it.
     delivered: Mapped[list[Any]]
-    #: `open`, `done`, `dead`, or `untold` where no channel reaches its audience.
+    #: `open`, `done`, `dead`, or `untold` where no channel reaches whom it is for.
     state: Mapped[str] = mapped_column(String(16))
     attempts: Mapped[int]
     due_at: Mapped[datetime]

@@ -88,6 +88,11 @@ def add_partner(session: Session, made: Partner) -> None:
     session.flush()
 
 
+def reach_partner(session: Session, code: str, email: str) -> None:
+    """Keep another address of a partner."""
+    session.execute(update(PartnerRow).where(PartnerRow.code == code).values(email=email))
+
+
 # --- registrations ----------------------------------------------------------------------------
 
 

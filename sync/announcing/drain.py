@@ -2,7 +2,7 @@
 
 An announcement is settled in a commit of its own after each delivery, so that a crash repeats one
 message at most; receivers know a repeat by its id. What a channel refuses for good, or for too
-long, becomes a dead letter.
+long, becomes a dead letter; a partner of whom no address is kept stays untold, with that reason.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from registration_core.store import repository
 from registration_core.store.announcements import AnnouncementRow
 from registration_core.store.database import UnitOfWork
 from sync import leases
-from sync.announcing.port import Channel, Message, Undeliverable, Undelivered
+from sync.announcing.port import Channel, Message, NoAddress, Undeliverable, Undelivered
 from sync.announcing.wording import worded
 from sync.carrying import dead_letter
 from sync.runtime import Runtime
@@ -73,13 +73,16 @@ def _deliver(runtime: Runtime, row_id: str) -> bool:
         failure = _send(channel, message)
         with runtime.database.begin() as unit:
             now = unit.session.get_one(AnnouncementRow, row_id, with_for_update=True)
-            if failure is not None:
+            if isinstance(failure, NoAddress):
+                now.reason = failure.message
+            elif failure is not None:
                 _note_failure(unit, now, channel, failure)
                 return False
-            now.delivered = [*now.delivered, channel.name]
+            else:
+                now.delivered = [*now.delivered, channel.name]
     with runtime.database.begin() as unit:
         now = unit.session.get_one(AnnouncementRow, row_id, with_for_update=True)
-        now.state, now.settled_at = "done" if channels else "untold", unit.now
+        now.state, now.settled_at = "done" if now.delivered else "untold", unit.now
     return True
 
 

@@ -9,7 +9,7 @@ from email.utils import format_datetime
 from urllib.parse import unquote, urlsplit
 
 from registration_core.announcing import Audience
-from sync.announcing.port import Message, Undeliverable, Undelivered
+from sync.announcing.port import Message, NoAddress, Undeliverable, Undelivered
 
 #: How long the server may take for one step, in seconds.
 TIMEOUT_SECONDS = 15
@@ -28,7 +28,7 @@ class EmailChannel:
         """Send one e-mail; see `Channel.deliver`."""
         to = self._to or message.to
         if not to:
-            raise Undeliverable("No e-mail address is kept of this partner.")
+            raise NoAddress("No e-mail address is kept of this partner.")
         mail = EmailMessage()
         mail["From"], mail["To"], mail["Subject"] = self._sender, to, message.subject
         mail["Date"] = format_datetime(message.at)

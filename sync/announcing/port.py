@@ -38,6 +38,12 @@ class Undeliverable(Undelivered):
     code = "undeliverable"
 
 
+class NoAddress(Undelivered):
+    """The channel knows no way to whom the message is for."""
+
+    code = "no_address"
+
+
 class Channel(Protocol):
     """One way to reach one audience."""
 
@@ -48,7 +54,7 @@ class Channel(Protocol):
     def audience(self) -> Audience: ...
 
     def deliver(self, message: Message) -> None:
-        """Send one message, within some seconds; `Undelivered` or `Undeliverable` if that failed.
+        """Send one message, within some seconds; one of the errors above if that failed.
 
         At-least-once: a message whose answer was lost is sent again with the same id.
         """

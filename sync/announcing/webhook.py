@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -22,6 +23,8 @@ from sync.announcing.port import Message, Undeliverable, Undelivered
 TIMEOUT_SECONDS = (5, 15)
 #: Answers after which the same may be taken later.
 _LATER = frozenset({408, 425, 429})
+#: What has a meaning in the Markdown of a card.
+_MARKDOWN = re.compile(r"([\\\[\]*_`])")
 
 
 def own_body(message: Message) -> Mapping[str, Any]:
@@ -39,10 +42,11 @@ def slack_body(message: Message) -> Mapping[str, Any]:
 
 
 def teams_body(message: Message) -> Mapping[str, Any]:
-    """Return what a workflow of Teams takes: one adaptive card."""
+    """Return what a workflow of Teams takes: one adaptive card; no link can be hidden in a fact."""
+    subject, text = (_MARKDOWN.sub(r"\\\1", each) for each in (message.subject, message.text))
     blocks = [
-        {"type": "TextBlock", "text": message.subject, "weight": "Bolder", "wrap": True},
-        {"type": "TextBlock", "text": message.text, "wrap": True},
+        {"type": "TextBlock", "text": subject, "weight": "Bolder", "wrap": True},
+        {"type": "TextBlock", "text": text, "wrap": True},
     ]
     card = {"type": "AdaptiveCard", "version": "1.4", "body": blocks}
     kind = "application/vnd.microsoft.card.adaptive"

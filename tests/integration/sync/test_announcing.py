@@ -28,7 +28,7 @@ from registration_core.store.announcements import AnnouncementRow
 from sync import dead_letters, rounds, wiring
 from sync.announcing import drain, foreseeing
 from sync.announcing.email import EmailChannel
-from sync.announcing.port import Message, Undeliverable, Undelivered
+from sync.announcing.port import Message, NoAddress, Undeliverable, Undelivered
 from sync.announcing.webhook import (
     WebhookChannel,
     own_body,
@@ -36,6 +36,7 @@ from sync.announcing.webhook import (
     slack_body,
     teams_body,
 )
+from sync.today import today
 from tests.world import ANN, BEN, HOME, START, World
 
 MESSAGE = Message("m-1", "decided", "DR-1: Approved", "Yes <&>", {"number": "DR-1"}, "", START)
@@ -199,7 +200,7 @@ def test_a_channel_that_is_away_is_tried_again_and_the_others_are_not_told_twice
 def test_what_a_channel_refuses_for_good_is_a_dead_letter_that_can_be_tried_again(
     world: World, partners: Pretended
 ) -> None:
-    partners.failure = Undeliverable("No e-mail address is kept of this partner.")
+    partners.failure = Undeliverable("550 no such mailbox")
     world.submit()
     drain.drain(world.runtime)
     with world.database.read() as session:
@@ -210,6 +211,16 @@ def test_what_a_channel_refuses_for_good_is_a_dead_letter_that_can_be_tried_agai
     dead_letters.retry(world.runtime, letter.id, ANN)
     drain.drain(world.runtime)
     assert topics(partners) == ["submitted"]
+
+
+def test_a_partner_without_an_address_stays_untold_and_the_morning_says_so(
+    world: World, partners: Pretended
+) -> None:
+    partners.failure = NoAddress("No e-mail address is kept of this partner.")
+    world.submit()
+    drain.drain(world.runtime)
+    (line,) = (line for line in today(world.runtime) if line.topic == "partners not told")
+    assert (line.count, line.about) == (1, partners.failure.message)
 
 
 def test_without_a_channel_nothing_waits_for_one(world: World) -> None:
@@ -301,6 +312,11 @@ def test_a_webhook_that_is_not_taken_says_whether_it_may_be_later(
     assert url not in str(raised.value)
 
 
+def test_a_fact_hides_no_link_in_a_card() -> None:
+    card = str(teams_body(replace(MESSAGE, text="for [Acme](https://evil.example)")))
+    assert "[Acme]" not in card
+
+
 def test_slack_and_teams_get_bodies_that_they_show() -> None:
     assert slack_body(MESSAGE) == {"text": "*DR-1: Approved*\nYes &lt;&amp;&gt;"}
     (attachment,) = teams_body(MESSAGE)["attachments"]
@@ -363,7 +379,7 @@ def test_an_e_mail_goes_to_the_partners_own_address(
     assert "To: rep@acme.example" in mail
     assert "Message-ID: <m-1.partners@vendor.example>" in mail
     assert "Subject: DR-1: Approved" in mail
-    with pytest.raises(Undeliverable, match="No e-mail address"):
+    with pytest.raises(NoAddress):
         channel.deliver(MESSAGE)
     kept.refused = "nobody@"
     with pytest.raises(Undeliverable, match="550"):

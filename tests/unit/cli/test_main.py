@@ -233,3 +233,12 @@ def test_an_empty_list_says_what_to_type_next_and_is_an_empty_list_for_scripts(
     assert "dealreg " in done.stdout
     empty = answer(dealreg(*line, "--json"))
     assert empty in ([], {"proposals": [], "links": []})
+
+
+def test_a_partners_address_can_be_changed(dealreg: Dealreg, number: str) -> None:
+    assert answer(dealreg("partner", "reach", "northwind", "rep@nw.example", "--json"))[
+        "email"
+    ] == ("rep@nw.example")
+    assert "not an e-mail" in dealreg("partner", "reach", "northwind", "nowhere").output
+    (known,) = answer(dealreg("partner", "list", "--json"))
+    assert known["email"] == "rep@nw.example"
