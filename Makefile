@@ -5,6 +5,8 @@
 MAKEFLAGS += --no-print-directory
 # A PYTHONPATH of the caller's could put another `config` or `tests` in front of ours.
 unexport PYTHONPATH PYTHONHOME
+# Without compiled files, each process that a test starts would compile ours anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 READY := .venv/.ready
