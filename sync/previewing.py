@@ -237,13 +237,22 @@ def _unlinked(
 
 
 def _with_companions(made: Preview, steps: Sequence[companions.Step]) -> Preview:
-    """Add what is made beside a new record; what it refers to is known only when it is there."""
-    beside = [
-        replace(field, why=f"its {step.companion.name.replace('_', ' ')}, made once")
-        for step in steps
-        if step.does is companions.Does.MAKE
-        for field in _created(step.planned)
-    ]
+    """Add what is made beside a new record, and where the record will refer to it."""
+    beside: list[FieldPreview] = []
+    for step in steps:
+        if step.does is companions.Does.MAKE:
+            name = step.companion.name.replace("_", " ")
+            why = f"its {name}, made once"
+            beside += [replace(field, why=why) for field in _created(step.planned)]
+            beside += [
+                FieldPreview(
+                    group.name, row.ours.name, row.theirs, None, {}, Does.CREATE, {},
+                    f"the {name} that is made before",
+                )
+                for group in made.job.mapping.groups.values()
+                for row in group.rows
+                if row.creates and row.ours.name == step.companion.name
+            ]  # fmt: skip
     return replace(made, fields=(*beside, *made.fields))
 
 

@@ -305,6 +305,7 @@ def test_a_preview_shows_what_is_made_and_makes_nothing(world: World) -> None:
     assert told["contact", "contact_email"] == {"Email": "buyer@fjordkraft.example"}
     assert told["line_item", "amount"] == {"Price": Decimal(5000)}
     assert told["name", "deal_name"] == {"Name": "Cold chain"}
+    assert told["account", "account"] == told["details", "contact"] == {}  # known once it is there
     assert [made(world, each) for each in ORDER] == [[], [], [], []]
 
 
