@@ -127,8 +127,8 @@ def test_a_run_does_exactly_what_the_preview_showed_after_edits_on_both_sides(
 
 
 #: What the lifecycle itself moves when a sale is closed.
-_CONSEQUENCES = {"protection_state", "protection_ends_on", "registration_state", "actual_close_on",
-                 "won_amount"}  # fmt: skip
+_CONSEQUENCES = {"protection_state", "protection_starts_on", "protection_ends_on",
+                 "registration_state", "actual_close_on", "won_amount"}  # fmt: skip
 
 
 def test_both_sides_stand_beside_each_other(world: World) -> None:
