@@ -44,12 +44,15 @@ def compare(
     mapping: ObjectMapping,
     account: str,
     band: Band,
+    *,
+    same: bool = True,
 ) -> Candidate:
     """Compare the deal that a record holds with a registration.
 
-    `account` is its account, for people, and `band` how surely that is the customer. Strong takes
-    a customer that is surely the same and a deal that is: its name, or its amount together with
-    its expected close.
+    `account` is its account, for people, `band` how surely that is the customer, and `same` whether
+    its name says so, and not only that it may be. Strong takes a customer that is surely the same
+    and a deal that is (its name, or its amount together with its expected close), or one of the
+    same name with a deal of the same name and amount.
     """
     theirs = to_store(mapping, record.fields).fields
     agrees = tuple(_agreements(registration, theirs))
@@ -60,7 +63,7 @@ def compare(
         evidence["created"] = f"{record.created_at:%Y-%m-%d}"
     evidence["account"] = f"{account}, {_HOW_SURE[band]}"
     evidence["agrees"] = ", ".join(agrees) or "nothing"
-    sure = band is Band.STRONG and same_deal
+    sure = (band is Band.STRONG and same_deal) or (same and {"name", "amount"} <= set(agrees))
     return Candidate(
         record.object, record.record_id, evidence, Band.STRONG if sure else Band.REVIEW, agrees
     )

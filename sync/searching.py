@@ -207,15 +207,15 @@ def _candidates(
     named = {r.record_id: _account_id(r, place, opportunities) for r in wanted}
     refs = {match_index.ref_of(place.crm.name, each) for each in named.values() if each}
     known = {a.record_id: a for a in match_index.accounts_by_ref(session, list(refs)).values()}
-    owners: dict[str, list[tuple[Registration, Band]]] = {}
+    owners: dict[str, list[tuple[Registration, Band, bool]]] = {}
     for record in wanted:
         account = known.get(named[record.record_id]) or _account_on(record, place)
         if account is None:
             continue
         if account.record_id not in owners:
             owners[account.record_id] = list(_customers(session, place, account))
-        for registration, band in owners[account.record_id]:
-            found = compare(registration, record, place.mapping, account.name, band)
+        for registration, band, same in owners[account.record_id]:
+            found = compare(registration, record, place.mapping, account.name, band, same=same)
             if band is Band.STRONG or found.agrees:
                 yield registration, found
 
@@ -250,15 +250,15 @@ def _account_on(record: RemoteRecord, place: _Place) -> Account | None:
 
 def _customers(
     session: Session, place: _Place, account: Account
-) -> Iterator[tuple[Registration, Band]]:
-    """Yield the registrations whose customer an account is, or may be."""
+) -> Iterator[tuple[Registration, Band, bool]]:
+    """Yield the registrations whose customer an account is, or may be, and whether it is the same."""
     chosen = place.unlinked.get(account.record_id, set())
     for registration in repository.registrations_by_id(session, sorted(chosen)).values():
-        yield registration, Band.STRONG
+        yield registration, Band.STRONG, True
     for rival in rivals_of(session, of_account(account), without=chosen):
-        same = rival.match.relation in (Relation.SAME, Relation.POSSIBLY)
-        if same and rival.registration.id in place.ids:
-            yield rival.registration, rival.match.band
+        relation, registration = rival.match.relation, rival.registration
+        if relation in (Relation.SAME, Relation.POSSIBLY) and registration.id in place.ids:
+            yield registration, rival.match.band, relation is Relation.SAME
 
 
 def _begin(

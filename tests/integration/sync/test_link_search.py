@@ -96,6 +96,16 @@ def test_only_what_is_surely_the_same_and_the_only_one_is_sure(world: World) -> 
     assert found[0][0].evidence["agrees"] == "name"
 
 
+@pytest.mark.parametrize(("amount", "surely"), [(5000, True), (4000, False)])
+def test_an_account_that_only_has_the_name_takes_a_deal_that_agrees_in_more(
+    world: World, amount: int, surely: bool
+) -> None:
+    account = world.orgs[HOME].add("Account", {"Name": "Customer 0 GmbH", "Country": "DE"})
+    deal(world, 0, Amount=Decimal(amount), Account=account)
+    climb(world, Mode.LINK)
+    assert [each.surely for each in search(world)[0]] == [surely]
+
+
 def test_nothing_is_searched_or_linked_before_the_rung_that_links(world: World) -> None:
     deal(world, 0)
     with pytest.raises(DomainRefusal, match="at observe, where nothing is linked"):
