@@ -36,6 +36,7 @@ ACCOUNT_WORDS: Mapping[str, tuple[str, ...]] = {
     "city": ("billing city", "city"),
     "postcode": ("billing postal code", "postal code", "zip postal code", "zip"),
     "website": ("website", "domain", "company domain name", "website url"),
+    "other_domains": ("additional domains",),
     "phone": ("phone", "main phone", "phone number"),
     "tax_id": ("tax id", "vat number", "vat id"),
     "duns": ("duns number", "duns"),

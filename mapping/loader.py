@@ -33,6 +33,8 @@ ACCOUNT_FIELDS = (
     "city",
     "postcode",
     "website",
+    "other_domains",
+    "aliases",
     "phone",
     "tax_id",
     "duns",

@@ -227,6 +227,9 @@ class Account:
     phone: str = ""
     #: Record id of the parent account in the same CRM.
     parent: str = ""
+    #: Further names and domains, one a line.
+    aliases: str = ""
+    other_domains: str = ""
 
 
 #: Where an entry of an account list from a file stands in the account directory; no connection

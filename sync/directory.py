@@ -7,6 +7,7 @@ share of its last complete count is not believed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,9 @@ from sync.runtime import Runtime
 #: Most pages one refresh reads; a larger backlog goes on in the next one and is not complete.
 PAGES_MAX = 2000
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+#: What stands between several values of a text, and most that are kept of them.
+_BETWEEN = re.compile(r"[;\r\n]")
+_SEVERAL_MAX = 20
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ def account_of(runtime: Runtime, connection: ConnectionName, record: RemoteRecor
         postcode=_text(fields, "postcode")[:32],
         phone=_text(fields, "phone")[:64],
         parent=_text(fields, "parent")[:64],
+        aliases=_lines(fields, "aliases"),
+        other_domains="\n".join(map(domain_of, _lines(fields, "other_domains").splitlines())),
     )
 
 
@@ -338,6 +344,13 @@ def _equal(held: Value, wanted: Value) -> bool:
     if isinstance(held, str) and isinstance(wanted, str):
         return held.casefold() == wanted.casefold()
     return held == wanted and isinstance(held, bool) is isinstance(wanted, bool)
+
+
+def _lines(fields: Fields, name: str) -> str:
+    """Return a choice of several, or a text with semicolons or lines, as lines; at most twenty."""
+    value = fields.get(name)
+    several = value if isinstance(value, tuple) else _BETWEEN.split(_text(fields, name))
+    return "\n".join([each.strip()[:255] for each in several if each.strip()][:_SEVERAL_MAX])
 
 
 def _text(fields: Fields, name: str) -> str:

@@ -66,7 +66,7 @@ def account_keys(account: Account) -> frozenset[MatchKey]:
         country=account.country,
         tax_id=account.tax_id,
         duns=account.duns,
-        domains=(account.domain,),
+        domains=(account.domain, *account.other_domains.splitlines()),
     )
 
 

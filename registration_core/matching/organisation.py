@@ -120,6 +120,8 @@ def of_account(account: Account) -> Organisation:
         phone=account.phone,
         tax_id=account.tax_id,
         duns=account.duns,
+        aliases=tuple(account.aliases.splitlines()),
+        email_domains=tuple(account.other_domains.splitlines()),
     )
 
 

@@ -56,6 +56,7 @@ _COMPARED_AS = ("id", "name", "website", "country", "city", "postcode", "phone",
 COMPARED = select(
     AccountRow.ref, AccountRow.record_id, AccountRow.name, AccountRow.domain, AccountRow.country,
     AccountRow.city, AccountRow.postcode, AccountRow.phone, AccountRow.tax_id, AccountRow.duns,
+    AccountRow.aliases, AccountRow.other_domains,
 )  # fmt: skip
 _COMPARED_BY_REF = COMPARED.where(_BY_REF)
 #: A key that is there already was written by a change in between.
@@ -263,7 +264,12 @@ def _organisations(session: Session, refs: Sequence[int]) -> dict[int, Organisat
 
 def compared(row: Sequence[Any]) -> Organisation:
     """Return a row of `COMPARED` as the matcher takes it."""
-    return Organisation(**dict(zip(_COMPARED_AS, row[1:], strict=True)))
+    *plain, aliases, other_domains = row[1:]
+    return Organisation(
+        **dict(zip(_COMPARED_AS, plain, strict=True)),
+        aliases=tuple(aliases.splitlines()),
+        email_domains=tuple(other_domains.splitlines()),
+    )
 
 
 def accounts_known_by(session: Session, key: str) -> list[Account]:

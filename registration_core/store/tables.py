@@ -224,6 +224,8 @@ class AccountRow(Base):
     postcode: Mapped[str] = mapped_column(String(32), default="")
     phone: Mapped[str] = mapped_column(String(64), default="")
     parent: Mapped[str] = mapped_column(String(64), default="")
+    aliases: Mapped[str] = mapped_column(Text, default="")
+    other_domains: Mapped[str] = mapped_column(Text, default="")
     #: Digest of connection and record id, by which the match keys know the account.
     ref: Mapped[int] = mapped_column(BigInteger, unique=True)
     __table_args__ = (Index("ix_account_parent", "connection", "parent"),)

@@ -216,6 +216,7 @@ COMPANIES = ObjectType(
         *_SYSTEM,
         Property("name", "Company name"),
         Property("domain", "Company Domain Name"),
+        Property("hs_additional_domains", "Additional Domains"),
         Property("country", "Country/Region"),
         Property("city", "City"),
         Property("zip", "Postal Code"),

@@ -15,12 +15,14 @@ from connectors.port import CrmConnector
 from registration_core import use_cases
 from registration_core.contracts import Condition, ConnectionName
 from registration_core.findings import FindingKind
+from registration_core.matching import of_customer
 from registration_core.model import Actor, Customer
+from registration_core.store import match_index
 from registration_core.submission import Submission
 from sandbox.org import Org
 from sandbox.records import Json
 from sandbox.serving import Running
-from sync import checking, wiring
+from sync import checking, directory, wiring
 from sync.runtime import Runtime
 from tests.contract.names import NAMES, Names
 from tests.contract.peers import Timepiece, connect, settings_of
@@ -113,3 +115,23 @@ def test_a_check_takes_few_calls_when_the_directory_is_up_to_date(
     assert not check.incomplete
     assert [f.connection for f in deals].count(ConnectionName(CONNECTIONS[crm])) == 2
     assert len(calls) <= CALLS_MAX, [f"{call.method} {call.path}" for call in calls]
+
+
+def test_a_company_is_found_by_a_domain_that_it_has_besides(
+    runtime: Runtime, running: Running, timepiece: Timepiece
+) -> None:
+    hubspot = ConnectionName("hubspot")
+    brand = "brand-of-a-house.example"
+    fields = {"name": "House of Brands", "domain": "houseofbrands.example", "country": "NO"}
+    company = running.crms["hubspot"].org.add(
+        "companies",
+        {**fields, "hs_additional_domains": f"older-name.example;{brand}"},
+        NAMES["hubspot"].user,
+    )
+    timepiece.skip(timedelta(minutes=3))
+    directory.refresh(runtime, hubspot)
+    with runtime.database.read() as session:
+        found = match_index.likely_accounts(
+            session, of_customer(Customer("The Brand AS", "NO", website=f"www.{brand}"))
+        )
+    assert company.id in {a.record_id for a in found if a.connection == hubspot}
