@@ -67,7 +67,7 @@ class Coverage:
 def coverage(session: Session, mapping: ConnectionMapping) -> tuple[Coverage, ...]:
     """Hold every table over an open field of ours against the values that registrations have."""
     found: dict[tuple[str, str], Coverage] = {}
-    for item in mapping.objects.values():
+    for item in mapping.written().values():
         for row in item.rows:
             used = _in_use(session, row) if isinstance(row.transform, Enum) else None
             if used:

@@ -41,6 +41,25 @@ objects:
     key: Dealreg_Id__c
     first_link: {amount: ask, name: fill_empty}
     on_create: {LeadSource: Partner}
+    companions:
+      account:
+        object: Account
+        key: Customer_Id__c
+        missing: wait
+        fields:
+          - {ours: customer_name, theirs: Name}
+      contact:
+        object: Contact
+        key: Dealreg_Id__c
+        fields:
+          - {ours: contact_email, theirs: Email}
+          - {ours: account, theirs: AccountId, transform: reference}
+      line_item:
+        object: Product
+        key: Dealreg_Id__c
+        on_create: {Quantity: 1}
+        fields:
+          - {ours: record, theirs: DealId, transform: reference}
     groups:
       name:
         - {ours: deal_name, theirs: Name, transform: {text: {max: 120}}}
@@ -60,6 +79,7 @@ objects:
       close:
         - {ours: expected_close_on, theirs: Close, transform: {date: {as: datetime, zone: UTC}}}
       details:
+        - {ours: contact, theirs: ContactId, direction: push, write: on_create, transform: reference}
         - {ours: description, theirs: Phone, direction: push, transform: {phone: {calling_code: '49'}}}
 accounts:
   object: Account
