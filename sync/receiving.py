@@ -51,7 +51,7 @@ def receive(runtime: Runtime, connection: str, request: WebhookRequest) -> Reply
         return _reply(delivery)
     with runtime.database.begin() as unit:
         state = unit.session.get(ConnectionStateRow, name)
-        pinned = state.org_id if state else None
+        pinned = (state.org_id if state else None) or runtime.pins.get(name)
         if pinned and delivery.org_id and delivery.org_id != pinned:
             log.warning("webhook of an unknown org", connection=name, org=delivery.org_id)
             unit.session.add(

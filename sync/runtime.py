@@ -42,6 +42,8 @@ class Runtime:
     _close: Callable[[], None]
     #: Where a connection starts, unless as high as it may go.
     start_modes: Mapping[ConnectionName, Mode] = field(default_factory=dict)
+    #: Ids of the orgs that the configuration pins connections to.
+    pins: Mapping[ConnectionName, str] = field(default_factory=dict)
     #: How much may move by itself; a connection that is missing has no limits.
     limits: Mapping[ConnectionName, Limits] = field(default_factory=dict)
     #: Digests of the mapping files as this process read them; one not in force is a draft.

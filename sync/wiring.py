@@ -105,6 +105,7 @@ def build(
         },
         drafts={name: mapping.version for name, mapping in mappings.items()},
         _refresh=lambda first: _take_up(database, live, programs, first=first),
+        pins={name: connection.org_id for name, connection in usable.items() if connection.org_id},
         limits={name: connection.limits for name, connection in usable.items()},
         channels=tuple(_channel(each, clock) for each in announcements.channels),
         expiring_days=announcements.expiring_days,

@@ -132,6 +132,15 @@ def test_an_authentic_delivery_of_another_org_is_acknowledged_and_put_aside(
     assert door.quarantined() == 1
 
 
+def test_before_the_first_call_the_configuration_says_which_org_is_known(
+    salesforce: Crm, door: Door
+) -> None:
+    door.runtime.pins[salesforce.connection] = "another org"  # type: ignore[index]
+    _, delivery = salesforce.delivery()
+    assert door.post(delivery).ok
+    assert (door.inbox(salesforce), door.quarantined()) == ({}, 1)
+
+
 def test_a_delivery_of_the_pinned_org_is_taken(salesforce: Crm, door: Door) -> None:
     door.pin(salesforce, salesforce.org.org_id)
     record_id, delivery = salesforce.delivery()
