@@ -30,6 +30,7 @@ from sync.ledger.tables import (
     ConnectionStateRow,
     DeadLetterRow,
     InboxRow,
+    LinkProposalRow,
     LinkRow,
     QuarantineRow,
     SyncConflictRow,
@@ -144,6 +145,10 @@ def _conflicts(session: Session) -> Iterator[Line]:
     yield Line("sync conflicts", count, "two sides changed one thing", oldest,
                _worth(session, RegistrationRow.id.in_(ids)),
                "dealreg conflict list", to_do=True)  # fmt: skip
+    proposed = LinkProposalRow.state == "proposed"
+    count, oldest = _count(session, LinkProposalRow.proposed_at, proposed)
+    yield Line("link proposals", count, "an existing record may be the deal", oldest,
+               command="dealreg link list", to_do=True)  # fmt: skip
     count, oldest = _count(session, LinkRow.changed_at, LinkRow.state == "orphaned")
     yield Line("orphaned links", count, "the CRM lost the record", oldest,
                command="dealreg link list", to_do=True)  # fmt: skip

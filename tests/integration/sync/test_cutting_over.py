@@ -25,7 +25,7 @@ from registration_core.store import repository
 from registration_core.store.announcements import AnnouncementRow
 from registration_core.store.audit import events
 from registration_core.submission import Submission
-from sync import checking, cutting_over, ladder, linking
+from sync import checking, cutting_over, ladder, linking, today
 from sync.cutting_over import Landed, Result, Row
 from tests.world import BEN, HOME, MIRROR, World, build
 
@@ -71,6 +71,10 @@ def cut_over(world: World, *rows: Row, actors: tuple[Actor, ...] = (EVA, FAY)) -
         with pytest.raises(NeedsAnother):
             cutting_over.cut_over(world.runtime, program, rows, actor, quiet, digest=FILE)
     return cutting_over.cut_over(world.runtime, program, rows, actors[-1], quiet, digest=FILE)
+
+
+def waiting(world: World) -> dict[str, int]:
+    return {line.topic: line.count for line in today.today(world.runtime)}
 
 
 def results(landed: list[Landed]) -> dict[int, Result]:
@@ -154,7 +158,9 @@ def test_they_are_checked_at_once_and_what_a_check_finds_is_disputed(world: Worl
     (direct,) = [r for r in world.orgs[HOME].records("Account") if r.fields["Direct"]]
     customer = Customer(str(direct.fields["Name"]), "DE", tax_id=str(direct.fields["Tax"]))
     landed = cut_over(world, row(1), row(2, customer=customer))
+    assert waiting(world)["taken over, not checked yet"] == 2
     checking.drain(world.runtime)
+    assert "taken over, not checked yet" not in waiting(world)
     states = [world.registration(each.number).dispute_state for each in landed]
     assert states == [DisputeState.NONE, DisputeState.OPEN]
 
@@ -175,6 +181,7 @@ def test_records_that_the_file_names_are_sure_proposals_and_no_claim_of_others(
     assert found is not None
     assert found.findings == ()
     assert proposed.surely
+    assert waiting(world)["link proposals"] == 1
 
     ladder.promote(world.runtime, HOME, BEN, found=ladder.report(world.runtime, HOME), to=Mode.LINK)
     linking.accept(world.runtime, proposed.id, BEN)
