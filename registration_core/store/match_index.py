@@ -31,6 +31,8 @@ from registration_core.store.tables import (
 
 #: Most refs put into one `IN`; larger sets are split.
 _IN_MAX = 500
+#: Most pairs of a key and an account that one statement writes, to bound memory.
+_PAIRS_MAX = 50_000
 #: Most rows one search reads over all its keys.
 _ROWS_MAX = 6000
 #: Who has each key, up to a limit, as one text: a row for each would cost most of a search. For
@@ -117,11 +119,13 @@ def _each(
     if not keys:
         return
     connection, pairs = session.connection(), sorted(keys)
-    if connection.dialect.name == "postgresql":
-        arrays = tuple(map(list, zip(*pairs, strict=True)))
-        connection.exec_driver_sql(statement["postgresql"], arrays)
-    else:
-        connection.exec_driver_sql(statement["sqlite"], pairs)
+    for at in range(0, len(pairs), _PAIRS_MAX):
+        some = pairs[at : at + _PAIRS_MAX]
+        if connection.dialect.name == "postgresql":
+            arrays = tuple(map(list, zip(*some, strict=True)))
+            connection.exec_driver_sql(statement["postgresql"], arrays)
+        else:
+            connection.exec_driver_sql(statement["sqlite"], some)
 
 
 def keep_registration(

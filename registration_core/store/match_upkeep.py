@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -115,8 +116,9 @@ def _run_anew(database: Database, connection: str, after: str) -> tuple[str, int
     return accounts[-1].record_id, len(accounts)
 
 
-def _keys_of(account: Sequence[Any]) -> set[int]:
-    return digests_of(match_index.compared(account))
+def _keys_of(account: Sequence[Any]) -> array[int]:
+    """Return the keys of an account, kept small: a run of them is held at once."""
+    return array("q", digests_of(match_index.compared(account)))
 
 
 def _registrations_anew(database: Database) -> None:
