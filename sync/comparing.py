@@ -226,9 +226,10 @@ def _judge(
     before = {link.id: link for link in links}
     wanted = dict.fromkeys((link.registration_id for link in links), 0)
     with runtime.database.read() as session:
+        # In this order: a write that is answered in between has moved its link.
+        in_flight = _in_flight(session, crm.name)
         jobs = jobs_of(runtime, session, crm.name, wanted)
         pending = _pending(session, crm.name, list(wanted))
-        in_flight = _in_flight(session, crm.name)
     found: list[Finding] = []
     agreeing: Counter[str] = Counter()
     whole = True

@@ -19,7 +19,7 @@ from mapping.loader import load
 from registration_core.limits import Limits
 from registration_core.model import Customer, Registration
 from registration_core.store.tables import OutboxRow
-from sync import comparing, drift, drifting, holding, rounds
+from sync import comparing, drift, drifting, holding, push, rounds
 from sync.drift import ACCOUNTS, LINKS, DriftRun
 from sync.drifting import Finding, Pending
 from sync.jobs import Job
@@ -107,6 +107,24 @@ def test_a_repair_never_writes_over_what_a_person_changed_since(
     repair(world)
     assert world.deal(HOME, "Amount") == Decimal(6500)
     assert world.registration(deal.id).amount == Decimal(6500)
+
+
+def test_a_write_in_the_middle_of_a_comparison_is_no_difference(
+    world: World, deal: Registration
+) -> None:
+    world.update(deal.id, amount=Decimal(6000))
+    door = world.doors[HOME]
+
+    def push_now(operation: str) -> None:
+        if operation == "read":
+            door.on_call = None
+            push.drain(world.runtime, HOME)
+
+    door.on_call = push_now
+    assert compare(world).tally == ()
+    assert world.deal(HOME, "Amount") == Decimal(6000)
+    world.settle()
+    assert compare(world).tally == ()
 
 
 def test_what_may_not_be_changed_there_goes_back(world: World, deal: Registration) -> None:
