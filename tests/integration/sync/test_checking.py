@@ -220,6 +220,20 @@ def test_a_shrunken_list_is_not_believed_until_a_person_accepts_it(world: World)
     assert world.registration(made.id).state is RegistrationState.APPROVED
 
 
+def test_a_list_that_vanishes_unseen_is_noticed_once_its_count_is_old(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.approved(token="first")
+    monkeypatch.setattr(world.doors[HOME], "count", lambda *_: 0)
+    second, third = (Customer(f"Other {n} GmbH", "DE", tax_id=f"DE55{n}") for n in (5, 6))
+    soon = world.approved(token="second", customer=second)
+    assert last_check(world, soon.id).incomplete == ()
+    world.pass_time(601)  # the program's freshness limit is 600 seconds
+    later = world.approved(token="third", customer=third)
+    (unread,) = last_check(world, later.id).incomplete
+    assert "has 0 accounts, it had 1" in unread.reason
+
+
 def test_an_old_check_is_made_again_before_an_approval(world: World) -> None:
     made = world.approved(amount=Decimal(200_000))
     old = last_check(world, made.id)
