@@ -4,35 +4,26 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass
-from datetime import date, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from config.settings import SHIPPED_CONFIG_DIR, load_settings
-from connectors.port import CrmConnector
 from mapping.schema import ObjectMapping
-from registration_core import use_cases
 from registration_core.contracts import ConnectionName
-from registration_core.model import Actor, Customer, Registration
+from registration_core.model import Registration
 from registration_core.store import repository
-from registration_core.submission import Submission
 from sandbox.hubspot.engine import HubSpotOrg
 from sandbox.org import Org
 from sandbox.salesforce.engine import SalesforceOrg
 from sandbox.serving import Running
-from sync import checking, pull, push, runs, wiring
+from sync import pull, push, runs
 from sync.linking import Link, links
 from sync.runtime import Runtime
 from tests.contract.names import NAMES
-from tests.contract.peers import Timepiece, connect, settings_of
-
-CUSTOMER = Customer("Vangholt Energi ASA", "NO", tax_id="NO881328463")
-DESK = Actor("partner-desk", "desk")
-APPROVER = Actor("approver", "approver")
+from tests.contract.peers import Timepiece
+from tests.contract.stories import approved, at_home_in
 
 SALESFORCE = """\
   leads:
@@ -123,29 +114,12 @@ def runtime(
     crm: str, tmp_path: Path, running: Running, sqlite_template: Path, timepiece: Timepiece
 ) -> Iterator[Runtime]:
     """The shipped configuration, but this CRM is everybody's home and begins with leads."""
-    config, name = tmp_path / "config", STORIES[crm].connection
-    shutil.copytree(SHIPPED_CONFIG_DIR, config)
-    mapping = config / "mappings" / f"{name}.yaml"
-    mapping.write_text(mapping.read_text().replace("objects:\n", f"objects:\n{STORIES[crm].leads}"))
-    program = config / "programs" / "default.yaml"
-    text = program.read_text()
-    homes = text[text.index("  homes:\n") : text.index("  # A connection that is not home")]
-    program.write_text(text.replace(homes, f"  homes:\n    - connection: {name}\n"))
     shutil.copy(sqlite_template, tmp_path / "store.sqlite3")
-    settings = load_settings(
-        {
-            "DEALREG_HOME": str(tmp_path),
-            "DEALREG_CONFIG_DIR": str(config),
-            "DEALREG_DATABASE_URL": f"sqlite:///{tmp_path / 'store.sqlite3'}",
-            **running.environment(),
-        }
-    )
-    doors: dict[ConnectionName, CrmConnector] = {
-        story.connection: connect(settings_of(running, kind), kind, timepiece)
-        for kind, story in STORIES.items()
-    }
-    with closing(wiring.build(settings, clock=timepiece, connectors=doors)) as built:
-        assert built.problems == {}
+
+    def with_leads(text: str) -> str:
+        return text.replace("objects:\n", f"objects:\n{STORIES[crm].leads}")
+
+    with at_home_in(crm, tmp_path, running, timepiece, with_leads) as built:
         yield built
 
 
@@ -153,7 +127,7 @@ def test_a_lead_is_followed_to_the_deal_it_becomes_and_kept_in_step_there(
     runtime: Runtime, running: Running, crm: str, timepiece: Timepiece
 ) -> None:
     story, names, org = STORIES[crm], NAMES[crm], running.crms[crm].org
-    made = _approved(runtime)
+    made = approved(runtime)
     push.drain(runtime, story.connection)
     (lead,) = _links(runtime, made)
     assert lead.object.lower().startswith("lead")
@@ -171,32 +145,6 @@ def test_a_lead_is_followed_to_the_deal_it_becomes_and_kept_in_step_there(
     amounts = [row.theirs[0] for row in _home(runtime, story).rows if row.ours.name == "amount"]
     fields = runtime.connector(story.connection).read(names.object, [deal_id], amounts)[deal_id]
     assert fields.fields == {amounts[0]: made.amount}  # type: ignore[union-attr]
-
-
-def _approved(runtime: Runtime) -> Registration:
-    """Submit a registration and approve it on a check of all three CRMs."""
-    program = runtime.program("default")
-    with runtime.database.begin(DESK) as unit:
-        use_cases.add_partner(unit, code="ACME", name="Acme Partners", tier="gold", email="")
-        made, _ = use_cases.submit(
-            unit,
-            Submission(
-                partner_code="ACME",
-                customer=CUSTOMER,
-                deal_name="Cold chain",
-                product_line="platform",
-                amount=Decimal(200_000),
-                currency="USD",
-                expected_close_on=date(2030, 9, 30),
-                contact_name="Partner rep",
-                contact_email="rep@acme-partners.example",
-                token="t",
-            ),
-            program,
-        )
-    check = checking.check_now(runtime, made.number)
-    with runtime.database.begin(APPROVER) as unit:
-        return use_cases.approve(unit, made.number, check, program)
 
 
 def _registration(runtime: Runtime, number: str) -> Registration:

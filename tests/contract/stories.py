@@ -1,0 +1,93 @@
+"""The whole engine on the three stand-ins, one of which is everybody's home."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+from config.settings import SHIPPED_CONFIG_DIR, load_settings
+from connectors.port import CrmConnector
+from registration_core import use_cases
+from registration_core.contracts import ConnectionName
+from registration_core.model import Actor, Customer, Registration
+from registration_core.submission import Submission
+from sandbox.serving import Running
+from sync import checking, wiring
+from sync.runtime import Runtime
+from tests.contract.peers import Timepiece, connect, settings_of
+
+CONNECTIONS: Mapping[str, ConnectionName] = {
+    "salesforce": ConnectionName("salesforce"),
+    "dynamics365": ConnectionName("dynamics"),
+    "hubspot": ConnectionName("hubspot"),
+}
+CUSTOMER = Customer("Vangholt Energi ASA", "NO", tax_id="NO881328463")
+DESK = Actor("partner-desk", "desk")
+APPROVER = Actor("approver", "approver")
+
+
+@contextmanager
+def at_home_in(
+    crm: str,
+    folder: Path,
+    running: Running,
+    timepiece: Timepiece,
+    change: Callable[[str], str],
+) -> Iterator[Runtime]:
+    """Build the shipped configuration with this CRM as home and its mapping changed.
+
+    The folder holds a migrated `store.sqlite3`.
+    """
+    config, name = folder / "config", CONNECTIONS[crm]
+    shutil.copytree(SHIPPED_CONFIG_DIR, config)
+    mapping = config / "mappings" / f"{name}.yaml"
+    mapping.write_text(change(mapping.read_text()))
+    program = config / "programs" / "default.yaml"
+    text = program.read_text()
+    homes = text[text.index("  homes:\n") : text.index("  # A connection that is not home")]
+    program.write_text(text.replace(homes, f"  homes:\n    - connection: {name}\n"))
+    settings = load_settings(
+        {
+            "DEALREG_HOME": str(folder),
+            "DEALREG_CONFIG_DIR": str(config),
+            "DEALREG_DATABASE_URL": f"sqlite:///{folder / 'store.sqlite3'}",
+            **running.environment(),
+        }
+    )
+    doors: dict[ConnectionName, CrmConnector] = {
+        connection: connect(settings_of(running, kind), kind, timepiece)
+        for kind, connection in CONNECTIONS.items()
+    }
+    with closing(wiring.build(settings, clock=timepiece, connectors=doors)) as built:
+        assert built.problems == {}
+        yield built
+
+
+def approved(runtime: Runtime, customer: Customer = CUSTOMER) -> Registration:
+    """Submit a registration and approve it on a check of all three CRMs."""
+    program = runtime.program("default")
+    with runtime.database.begin(DESK) as unit:
+        use_cases.add_partner(unit, code="ACME", name="Acme Partners", tier="gold", email="")
+        made, _ = use_cases.submit(
+            unit,
+            Submission(
+                partner_code="ACME",
+                customer=customer,
+                deal_name="Cold chain",
+                product_line="platform",
+                amount=Decimal(200_000),
+                currency="USD",
+                expected_close_on=date(2030, 9, 30),
+                contact_name="Partner rep",
+                contact_email="rep@acme-partners.example",
+                token="t",
+            ),
+            program,
+        )
+    check = checking.check_now(runtime, made.number)
+    with runtime.database.begin(APPROVER) as unit:
+        return use_cases.approve(unit, made.number, check, program)
