@@ -123,8 +123,9 @@ def _back(intents: Sequence[IntentRow], record: RemoteRecord | Gone) -> tuple[Fi
     before: dict[str, Value] = {}
     wrote: dict[str, Value] = {}
     for intent in intents:
-        before = {**intent.before, **before}
-        wrote |= intent.payload
+        # What stood there before us, or what somebody wrote between two writes of ours.
+        theirs = {n: v for n, v in intent.before.items() if n not in wrote or not same(wrote[n], v)}
+        before, wrote = {**before, **theirs}, {**wrote, **intent.payload}
     ours = {n for n, v in wrote.items() if same(record.fields.get(n), v)}
     return (
         {n: v for n, v in before.items() if n in ours and not same(record.fields.get(n), v)},

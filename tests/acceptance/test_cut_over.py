@@ -223,3 +223,4 @@ def differences_are_found_and_mended(desk: Desk) -> None:
     amounts = {each["number"]: each["amount"] for each in desk.type("registration", "list")}
     assert amounts[links[edited]["number"]] == "1"
     assert [i for i, each in links.items() if each["state"] == "orphaned"] == [removed]
+    assert desk.type("audit", "verify")["ok"]
