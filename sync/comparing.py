@@ -26,7 +26,7 @@ from registration_core.store.tables import AccountRow, OutboxRow, RegistrationRo
 from sync import ladder, leases, schema_watch
 from sync.comparing_accounts import page as accounts_page
 from sync.drift import LINKS, DriftRun, keep_findings, run_of, running
-from sync.drifting import Cause, Finding, Pending, differences
+from sync.drifting import Cause, Finding, Pending, differences, told_undone
 from sync.jobs import jobs_of
 from sync.ledger.drift import DriftPageRow, DriftRunRow
 from sync.ledger.tables import DeadLetterRow, IntentRow, LinkRow, SyncConflictRow
@@ -248,7 +248,29 @@ def _judge(
             found += several
         else:
             agreeing.update(map(_key, several))
-    return _Judged(found, agreeing, whole)
+    last = _last_writes(runtime, crm.name, {each.registration_id for each in found})
+    told = [told_undone(each, last.get(each.registration_id)) for each in found]
+    return _Judged(told, agreeing, whole)
+
+
+def _last_writes(
+    runtime: Runtime, connection: ConnectionName, registration_ids: set[str]
+) -> dict[str, IntentRow]:
+    """Return the last confirmed update of each registration that has one."""
+    if not registration_ids:
+        return {}
+    with runtime.database.read() as session:
+        rows = session.scalars(
+            select(IntentRow)
+            .where(
+                IntentRow.registration_id.in_(registration_ids),
+                IntentRow.connection == connection,
+                IntentRow.operation == "update",
+                IntentRow.state == "done",
+            )
+            .order_by(IntentRow.settled_at)
+        )
+        return {row.registration_id: row for row in rows}
 
 
 def _pending(

@@ -7,7 +7,7 @@ less: it reads and plans again, and a change that somebody makes meanwhile is me
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from connectors.port import Gone, RemoteRecord
@@ -17,6 +17,7 @@ from reconciler.merge import same
 from registration_core.contracts import Fields, Value
 from registration_core.store.tables import OutboxRow
 from sync.jobs import Job, Planned, plan_job
+from sync.ledger.tables import IntentRow
 from sync.previewing import Does, FieldPreview, previewed
 from sync.runtime import Runtime
 
@@ -28,6 +29,9 @@ class Cause(StrEnum):
     REMOTE_EDIT = "remote edit not taken"
     #: Somebody changed in the CRM what may not be changed there.
     NOT_ALLOWED = "changed where it may not be"
+    #: Of these two: what stands there is what our last write replaced. Somebody put it back, or the
+    #: CRM lost the write; nobody can tell, so that a repair does as for any other edit.
+    UNDONE = "our write undone"
     #: A person has to decide, and was asked or will be by a repair.
     CONFLICT = "sync conflict"
     #: We hold another value, and nothing is on its way.
@@ -106,6 +110,20 @@ def differences(
     for each in (*_fields(runtime, planned, pending), *_forms(planned)):
         found.setdefault(each.field, each)
     return list(found.values())
+
+
+def told_undone(found: Finding, last: IntentRow | None) -> Finding:
+    """Return a finding with its cause, knowing the last write to its record that was confirmed."""
+    edited = found.cause in (Cause.REMOTE_EDIT, Cause.NOT_ALLOWED)
+    if last is None or not edited or not found.theirs:
+        return found
+    put_back = all(
+        name in last.payload
+        and same(last.before.get(name), value)
+        and not same(last.payload[name], value)
+        for name, value in found.theirs.items()
+    )
+    return replace(found, cause=Cause.UNDONE.value) if put_back else found
 
 
 def _fields(runtime: Runtime, planned: Planned, pending: Pending) -> Iterator[Finding]:

@@ -127,6 +127,17 @@ def test_a_write_in_the_middle_of_a_comparison_is_no_difference(
     assert compare(world).tally == ()
 
 
+def test_a_write_that_was_put_back_is_told_from_another_edit(
+    world: World, deal: Registration
+) -> None:
+    world.update(deal.id, amount=Decimal(6000))
+    world.settle()
+    world.edit(HOME, Amount=Decimal(5500))
+    assert told(compare(world)) == {("amount", "remote edit not taken", "pull", 1)}
+    world.edit(HOME, Amount=Decimal(5000))
+    assert told(compare(world)) == {("amount", "our write undone", "pull", 1)}
+
+
 def test_what_may_not_be_changed_there_goes_back(world: World, deal: Registration) -> None:
     world.edit(HOME, State="closed")
     assert told(compare(world)) == {
