@@ -49,12 +49,16 @@ def foresee_ends(runtime: Runtime, days: Sequence[int]) -> int:
 
 def note_trouble(runtime: Runtime) -> int:
     """Announce connections that fail again and again, each once a day; returns how many."""
-    with runtime.database.begin() as unit:
-        failing = unit.session.scalars(
+    with runtime.database.read() as session:
+        failing = session.scalars(
             select(ConnectionStateRow).where(
-                ConnectionStateRow.failures >= FAILURES, ConnectionStateRow.paused_until > unit.now
+                ConnectionStateRow.failures >= FAILURES,
+                ConnectionStateRow.paused_until > runtime.database.clock(),
             )
-        )
+        ).all()
+    if not failing:
+        return 0
+    with runtime.database.begin() as unit:
         return sum(
             announce(
                 unit, Topic.TROUBLE, f"trouble:{row.connection}:{unit.now.date()}",
