@@ -141,7 +141,7 @@ class Stage(AbstractContextManager["Stage"]):
             self._undo.callback(child.stop)
             child.start(self.environ)
         first = next(iter(self._children.values()))
-        _wait_for(self._answers, first)
+        _wait_for(self.answers, first)
 
     def restart(self, name: str) -> None:
         """Kill one process of the product where it stands, and start it again at once."""
@@ -157,7 +157,8 @@ class Stage(AbstractContextManager["Stage"]):
                 if not child.running:
                     raise _ended(child)
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether the product answers HTTP and is ready."""
         door = http.client.HTTPConnection(HOST, self.port, timeout=2)
         try:
             door.request("GET", "/readyz")
