@@ -1,7 +1,7 @@
 """Eight processes approve rivals at once: never more partners than slots, on either store.
 
-`CONTESTED` sets how many submissions are contested (`make soak`: 20,000); the figures are in the
-summary at the end of the run.
+2,000 submissions in all; `CONTESTED` sets how many on each store (`make soak`: 20,000). The figures
+are in the summary at the end of the run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from registration_core.store.database import Database
 from tests.integration.contested import RIVALS, contest
 
-SUBMISSIONS = int(os.environ.get("CONTESTED", "2000"))
+SUBMISSIONS = int(os.environ.get("CONTESTED", "1000"))
 
 
 @pytest.mark.timeout(7200)
