@@ -169,6 +169,7 @@ def show(frame: Frame, number: str, *, as_partner: bool) -> None:
     from cli import check_showing, showing
     from registration_core.partner_view import partner_view
     from registration_core.store import repository
+    from sync.companions import beside
     from sync.linking import links
 
     with frame.database() as database, database.read() as session:
@@ -176,6 +177,7 @@ def show(frame: Frame, number: str, *, as_partner: bool) -> None:
         partner = repository.partner_by_id(session, found.partner_id)
         check = repository.last_check(session, found.id)
         linked = [asdict(link) for link in links(session, found.id)]
+        companions = beside(session, found.id)
     if as_partner:
         showing.show_partner_view(frame.out, partner_view(found))
         return
@@ -185,6 +187,7 @@ def show(frame: Frame, number: str, *, as_partner: bool) -> None:
             {
                 "registration": asdict(found), "partner": partner, "waits_for": waits,
                 "check": check_showing.check_answer(check), "links": linked,
+                "companions": companions,
             }
         )  # fmt: skip
         return
@@ -195,7 +198,7 @@ def show(frame: Frame, number: str, *, as_partner: bool) -> None:
         "connection": "Connection", "object": "Object", "record_id": "Record", "state": "Link",
         "reason": "Reason",
     }  # fmt: skip
-    frame.out.show(linked, columns, title="Records")
+    frame.out.show([*linked, *companions], columns, title="Records")
 
 
 @registration.command()

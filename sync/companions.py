@@ -26,7 +26,7 @@ from registration_core.store.database import UnitOfWork
 from sync import candidates, directory, schema_watch, settling
 from sync.carrying import keep_problem
 from sync.jobs import Job, Planned
-from sync.ledger.tables import DeadLetterRow
+from sync.ledger.tables import CompanionRow, DeadLetterRow
 from sync.planning import Plan
 from sync.runtime import Runtime
 from sync.settling import keep_companion
@@ -58,6 +58,22 @@ class Step:
     why: str = ""
     #: What was found carries our key: it was made here.
     ours: bool = False
+
+
+def beside(session: Session, registration_id: str) -> list[dict[str, str]]:
+    """Return the records beside a registration's own, for people; what is owed has no id yet."""
+    rows = session.scalars(
+        select(CompanionRow)
+        .where(CompanionRow.registration_id == registration_id)
+        .order_by(CompanionRow.connection, CompanionRow.name)
+    )
+    return [
+        {
+            "connection": row.connection, "object": row.object, "record_id": row.record_id or "",
+            "state": row.name.replace("_", " "), "reason": "" if row.record_id else "owed",
+        }
+        for row in rows
+    ]  # fmt: skip
 
 
 def before(

@@ -18,7 +18,7 @@ from registration_core.fields import FieldGroup, members
 from registration_core.model import Customer, DisputeState, Registration
 from registration_core.store import match_decisions, repository
 from registration_core.store.tables import OutboxRow
-from sync import checking, dead_letters
+from sync import checking, companions, dead_letters
 from sync.previewing import Does, preview_many
 from sync.today import today
 from tests.world import ACCOUNT, BEN, CONTACT, DEAL, HOME, ITEM, World, build
@@ -127,6 +127,9 @@ def test_what_is_missing_is_made_once_and_refers_to_each_other(world: World) -> 
     assert (item["Product"], item["Price"], item["Quantity"]) == ("PLAT", Decimal(5000), Decimal(1))
 
     with world.database.read() as session:
+        shown = {each["state"]: each["record_id"] for each in companions.beside(session, deal.id)}
+        assert shown["contact"] == record["Contact"]
+        assert shown["line item"] == world.orgs[HOME].records("Item")[0].record_id
         (said,) = match_decisions.said(session, None)
         assert said["reason"] == "made here for this customer"
         assert repository.account(session, HOME, str(record["Account"])) is not None

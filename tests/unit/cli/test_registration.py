@@ -139,7 +139,8 @@ def test_show_gives_the_evidence_to_people_and_scripts_and_none_of_it_to_the_par
         assert secret in dealreg("registration", "show", number).stdout
         assert secret not in dealreg("registration", "show", number, "--as-partner").stdout
     told = answer(dealreg("registration", "show", number, "--json"))
-    assert list(told) == ["registration", "partner", "waits_for", "check", "links"]
+    keys = ["registration", "partner", "waits_for", "check", "links", "companions"]
+    assert list(told) == keys
     assert (told["waits_for"], told["check"]["complete"]) == ("house-desk", True)
     assert told["check"]["findings"][0]["kind"] == "house_account"
     partner = answer(dealreg("registration", "show", number, "--as-partner", "--json"))
