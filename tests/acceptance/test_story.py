@@ -76,7 +76,7 @@ def killed_at_random(stage: Stage, rng: random.Random) -> Iterator[list[float]]:
     over = threading.Event()
 
     def supervise() -> None:
-        while not over.wait(pause := rng.uniform(3.5, 8.5)):
+        while not over.wait(pause := rng.uniform(2.5, 6.0)):
             stage.restart("serve")
             kills.append(pause)
             while not (stage.answers() or over.wait(0.1)):
