@@ -33,6 +33,8 @@ MERGED_IDS = "hs_merged_object_ids"
 #: The worst lag of the index that is believed; more is an outage of its own.
 LAG_MAX = timedelta(minutes=30)
 
+#: What HubSpot's clock is cut to, in milliseconds.
+_CUT_MILLIS = 1_000
 _MODIFIED = {"contacts": "lastmodifieddate"}
 #: Characters of property names that fit in a URL; more are read by id (status 414 otherwise).
 _NAMES_LENGTH_MAX = 4_000
@@ -136,7 +138,7 @@ class Feed:
         modified = _MODIFIED.get(schema.name, "hs_lastmodifieddate")
         window = [queries.modified_since(modified, at.since)]
         if at.asked:  # closed by what was asked first: records that move on do not lengthen it
-            window.append(queries.modified_before(modified, at.asked))
+            window.append(queries.modified_before(modified, at.asked + _CUT_MILLIS))
         body = queries.body(
             window,
             at.after,
