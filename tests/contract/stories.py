@@ -70,6 +70,8 @@ def at_home_in(
 def approved(runtime: Runtime, customer: Customer = CUSTOMER) -> Registration:
     """Submit a registration and approve it on a check of all three CRMs."""
     program = runtime.program("default")
+    # Stories share their stand-ins: one must not find the contact of another.
+    about = customer.name.partition(" ")[0].lower()
     with runtime.database.begin(DESK) as unit:
         use_cases.add_partner(unit, code="ACME", name="Acme Partners", tier="gold", email="")
         made, _ = use_cases.submit(
@@ -83,7 +85,7 @@ def approved(runtime: Runtime, customer: Customer = CUSTOMER) -> Registration:
                 currency="USD",
                 expected_close_on=date(2030, 9, 30),
                 contact_name="Partner rep",
-                contact_email="rep@acme-partners.example",
+                contact_email=f"{about}@acme-partners.example",
                 token="t",
             ),
             program,
