@@ -14,9 +14,10 @@ from connectors.port import Gone, Outcome, Refused, RemoteRecord, Stale, Written
 from mapping.schema import ObjectMapping
 from mapping.translate import to_store
 from reconciler.merge import same
-from registration_core.contracts import ConnectionName
+from registration_core.contracts import ConnectionName, Fields
 from registration_core.store import repository
 from sync import schema_watch, stamps
+from sync.jobs import Job
 from sync.ledger.tables import IntentRow
 from sync.runtime import Runtime
 from sync.settling import PartlyThere, settle_batch
@@ -63,8 +64,9 @@ def _look_up(
         }
     reads = sorted({known[0].key, *(name for mapping in known for name in mapping.reads())})
     keys = [_key(i) for i in intents if i.operation == "create"]
+    # What is there is asked last: a create that was held up may take effect in between.
+    gone = crm.find_gone(object_name, known[0].key, keys)
     found = crm.find(object_name, known[0].key, keys, reads)
-    gone = crm.find_gone(object_name, known[0].key, [key for key in keys if key not in found])
     read = crm.read(object_name, [i.record_id for i in intents if i.record_id], reads)
     outcomes: dict[str, Outcome] = {}
     for intent in intents:
@@ -76,6 +78,27 @@ def _look_up(
         else:
             outcomes[intent.id] = _looked_up(mapping, intent, read[str(intent.record_id)])
     return outcomes
+
+
+def base_of_late_create(runtime: Runtime, job: Job, record: RemoteRecord) -> Fields | None:
+    """Return the base of the create that made a record after it was given up; None if none did.
+
+    The record holds everything that create was to write, so nobody has changed it since.
+    """
+    with runtime.database.read() as session:
+        given_up = session.scalars(
+            select(IntentRow)
+            .where(
+                IntentRow.registration_id == job.registration.id,
+                IntentRow.connection == job.connection,
+                IntentRow.operation == "create",
+                IntentRow.companion == "",
+                IntentRow.state.in_(("not_done", "set_aside")),
+            )
+            .order_by(IntentRow.id.desc())
+        ).all()
+    made = (i for i in given_up if isinstance(_looked_up(job.mapping, i, record), Written))
+    return next((intent.base for intent in made), None)
 
 
 def _key(intent: IntentRow) -> str:

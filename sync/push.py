@@ -214,11 +214,12 @@ def _plan_unlinked(
             record = known[job.registration.id]
             planned.append(Planned(job, record, plan_job(runtime, job, record)))
         elif job.registration.id in known:
-            # A record with our key that no intent of ours explains: adopt it, base unknown.
+            # A record with our key: a create that was held up and given up, or one that no
+            # intent of ours explains, whose base is unknown.
+            record = known[job.registration.id]
+            base = lost_answers.base_of_late_create(runtime, job, record)
             try:
-                linking.adopt(
-                    runtime, job.registration, crm.name, known[job.registration.id], base=None
-                )
+                linking.adopt(runtime, job.registration, crm.name, record, base=base)
             except DomainRefusal as refusal:
                 settling.hold(runtime, job.registration.id, crm.name, refusal.message)
         elif job.registration.state in _OVER:
