@@ -162,7 +162,9 @@ def _richer(case: Case) -> Case:
 def _calm(rng: random.Random, case: Case) -> tuple[Act, ...]:
     """Somebody edits one field of one deal when nothing else happens any more."""
     edited = rng.choice(TOKEN_FIELDS)
-    value = _token(rng, edited, 14).replace("n14", "n94").replace("74", "94")
+    value = _token(rng, edited, 14)
+    for taken, own in (("n14", "n94"), ("74", "94"), ("-15", "-25")):  # a storm may write those
+        value = value.replace(taken, own)
     args = {"deal": rng.randrange(case.deals), "field": edited, "value": value}
     return (Act(rng.choice((*CRMS, "desk")), "edit", rng.uniform(0, 3), args),)
 

@@ -185,9 +185,13 @@ def _waste(play: Play, seen: Evidence) -> Iterator[str]:
         edits = sum(v[0] == what[0] and place in at for v, at in truth.written_at.items())
         held_up = sum(w.delayed and place == f"{w.crm} {w.record_id}" for w in truth.sync_writes)
         # Each time a person insists, the breaker lets an automation undo it as often again.
-        automated = bool(play.orgs[place.partition(" ")[0]].automations)
-        undone = automated * REPEATS_AGAINST_A_PERSON * (1 + people)
-        if times > 1 + edits + people + held_up + undone:
+        crm = place.partition(" ")[0]
+        undone = bool(play.orgs[crm].automations) * REPEATS_AGAINST_A_PERSON * (1 + people)
+        # What an automation put in another CRM, again after each write there, is carried over.
+        elsewhere = sum(
+            n for (c, value), n in truth.automated.items() if value == what and c != crm
+        )
+        if times > max(1, elsewhere) + edits + people + held_up + undone:
             yield f"I4 {what} was written {times} times to {place}, where people wrote {edits} times"
     for place in truth.relabelled:
         yield f"I4 an option of {place} was replaced by another that means the same to us"

@@ -116,6 +116,8 @@ class SimOrg(MemoryOrg):
         put = {n: v for n, v in self.automations.items() if n in fields and fields[n] != v}
         if user == self.us and put:
             self.stage.truth.probes["an automation undid a write"] += 1
+            undone = ((self.name, token(TOKENS[n], v)) for n, v in put.items())
+            self.stage.truth.automated.update(undone)
             self.patch("Deal", record, put, "automation")
 
     def _bury(self, object_name: str, gone: Gone, user: str) -> None:

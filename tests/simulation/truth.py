@@ -7,7 +7,7 @@ stands in the end nor of anything that a conflict names.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -81,6 +81,8 @@ class Truth:
     made_at: dict[tuple[str, str], float] = field(default_factory=dict)
     #: Values that a CRM's automation puts over ours, again and again.
     automatic: set[Token] = field(default_factory=set)
+    #: How often they did, by CRM and value.
+    automated: Counter[tuple[str, Token]] = field(default_factory=Counter)
     #: When clocks fired a slot, in virtual seconds, by the nudge.
     fired: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     #: Calls that should not have been made: too soon after a throttling, or from the reserve.

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from connectors.errors import RateLimited
+from connectors.errors import CrmUnavailable, RateLimited
 from connectors.memory import MemoryFault
-from connectors.port import Gone, RemoteRecord
+from connectors.port import Gone, Refused, RemoteRecord
 from sync import guard, pull, push, resolving
 from sync.dead_letters import dead_letters
 from sync.inbox import Notice, take_note
-from sync.ledger.tables import ConnectionStateRow, LinkRow
+from sync.ledger.tables import ConnectionStateRow, IntentRow, LinkRow
 from tests.world import HOME, World
 
 
@@ -120,6 +120,32 @@ def test_a_record_whose_create_was_never_answered_is_not_made_again_when_a_user_
     assert [(link.record_id, link.state) for link in links] == (
         [(survivor, "active")] if merged else [(made, "orphaned")]
     )
+
+
+def test_a_create_that_takes_effect_after_it_was_given_up_is_no_users_word(world: World) -> None:
+    made = world.approved()
+    finds: list[str] = []
+
+    def hold_up(operation: str) -> None:
+        """Let the first create be cut off, and take effect right before the third look."""
+        if operation == "create" and not finds[1:]:
+            raise CrmUnavailable("held up", may_have_happened=True, connection=HOME)
+        finds.extend([operation] * (operation == "find"))
+        if finds[2:] and not world.deals(HOME):
+            with world.database.read() as session:
+                (intent,) = session.scalars(select(IntentRow).where(IntentRow.connection == HOME))
+            fields = {**intent.payload, "Key": made.id}
+            assert not isinstance(world.orgs[HOME].insert("Deal", fields, "us"), Refused)
+
+    world.doors[HOME].on_call = hold_up
+    world.push()
+    world.update(made.number, deal_name="Ours, later")
+    world.settle(seconds=5)
+    world.settle()
+
+    assert world.deal(HOME, "Name") == "Ours, later"
+    with world.database.read() as session:
+        assert resolving.conflicts(session, everything=True) == []
 
 
 def test_a_user_who_changed_half_of_a_lost_write_has_agreed_to_the_other_half(world: World) -> None:
