@@ -45,8 +45,9 @@ class Desk:
         return sorted(steps, key=lambda step: step.at)
 
     def settle(self, one: Weighed, choice: Literal["ours", "theirs"] | Mapping[str, str]) -> None:
-        """Settle a conflict; raises as `resolving.resolve`."""
-        resolving.resolve(self._runtime, one.conflict.id, choice, self._actor)
+        """Settle a conflict as it is shown; raises as `resolving.resolve`."""
+        found = one.conflict
+        resolving.resolve(self._runtime, found.id, choice, self._actor, seen=found)
         self._decided.append(one.conflict.id)
 
     def defer(self, one: Weighed) -> None:

@@ -72,17 +72,25 @@ def resolve(
     conflict_id: str,
     choice: Literal["ours", "theirs"] | Mapping[str, str],
     actor: Actor,
+    *,
+    seen: Conflict | None = None,
 ) -> Conflict:
-    """Settle an open conflict, or reverse one that a rule settled; the next push carries it."""
+    """Settle an open conflict, or reverse one that a rule settled; the next push carries it.
+
+    `seen` is the conflict as it was shown to whoever decides: a `DomainRefusal` where either side
+    holds another value by now.
+    """
     with runtime.database.begin(actor) as unit:
         row = _row(unit.session, conflict_id)
+        registration, link = _locked(unit, row)
         if row.state == "resolved":
             raise DomainRefusal(
                 f"The conflict was resolved by {row.resolved_by}.",
                 hint=f"To decide again, type: dealreg conflict undo {row.id}",
             )
+        if seen is not None:
+            _require_as_shown(row, seen, registration.number)
         chosen = choose(_value(row), choice if isinstance(choice, str) else _parsed(choice))
-        registration, link = _locked(unit, row)
         row.base_before = link.base
         link.base = base_after(_value(row), link.base)
         link.repeats = {g: v for g, v in link.repeats.items() if g != row.field_group}
@@ -100,9 +108,9 @@ def undo(runtime: Runtime, conflict_id: str, actor: Actor) -> Conflict:
     _require_remote_untouched(runtime, conflict_id)
     with runtime.database.begin(actor) as unit:
         row = _row(unit.session, conflict_id)
+        registration, link = _locked(unit, row)
         if row.state != "resolved" or row.chosen is None:
             raise DomainRefusal(f"The conflict {row.id} was not resolved by a person.")
-        registration, link = _locked(unit, row)
         _require_untouched(row, registration)
         link.restore = {**(link.restore or {}), **row.remote}
         link.base = {**link.base, **(row.base or {})}
@@ -135,6 +143,22 @@ def _apply(
             hint=f"Keep ours: dealreg conflict resolve {row.id} --take ours",
         )
     return applied.registration
+
+
+def _require_as_shown(row: SyncConflictRow, seen: Conflict, number: str) -> None:
+    """Refuse where the open conflict was brought up to date since a person looked at it."""
+    sides = (("here", seen.store, row.store), (f"in {row.connection}", seen.remote, row.remote))
+    moved = [
+        f"{name} {where} is {now.get(name)} now, it was {shown.get(name)}"
+        for where, shown, now in sides
+        for name in dict.fromkeys((*shown, *now))
+        if not same(shown.get(name), now.get(name))
+    ]
+    if moved:
+        raise DomainRefusal(
+            f"The sync conflict of {number} changed since it was shown: {'; '.join(moved)}.",
+            hint=f"Look again before you decide: dealreg conflict show {row.id}",
+        )
 
 
 def _require_untouched(row: SyncConflictRow, registration: Registration) -> None:
@@ -186,7 +210,9 @@ def _locked(unit: UnitOfWork, row: SyncConflictRow) -> tuple[Registration, LinkR
     if row.field_group == FieldGroup.STAGE.value:  # closing and reopening move claims
         protection.hold_lock(unit)
     registration = repository.registration(unit.session, row.registration_id, lock=True)
-    return registration, unit.session.get_one(LinkRow, row.link_id, with_for_update=True)
+    link = unit.session.get_one(LinkRow, row.link_id, with_for_update=True)
+    unit.session.refresh(row)  # whoever held the link before may have brought it up to date
+    return registration, link
 
 
 def _row(session: Session, conflict_id: str) -> SyncConflictRow:

@@ -122,12 +122,15 @@ def values(found: Conflict, take: Literal["ours", "theirs"]) -> Mapping[str, obj
 def settle(
     runtime: Runtime, meant: Sequence[Weighed], take: Literal["ours", "theirs"], actor: Actor
 ) -> list[Settled]:
-    """Settle each conflict as one by one, in a commit of its own; one that is refused still stands."""
+    """Settle each conflict as one by one, in a commit of its own; one that is refused still stands.
+
+    So does one that has other values by now than those given here.
+    """
     done = []
     for each in meant:
         refused = ""
         try:
-            resolving.resolve(runtime, each.conflict.id, take, actor)
+            resolving.resolve(runtime, each.conflict.id, take, actor, seen=each.conflict)
         except DealregError as error:
             refused = " ".join(filter(None, (error.message, error.hint)))
         done.append(Settled(each.conflict.id, each.number, refused))

@@ -7,6 +7,7 @@ import json
 from collections.abc import Awaitable, Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from click.testing import CliRunner
@@ -16,7 +17,7 @@ from textual.widgets import DataTable, Input, Static
 from cli.main import root
 from cli.review import Review
 from cli.review_desk import Desk
-from registration_core.errors import InvalidInput
+from registration_core.errors import DomainRefusal, InvalidInput
 from registration_core.fields import FieldGroup
 from registration_core.model import Customer, Registration
 from sync import resolving, sifting
@@ -108,6 +109,33 @@ def test_one_that_is_refused_still_stands_and_says_why(
     first, second = sifting.settle(world.runtime, meant, "theirs", BEN)
     assert "was resolved by ben" in first.refused
     assert second.refused == ""
+
+
+@pytest.mark.parametrize("take", ["ours", "theirs"])
+def test_nobody_decides_on_values_they_have_not_seen(
+    world: World, deals: list[Registration], take: Literal["ours", "theirs"]
+) -> None:
+    with world.database.read() as session:
+        meant = sifting.sift(session, world.now, sifting.Sieve())
+    desk = Desk(world.runtime, BEN, sifting.Sieve())
+    (shown, _) = desk.open()
+    record_id = next(i for i in world.deals(HOME) if _key(world, i) == deals[0].id)
+    world.orgs[HOME].edit("Deal", record_id, {"Amount": Decimal(9999)}, "rep")
+    world.settle()
+
+    first, second = sifting.settle(world.runtime, meant, take, BEN)
+
+    assert f"amount in {HOME} is 9999 now, it was 7000" in first.refused
+    assert f"dealreg conflict show {meant[0].conflict.id}" in first.refused
+    assert second.refused == ""
+    with pytest.raises(DomainRefusal, match="changed since it was shown"):
+        desk.settle(shown, take)
+    desk.settle(desk.open()[0], take)
+    assert world.registration(deals[0].id).amount == Decimal(6000 if take == "ours" else 9999)
+
+
+def _key(world: World, record_id: str) -> object:
+    return world.orgs[HOME].value("Deal", record_id, "Key")
 
 
 # --- the full-screen view ---------------------------------------------------------------------
