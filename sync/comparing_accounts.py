@@ -2,8 +2,9 @@
 
 Two walks, each gone on with from where it stopped: through everything the CRM hands out, which
 finds accounts that are missing here or hold other values, and through the directory, which finds
-those that the CRM has deleted. Accounts are only ever taken from a CRM, so a difference is taken at
-once. One that we cannot see any more may still be there: it is told of and kept.
+those that the CRM has deleted, and alone drops them: below a limit over all of its pages. Accounts
+are only ever taken from a CRM, so a difference is taken at once. One that we cannot see any more may
+still be there: it is told of and kept.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from sync.runtime import Runtime
 PAGE = 500
 #: What a cursor begins with, by walk.
 FEED, DIRECTORY = "feed:", "directory:"
+#: How accounts that vanished and are kept are told of.
+_HELD_BACK = f"|many vanished at once|{Does.WAIT}"
 _COMPARED = tuple(f.name for f in fields(Account) if f.name not in {"connection", "read_at"})
 
 
@@ -53,8 +56,7 @@ def _feed_page(runtime: Runtime, crm: CrmConnector, run: DriftRunRow) -> DriftRu
     with runtime.database.begin() as unit:
         known = _known(unit.session, accounts)
         tally = Counter(_differing(accounts, known))
-        gone = [each for each in told.gone if each.absence is not Absence.NOT_FOUND]
-        directory.take(unit, crm.name, accounts, gone)
+        directory.take(unit, crm.name, accounts, [])
         return _moved(unit, run, _after(told), len(accounts), tally)
 
 
@@ -96,7 +98,7 @@ def _directory_page(runtime: Runtime, crm: CrmConnector, run: DriftRunRow) -> Dr
     vanished = sum(n for key, n in (Counter(run.tally) + tally).items() if _is_gone(key))
     if vanished > max(emptiness.ALWAYS_PLAUSIBLE, total * emptiness.SHARE_MAX):
         # A sandbox or a permission that was taken away looks just like this: nothing is dropped.
-        tally, gone = Counter({f"|many vanished at once|{Does.WAIT}": len(gone)}), {}
+        tally, gone = Counter({_HELD_BACK: len(gone)}), {}
     unseen = sum(isinstance(r, Gone) and r.absence is Absence.NOT_FOUND for r in records.values())
     tally += Counter({f"|{Absence.NOT_FOUND}|{Does.WAIT}": unseen})
     with runtime.database.begin() as unit:
@@ -111,8 +113,9 @@ def _gone(records: Mapping[str, RemoteRecord | Gone]) -> dict[str, Gone]:
 
 
 def _is_gone(key: str) -> bool:
+    """Whether it tells of vanished accounts: dropped, or held back since too many had vanished."""
     _, cause, repair = key.split("|")
-    return repair == Does.PULL and cause in set(Absence)
+    return key == _HELD_BACK or (repair == Does.PULL and cause in set(Absence))
 
 
 def _moved(

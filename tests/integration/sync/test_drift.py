@@ -19,7 +19,7 @@ from mapping.loader import load
 from registration_core.limits import Limits
 from registration_core.model import Customer, Registration
 from registration_core.store.tables import OutboxRow
-from sync import comparing, drift, drifting, holding, push, rounds
+from sync import comparing, comparing_accounts, drift, drifting, holding, push, rounds
 from sync.drift import ACCOUNTS, LINKS, DriftRun
 from sync.drifting import Finding, Pending
 from sync.jobs import Job
@@ -311,3 +311,28 @@ def test_accounts_that_vanish_in_a_mass_are_not_believed(world: World) -> None:
     for record in world.orgs[HOME].records("Account"):
         world.orgs[HOME].remove("Account", record.record_id)
     assert told(compare(world, ACCOUNTS)) == {("", "many vanished at once", "wait", 24)}
+
+
+@pytest.mark.parametrize("tombstones", [False, True])
+def test_accounts_that_vanish_in_a_mass_are_kept_on_every_page(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, tombstones: bool
+) -> None:
+    monkeypatch.setattr(comparing_accounts, "PAGE", 11)  # two pages over the limit, and a tail
+    for number in range(20):
+        world.orgs[HOME].add("Account", {"Name": f"Name {number}", "Country": "DE"})
+    world.approved()
+    drift.begin(world.runtime, HOME, ACCOUNTS, ANN)
+    if tombstones:  # they vanish while the feed is walked: it goes on with all of them
+        page = world.doors[HOME].changes("Account", ["Name"], None)
+        with world.database.begin() as unit:
+            run = drift.running(unit.session, HOME, ACCOUNTS)
+            assert run is not None
+            run.cursor = comparing_accounts.FEED + page.cursor
+    for record in world.orgs[HOME].records("Account"):
+        world.orgs[HOME].remove("Account", record.record_id)
+
+    finished = comparing.advance(world.runtime, HOME, ACCOUNTS)
+
+    assert told(finished) == {("", "many vanished at once", "wait", 24)}
+    with world.database.read() as session:
+        assert comparing.to_compare(session, HOME, ACCOUNTS) == 24
