@@ -232,11 +232,10 @@ def adopt(
     registration: Registration,
     connection: ConnectionName,
     record: RemoteRecord,
-    base: Fields | None,
 ) -> None:
     """Link a record that carries our key already; the next plan merges it."""
     with runtime.database.begin() as unit:
-        _link(unit, registration, connection, record.object, record.record_id, base=base or {})
+        _link(unit, registration, connection, record.object, record.record_id, base={})
 
 
 def _link(
@@ -259,26 +258,7 @@ def _link(
             f"{record_id} in {connection} is linked to another registration already.",
             hint="Type: dealreg link list",
         )
-    row = LinkRow(
-        id=unit.ids.new(),
-        registration_id=registration.id,
-        connection=connection,
-        object=object_name,
-        record_id=record_id,
-        role="primary",
-        state="active",
-        base=base,
-        mapping_version="",
-        remote=None,
-        remote_version=None,
-        restore=None,
-        repeats={},
-        version=1,
-        created_at=unit.now,
-        changed_at=unit.now,
-        converted_at=None,
-        reason="",
-    )
+    row = LinkRow.fresh(unit, registration.id, (connection, object_name, record_id), base)
     unit.session.add(row)
     unit.session.flush()
     audit.record(

@@ -14,7 +14,7 @@ from connectors.port import Gone, Outcome, Refused, RemoteRecord, Stale, Written
 from mapping.schema import ObjectMapping
 from mapping.translate import to_store
 from reconciler.merge import same
-from registration_core.contracts import ConnectionName, Fields
+from registration_core.contracts import ConnectionName
 from registration_core.store import repository
 from sync import schema_watch, stamps
 from sync.jobs import Job
@@ -80,8 +80,8 @@ def _look_up(
     return outcomes
 
 
-def base_of_late_create(runtime: Runtime, job: Job, record: RemoteRecord) -> Fields | None:
-    """Return the base of the create that made a record after it was given up; None if none did.
+def late_create(runtime: Runtime, job: Job, record: RemoteRecord) -> str | None:
+    """Return the intent that made a record after it was given up; None if none did.
 
     The record holds everything that create was to write, so nobody has changed it since.
     """
@@ -98,7 +98,7 @@ def base_of_late_create(runtime: Runtime, job: Job, record: RemoteRecord) -> Fie
             .order_by(IntentRow.id.desc())
         ).all()
     made = (i for i in given_up if isinstance(_looked_up(job.mapping, i, record), Written))
-    return next((intent.base for intent in made), None)
+    return next((intent.id for intent in made), None)
 
 
 def _key(intent: IntentRow) -> str:

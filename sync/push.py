@@ -22,6 +22,7 @@ from connectors.port import (
     RemoteRecord,
     Stale,
     UpdateItem,
+    Written,
 )
 from registration_core.contracts import ConnectionName, Fields, Mode
 from registration_core.errors import DomainRefusal, SyncError
@@ -217,9 +218,13 @@ def _plan_unlinked(
             # A record with our key: a create that was held up and given up, or one that no
             # intent of ours explains, whose base is unknown.
             record = known[job.registration.id]
-            base = lost_answers.base_of_late_create(runtime, job, record)
+            late = lost_answers.late_create(runtime, job, record)
+            if late is not None:
+                made = Written(record.record_id, record.version)
+                settling.settle_late(runtime.database, late, made)
+                continue
             try:
-                linking.adopt(runtime, job.registration, crm.name, record, base=base)
+                linking.adopt(runtime, job.registration, crm.name, record)
             except DomainRefusal as refusal:
                 settling.hold(runtime, job.registration.id, crm.name, refusal.message)
         elif job.registration.state in _OVER:

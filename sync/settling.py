@@ -107,6 +107,16 @@ def settle_batch(database: Database, outcomes: Mapping[str, Outcome]) -> None:
     together_or_apart(database, list(outcomes.items()), settle, give_up)
 
 
+def settle_late(database: Database, intent_id: str, outcome: Written) -> None:
+    """Settle a create anew that took effect after it was given up, with all that it owes."""
+    with database.begin() as unit:
+        intent = unit.lock(IntentRow, intent_id)
+        if intent is not None and intent.state in ("not_done", "set_aside"):
+            intent.state = "pending"
+            unit.session.flush()
+            settle_all(unit, {intent_id: outcome})
+
+
 def settle_all(unit: UnitOfWork, outcomes: Mapping[str, Outcome]) -> None:
     """Carry outcomes to their ends, by intent; intents that are settled already are left alone.
 
@@ -255,26 +265,8 @@ def keep_companion(
 
 def add_link(unit: UnitOfWork, intent: IntentRow, record_id: str, base: Fields) -> LinkRow:
     """Link a registration to the record that a create made."""
-    link = LinkRow(
-        id=unit.ids.new(),
-        registration_id=intent.registration_id,
-        connection=intent.connection,
-        object=intent.object,
-        record_id=record_id,
-        role="primary",
-        state="active",
-        base=base,
-        mapping_version=intent.mapping_version,
-        remote=None,
-        remote_version=None,
-        restore=None,
-        repeats={},
-        version=1,
-        created_at=unit.now,
-        changed_at=unit.now,
-        converted_at=None,
-        reason="",
-    )
+    place = (intent.connection, intent.object, record_id)
+    link = LinkRow.fresh(unit, intent.registration_id, place, base, intent.mapping_version)
     unit.session.add(link)
     return link
 

@@ -9,6 +9,7 @@ from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from registration_core.contracts import Fields
+from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import Base
 
 
@@ -60,6 +61,25 @@ class LinkRow(Base):
             postgresql_where=text("role = 'primary'"),
         ),
     )
+
+    @classmethod
+    def fresh(
+        cls,
+        unit: UnitOfWork,
+        registration_id: str,
+        place: tuple[str, str, str],
+        base: Fields,
+        mapping_version: str = "",
+    ) -> LinkRow:
+        """Return a new primary link to the record at `place`: connection, object, record id."""
+        connection, object_name, record_id = place
+        return cls(
+            id=unit.ids.new(), registration_id=registration_id, connection=connection,
+            object=object_name, record_id=record_id, role="primary", state="active", base=base,
+            mapping_version=mapping_version, remote=None, remote_version=None, restore=None,
+            repeats={}, version=1, created_at=unit.now, changed_at=unit.now, converted_at=None,
+            reason="",
+        )  # fmt: skip
 
 
 class CompanionRow(Base):

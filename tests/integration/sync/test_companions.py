@@ -7,7 +7,9 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import select
 
+from connectors.errors import CrmUnavailable
 from connectors.memory import MemoryFault
 from connectors.port import CreateItem
 from mapping.check import check
@@ -19,6 +21,7 @@ from registration_core.model import Customer, DisputeState, Registration
 from registration_core.store import match_decisions, repository
 from registration_core.store.tables import OutboxRow
 from sync import checking, companions, dead_letters
+from sync.ledger.tables import IntentRow
 from sync.previewing import Does, preview_many
 from sync.today import today
 from tests.world import ACCOUNT, BEN, CONTACT, DEAL, HOME, ITEM, World, build
@@ -319,3 +322,31 @@ def test_below_mode_push_nothing_is_made(fast_url: str) -> None:
     world.settle()
     assert [made(world, each) for each in ORDER] == [[], [], [], []]
     world.runtime.close()
+
+
+def test_a_deal_that_is_made_after_its_create_was_given_up_has_its_line_item_all_the_same(
+    world: World,
+) -> None:
+    registration = approved(world)
+    looked_up: list[str] = []
+
+    def hold_up(operation: str) -> None:
+        """Cut the deal's create off, and let it take effect once it was looked up in vain."""
+        with world.database.read() as session:
+            deal = (IntentRow.connection == HOME) & (IntentRow.object == "Deal")
+            intent = session.scalars(select(IntentRow).where(deal)).first()
+        if intent is None or world.deals(HOME):
+            return
+        if operation == "create" and intent.state == "pending":
+            raise CrmUnavailable("held up", may_have_happened=True, connection=HOME)
+        if intent.state == "not_done":
+            looked_up.append(intent.id)
+            world.orgs[HOME].insert("Deal", {**intent.payload, "Key": registration.id}, "us")
+
+    world.doors[HOME].on_call = hold_up
+    world.settle(seconds=5)
+    world.settle()
+
+    assert len(looked_up) == 1
+    assert len(world.deals(HOME)) == 1
+    assert len(made(world, "Item")) == 1
