@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import structlog
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
 from connectors.errors import CallRejected, ConnectorError
@@ -129,7 +129,7 @@ def _next(runtime: Runtime, crm: CrmConnector, kind: str) -> DriftRun:
 def _page(runtime: Runtime, crm: CrmConnector, run: DriftRunRow) -> DriftRun:
     """Compare the next page. Our side is listed first: what moves meanwhile is left out."""
     with runtime.database.read() as session:
-        links = _links(session, crm.name, run.cursor)
+        links, end = _links(session, crm.name, run.cursor)
         known = session.get(DriftPageRow, (crm.name, run.cursor))
         still = schema_watch.standing_still(session, crm.name)
         rules = _rules(runtime, session, crm.name)
@@ -150,9 +150,10 @@ def _page(runtime: Runtime, crm: CrmConnector, run: DriftRunRow) -> DriftRun:
         keep_findings(unit, row.id, judged.found)
         differing = Counter(_key(each) for each in judged.found)
         row.tally = dict(Counter(row.tally) + differing + agreeing + standing)
+        _forget_pages(unit, row, end)
         row.compared += len(links)
-        row.cursor = links[-1].id if links else row.cursor
-        if len(links) < PAGE:
+        row.cursor = end or row.cursor
+        if end is None:
             row.state, row.finished_at = "done", unit.now
         return run_of(row)
 
@@ -163,18 +164,27 @@ def _here(connection: ConnectionName) -> tuple[ColumnElement[bool], ...]:
     )  # fmt: skip
 
 
-def _links(session: Session, connection: ConnectionName, after: str) -> list[_Compared]:
+def _links(
+    session: Session, connection: ConnectionName, after: str
+) -> tuple[list[_Compared], str | None]:
+    """Return the links of a page and the id that it ends with, None if it is the last.
+
+    A page is cut over links of any state, so that one that is orphaned moves no other page's end.
+    """
+    here = (LinkRow.connection == connection, LinkRow.id > after)
+    cut = session.scalars(select(LinkRow.id).where(*here).order_by(LinkRow.id).limit(PAGE)).all()
+    if not cut:
+        return [], None
     rows = session.execute(
         select(
             LinkRow.id, LinkRow.registration_id, LinkRow.object, LinkRow.record_id,
             LinkRow.version, RegistrationRow.version,
         )
         .join(RegistrationRow, RegistrationRow.id == LinkRow.registration_id)
-        .where(*_here(connection), LinkRow.id > after)
+        .where(*_here(connection), LinkRow.id > after, LinkRow.id <= cut[-1])
         .order_by(LinkRow.id)
-        .limit(PAGE)
     )  # fmt: skip
-    return [_Compared(*row) for row in rows]
+    return [_Compared(*row) for row in rows], cut[-1] if len(cut) == PAGE else None
 
 
 def _read(
@@ -323,3 +333,11 @@ def _keep_page(
     odd = {(each.registration_id, each.object) for each in found}
     row.digest, row.agreeing = digest, dict(agreeing)
     row.differing = [x.id for x in links if (x.registration_id, x.object) in odd]
+
+
+def _forget_pages(unit: UnitOfWork, run: DriftRunRow, end: str | None) -> None:
+    """Forget pages that began within the one just compared, or after it if it is the last."""
+    within = [DriftPageRow.connection == run.connection, DriftPageRow.after > run.cursor]
+    if end is not None:
+        within.append(DriftPageRow.after < end)
+    unit.session.execute(delete(DriftPageRow).where(*within))

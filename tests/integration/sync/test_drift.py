@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 
 from cli.main import root
 from connectors.errors import ConnectorError
@@ -23,7 +23,8 @@ from sync import comparing, comparing_accounts, drift, drifting, holding, push, 
 from sync.drift import ACCOUNTS, LINKS, DriftRun
 from sync.drifting import Finding, Pending
 from sync.jobs import Job
-from sync.ledger.tables import CursorRow
+from sync.ledger.drift import DriftPageRow
+from sync.ledger.tables import CursorRow, LinkRow
 from sync.runtime import Runtime
 from sync.today import today
 from tests.integration.sync.test_mapping_manners import GROUPS, OURS
@@ -184,25 +185,82 @@ def test_another_form_of_the_same_value_is_told_and_left(world: World, deal: Reg
     assert compare(world).tally == run.tally  # remembered with the page
 
 
-def test_a_page_that_agreed_is_not_looked_at_again_until_a_side_has_moved(
-    world: World, deal: Registration, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    compare(world)
-    looked: list[str] = []
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The links that a comparison looks at closer, by registration, as it goes on."""
+    ids: list[str] = []
     judge = drifting.differences
 
     def noting(
         runtime: Runtime, job: Job, record: RemoteRecord | Gone, pending: Pending
     ) -> list[Finding]:
-        looked.append("a link")
+        ids.append(job.registration.id)
         return judge(runtime, job, record, pending)
 
     monkeypatch.setattr("sync.comparing.differences", noting)
+    return ids
+
+
+def test_a_page_that_agreed_is_not_looked_at_again_until_a_side_has_moved(
+    world: World, deal: Registration, looked: list[str]
+) -> None:
+    compare(world)
+    looked.clear()
     compare(world)
     assert looked == []
     world.edit(HOME, Name="Warm chain")
     compare(world)
-    assert looked == ["a link"]
+    assert looked == [deal.id]
+
+
+def test_a_link_that_is_orphaned_has_only_its_own_page_looked_at_again(
+    world: World, looked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparing, "PAGE", 2)
+    for number in range(7):
+        _customer(world, number)
+    world.settle()
+    world.settle()  # our own writes are read back
+    compare(world)
+    pages = _pages(world)
+    with world.database.read() as session:
+        here = LinkRow.connection == HOME
+        first, second, *_ = session.scalars(select(LinkRow).where(here).order_by(LinkRow.id))
+    world.orgs[HOME].remove("Deal", first.record_id)
+    world.settle()
+    looked.clear()
+    assert compare(world).compared == 6
+    assert looked == [second.registration_id]
+    assert _pages(world) == pages
+
+
+def test_pages_that_a_comparison_does_not_come_by_are_forgotten(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparing, "PAGE", 2)
+    for number in range(7):
+        _customer(world, number)
+    world.settle()
+    compare(world)
+    monkeypatch.setattr(comparing, "PAGE", 3)
+    compare(world)
+    assert len(_pages(world)) == 3
+    monkeypatch.setattr(comparing, "PAGE", 1_000)
+    compare(world)
+    assert _pages(world) == [""]
+
+
+def _customer(world: World, number: int) -> Registration:
+    customer = Customer(f"Customer {number} GmbH", "DE", tax_id=f"DE7{number:03d}")
+    return world.submit(token=f"t{number}", customer=customer)
+
+
+def _pages(world: World) -> list[str]:
+    with world.database.read() as session:
+        here = DriftPageRow.connection == HOME
+        return list(
+            session.scalars(select(DriftPageRow.after).where(here).order_by(DriftPageRow.after))
+        )
 
 
 def test_a_comparison_survives_days_of_outage_and_goes_on_where_it_stopped(
