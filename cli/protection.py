@@ -127,8 +127,8 @@ def expire(frame: Frame) -> None:
     """Expire what has ended and flag what ends soon; the clock does the same every hour."""
     from registration_core import protecting
 
-    with frame.database() as database, database.begin(frame.actor) as unit:
-        changed = protecting.expire_due(unit)
+    with frame.database() as database:
+        changed = protecting.expire_all(database, frame.actor)
     frame.out.table(
         [
             {"number": r.number, "state": r.state, "protection": r.protection_state,

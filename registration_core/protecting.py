@@ -1,7 +1,7 @@
 """What people and the clock do to protections: extend, suspend, end.
 
-Each verb joins the caller's transaction and takes the protection lock before it locks a
-registration. Claims themselves are kept by `store/protection.py`.
+Each verb but `expire_all` joins the caller's transaction; it takes the protection lock before it
+locks a registration. Claims themselves are kept by `store/protection.py`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,19 @@ from registration_core.conflict_check import require_decider, require_usable
 from registration_core.errors import DomainRefusal, InvalidInput
 from registration_core.findings import ReasonCode
 from registration_core.lifecycle import Move, advance
-from registration_core.model import ConflictCheck, DisputeState, ProtectionState, Registration
+from registration_core.model import (
+    SYSTEM,
+    Actor,
+    ConflictCheck,
+    DisputeState,
+    ProtectionState,
+    Registration,
+)
 from registration_core.partner_view import reason_text
 from registration_core.program import Program
 from registration_core.recording import locked, saved
-from registration_core.store import protection, repository
-from registration_core.store.database import UnitOfWork
+from registration_core.store import ending, protection, repository
+from registration_core.store.database import Database, UnitOfWork
 
 
 def extend(
@@ -35,14 +42,27 @@ def extend(
     )  # fmt: skip
 
 
+def expire_all(database: Database, actor: Actor = SYSTEM) -> list[Registration]:
+    """Expire and flag whatever is due, a few registrations in each commit; returns all of them."""
+    changed: list[Registration] = []
+    while True:
+        with database.begin(actor) as unit:
+            few = expire_due(unit)
+        changed += few
+        if len(few) < ending.FEW:
+            return changed
+
+
 def expire_due(unit: UnitOfWork, warn_days: int = 14) -> list[Registration]:
-    """Expire protections that ended before today and flag those that end within `warn_days`."""
+    """Expire protections that ended before today and flag those that end within `warn_days`.
+
+    At most `ending.FEW`, the earliest end first; none of them is due again.
+    """
     protection.hold_lock(unit)
     today, changed = unit.now.date(), []
-    warn_until = today + timedelta(days=warn_days)
-    ending = repository.protections_ending(unit.session, today, warn_until)
-    for found in sorted(ending, key=lambda r: r.id):  # as a push locks them: no circle of waiting
-        before = locked(unit, found.id, None)
+    found = ending.to_be_moved(unit.session, today, today + timedelta(days=warn_days))
+    for each in sorted(found, key=lambda r: r.id):  # as a push locks them: no circle of waiting
+        before = locked(unit, each.id, None)
         if before.protection_ends_on is not None and before.protection_ends_on < today:
             after = replace(before, state=advance(before.state, Move.EXPIRE, before.number))
             after = protection.release(unit, after, ProtectionState.EXPIRED)

@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields, replace
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, bindparam, delete, insert, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    SQLColumnExpression,
+    bindparam,
+    delete,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from registration_core.contracts import ConnectionName
@@ -48,6 +59,7 @@ T = TypeVar("T")
 
 #: Most keys put into one `IN`; larger sets are split.
 _IN_MAX = 500
+_NEWEST_FIRST = (RegistrationRow.receipt_seq.desc(),)
 
 
 def _value(row: Base, kind: type[T], **convert: Any) -> T:
@@ -175,25 +187,14 @@ def registration_by_token(session: Session, partner_id: str, token: str) -> Regi
 
 
 def registrations(
-    session: Session, *where: ColumnElement[bool], limit: int = 500
+    session: Session,
+    *where: ColumnElement[bool],
+    order: Sequence[SQLColumnExpression[Any]] = _NEWEST_FIRST,
+    limit: int = 500,
 ) -> list[Registration]:
-    """Return registrations, newest receipt first."""
-    query = select(RegistrationRow).where(*where).order_by(RegistrationRow.receipt_seq.desc())
+    """Return registrations, newest receipt first if nothing else is said."""
+    query = select(RegistrationRow).where(*where).order_by(*order)
     return [_registration(row) for row in session.scalars(query.limit(limit))]
-
-
-def protections_ending(session: Session, today: date, warn_until: date) -> list[Registration]:
-    """Return approved registrations whose protection has ended, or ends soon and was not flagged."""
-    ends_on, state = RegistrationRow.protection_ends_on, RegistrationRow.protection_state
-    running = (ProtectionState.ACTIVE.value, ProtectionState.EXPIRING.value)
-    return registrations(
-        session,
-        RegistrationRow.state == RegistrationState.APPROVED.value,
-        or_(
-            state.in_(running) & (ends_on < today),
-            (state == ProtectionState.ACTIVE.value) & (ends_on <= warn_until),
-        ),
-    )
 
 
 def save(session: Session, changed: Registration, now: datetime) -> Registration:

@@ -3,48 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 from sqlalchemy import select
 
 from registration_core.announcing import Topic, facts
-from registration_core.model import ProtectionState
-from registration_core.store import audit, repository
+from registration_core.model import Registration
+from registration_core.store import audit, ending
 from registration_core.store.announcements import announce
-from registration_core.store.tables import RegistrationRow
+from registration_core.store.database import UnitOfWork
 from sync.ledger.tables import ConnectionStateRow
 from sync.runtime import Runtime
 
 #: So many failures of a connection in a row are told of; that is after about a minute.
 FAILURES = 6
-_RUNNING = (ProtectionState.ACTIVE.value, ProtectionState.EXPIRING.value)
 
 
 def foresee_ends(runtime: Runtime, days: Sequence[int]) -> int:
     """Announce protections that end in so many days or fewer, once for each; returns how many.
 
-    What is extended is announced again before its new end.
+    A few in each commit. What is extended is announced again before its new end.
     """
-    if not days:
-        return 0
-    told = 0
-    with runtime.database.begin() as unit:
-        today = unit.now.date()
-        ending = repository.registrations(
-            unit.session,
-            RegistrationRow.protection_state.in_(_RUNNING),
-            RegistrationRow.protection_ends_on.between(today, today + timedelta(days=max(days))),
-        )
-        for each in ending:
-            assert each.protection_ends_on is not None
-            left = (each.protection_ends_on - today).days
-            within = min(n for n in days if left <= n)
-            about = f"expiring:{each.id}:{each.protection_ends_on}:{within}"
-            if announce(unit, Topic.EXPIRING, about, facts(each), each.id):
-                what = {"protected_until": str(each.protection_ends_on), "days": left}
-                audit.record(unit, f"registration:{each.id}", "announce the end", what)
-                told += 1
+    told, after = 0, None
+    while days:
+        with runtime.database.begin() as unit:
+            few = ending.running(unit.session, unit.now.date(), max(days), after)
+            told += sum(_foresee(unit, each, days) for each in few)
+        if len(few) < ending.FEW:
+            break
+        assert few[-1].protection_ends_on is not None
+        after = (few[-1].protection_ends_on, few[-1].id)
     return told
+
+
+def _foresee(unit: UnitOfWork, each: Registration, days: Sequence[int]) -> bool:
+    assert each.protection_ends_on is not None
+    left = (each.protection_ends_on - unit.now.date()).days
+    within = min(n for n in days if left <= n)
+    about = f"expiring:{each.id}:{each.protection_ends_on}:{within}"
+    if not announce(unit, Topic.EXPIRING, about, facts(each), each.id):
+        return False
+    what = {"protected_until": str(each.protection_ends_on), "days": left}
+    audit.record(unit, f"registration:{each.id}", "announce the end", what)
+    return True
 
 
 def note_trouble(runtime: Runtime) -> int:

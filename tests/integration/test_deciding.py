@@ -31,7 +31,7 @@ from registration_core.model import (
     RegistrationState,
 )
 from registration_core.partner_view import REASONS
-from registration_core.store import audit, repository
+from registration_core.store import audit, ending, repository
 from registration_core.store.database import Database
 from registration_core.store.tables import CheckRequestRow, OutboxRow
 from tests.factories import (
@@ -346,10 +346,7 @@ def test_an_extension_takes_the_flag_away_and_a_later_end_is_flagged_again(
 def test_many_flagged_protections_do_not_keep_an_old_one_from_expiring(
     database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listed = repository.registrations
-    monkeypatch.setattr(
-        repository, "registrations", lambda session, *where: listed(session, *where, limit=3)
-    )
+    monkeypatch.setattr(ending, "FEW", 3)
     add_partners(database, "P1")
     old = approved(database)
     clock.advance(days=2)
