@@ -14,7 +14,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from connectors.port import Gone, RemoteRecord
+from connectors.port import RemoteRecord
 from registration_core import crm_changes
 from registration_core.contracts import ConnectionName, Fields
 from registration_core.errors import DomainRefusal, NotFound
@@ -23,7 +23,7 @@ from registration_core.program import Role
 from registration_core.store import audit, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import OutboxRow, RegistrationRow
-from sync import ladder
+from sync import linkable, proposing
 from sync.ids import by_id
 from sync.inbox import Notice, take_note
 from sync.ledger.tables import LinkProposalRow, LinkRow
@@ -141,7 +141,7 @@ def accept(runtime: Runtime, proposal_id: str, actor: Actor) -> Link:
     """
     with runtime.database.read() as session:
         row = _row(session, proposal_id)
-    refused = _why_not(runtime, [row])
+    refused = linkable.why_not(runtime, [row])
     if row.id in refused:
         raise refused[row.id]
     return _accept(runtime, row.id, actor)
@@ -160,7 +160,7 @@ def accept_all(
         few = proposal_ids[at : at + _AT_ONCE]
         with runtime.database.read() as session:
             rows = [_row(session, each) for each in few]
-        ended |= _why_not(runtime, rows)
+        ended |= linkable.why_not(runtime, rows)
         for row in rows:
             if row.id not in ended:
                 ended[row.id] = _accepted(runtime, row.id, actor)
@@ -181,6 +181,11 @@ def _accept(runtime: Runtime, proposal_id: str, actor: Actor) -> Link:
         row = _open_proposal(unit, proposal_id)
         registration = repository.registration(unit.session, row.registration_id, lock=True)
         connection = ConnectionName(row.connection)
+        if proposing.being_made(unit.session, connection, [registration.id]):
+            raise DomainRefusal(
+                f"{registration.number} is being made in {connection}, which has not answered yet.",
+                hint=f"Type: dealreg sync push {connection}, and look again: dealreg link list",
+            )
         link = _link(unit, registration, connection, row.object, row.record_id, base={})
         _decide(unit, row, "accepted")
         for other in _siblings(unit, row):
@@ -235,6 +240,7 @@ def adopt(
 ) -> None:
     """Link a record that carries our key already; the next plan merges it."""
     with runtime.database.begin() as unit:
+        unit.lock(RegistrationRow, registration.id)
         _link(unit, registration, connection, record.object, record.record_id, base={})
 
 
@@ -258,6 +264,19 @@ def _link(
             f"{record_id} in {connection} is linked to another registration already.",
             hint="Type: dealreg link list",
         )
+    own = unit.session.scalars(
+        select(LinkRow).where(
+            LinkRow.registration_id == registration.id,
+            LinkRow.connection == connection,
+            LinkRow.object == object_name,
+            LinkRow.role == "primary",
+        )
+    ).first()
+    if own is not None:
+        raise DomainRefusal(
+            f"{registration.number} is linked to {own.record_id} in {connection} already.",
+            hint=f"Wrongly? Type: dealreg link remove {registration.number} {connection}",
+        )
     row = LinkRow.fresh(unit, registration.id, (connection, object_name, record_id), base)
     unit.session.add(row)
     unit.session.flush()
@@ -268,39 +287,6 @@ def _link(
         {"connection": connection, "object": object_name, "record": record_id},
     )
     return row
-
-
-def _why_not(runtime: Runtime, rows: Sequence[LinkProposalRow]) -> dict[str, DomainRefusal]:
-    """Say which proposals cannot be accepted by what their CRMs say now, by id of the proposal."""
-    refused: dict[str, DomainRefusal] = {}
-    for place in sorted({(row.connection, row.object) for row in rows}):
-        connection, object_name = ConnectionName(place[0]), place[1]
-        of_place = [row for row in rows if (row.connection, row.object) == place]
-        stands, crm = ladder.rung(runtime, connection), runtime.connector(connection)
-        if not stands.links:
-            wrong = DomainRefusal(
-                f"{connection} is at {stands.mode}, where nothing is linked.",
-                hint=f"Type: dealreg connection promote {connection} --to link",
-            )
-            refused |= {row.id: wrong for row in of_place}
-            continue
-        key = runtime.mappings[connection].key_of(object_name)
-        records = crm.read(object_name, [row.record_id for row in of_place], [key])
-        for row in of_place:
-            why = _taken_or_gone(records[row.record_id], key, row.registration_id)
-            if why:
-                refused[row.id] = DomainRefusal(
-                    f"The record {row.record_id} in {connection} {why}.",
-                    hint=f"Type: dealreg link reject {row.id}",
-                )
-    return refused
-
-
-def _taken_or_gone(record: RemoteRecord | Gone, key: str, registration_id: str) -> str:
-    if isinstance(record, Gone):
-        return f"is {record.absence.value}"
-    theirs = record.fields.get(key)
-    return "" if theirs in (None, "", registration_id) else "carries another registration's id"
 
 
 def _row(session: Session, proposal_id: str) -> LinkProposalRow:

@@ -6,9 +6,10 @@ values, before anything else touches its record; nothing is sent again. Only rea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy.orm import Session
 
 from connectors.port import Gone, Outcome, Refused, RemoteRecord, Stale, Written
 from mapping.schema import ObjectMapping
@@ -86,19 +87,26 @@ def late_create(runtime: Runtime, job: Job, record: RemoteRecord) -> str | None:
     The record holds everything that create was to write, so nobody has changed it since.
     """
     with runtime.database.read() as session:
-        given_up = session.scalars(
-            select(IntentRow)
-            .where(
-                IntentRow.registration_id == job.registration.id,
-                IntentRow.connection == job.connection,
-                IntentRow.operation == "create",
-                IntentRow.companion == "",
-                IntentRow.state.in_(("not_done", "set_aside")),
-            )
-            .order_by(IntentRow.id.desc())
-        ).all()
-    made = (i for i in given_up if isinstance(_looked_up(job.mapping, i, record), Written))
+        creates = given_up(session, job.connection, [job.registration.id])
+    made = (i for i in creates if isinstance(_looked_up(job.mapping, i, record), Written))
     return next((intent.id for intent in made), None)
+
+
+def given_up(
+    session: Session, connection: ConnectionName, registration_ids: Collection[str]
+) -> Sequence[IntentRow]:
+    """Return creates that had not taken effect when they were looked up, the newest first."""
+    return session.scalars(
+        select(IntentRow)
+        .where(
+            IntentRow.registration_id.in_(registration_ids),
+            IntentRow.connection == connection,
+            IntentRow.operation == "create",
+            IntentRow.companion == "",
+            IntentRow.state.in_(("not_done", "set_aside")),
+        )
+        .order_by(IntentRow.id.desc())
+    ).all()
 
 
 def _key(intent: IntentRow) -> str:

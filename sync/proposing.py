@@ -7,7 +7,7 @@ being a duplicate.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from sqlalchemy import select
@@ -21,9 +21,9 @@ from registration_core.model import Band, Registration
 from registration_core.program import Role
 from registration_core.store import audit, repository
 from registration_core.store.database import UnitOfWork
-from registration_core.store.tables import OutboxRow
+from registration_core.store.tables import OutboxRow, RegistrationRow
 from sync.fitting import Candidate, compare
-from sync.jobs import Job
+from sync.jobs import Job, Planned
 from sync.ledger.tables import IntentRow, LinkProposalRow, LinkRow
 from sync.runtime import Runtime
 
@@ -141,6 +141,55 @@ def let_wait(unit: UnitOfWork, registration_id: str, connection: ConnectionName)
     row = unit.session.get(OutboxRow, (registration_id, connection), with_for_update=True)
     if row is not None:
         row.state, row.reason = "waiting", "an existing record may be this deal"
+
+
+def without_asked(
+    unit: UnitOfWork, connection: ConnectionName, creates: Sequence[Planned]
+) -> list[Planned]:
+    """Leave out creates whose registration was linked, or a person asked, since they were planned.
+
+    Holds the registrations until the commit that the intents are part of: whoever proposes or
+    links one of them was there before and is seen here, or comes after it and sees the intent.
+    """
+    own = {p.job.registration.id: p.job.mapping.object for p in creates if p.companion is None}
+    unit.lock_all(RegistrationRow, own)
+    linked = unit.session.execute(
+        select(LinkRow.registration_id, LinkRow.object).where(
+            LinkRow.connection == connection,
+            LinkRow.registration_id.in_(own),
+            LinkRow.role == "primary",
+        )
+    )
+    there = {registration_id for registration_id, name in linked if own[registration_id] == name}
+    asked = unit.session.scalars(
+        select(LinkProposalRow.registration_id).where(
+            LinkProposalRow.connection == connection,
+            LinkProposalRow.registration_id.in_(own),
+            LinkProposalRow.state == "proposed",
+        )
+    )
+    waiting = set(asked)
+    for registration_id in sorted(waiting):
+        let_wait(unit, registration_id, connection)
+    left = there | waiting
+    return [p for p in creates if p.companion is not None or p.job.registration.id not in left]
+
+
+def being_made(
+    session: Session, connection: ConnectionName, registration_ids: Collection[str]
+) -> set[str]:
+    """Return the registrations whose create has no answer yet: it may be there, or come to be."""
+    return set(
+        session.scalars(
+            select(IntentRow.registration_id).where(
+                IntentRow.connection == connection,
+                IntentRow.registration_id.in_(registration_ids),
+                IntentRow.operation == "create",
+                IntentRow.companion == "",
+                IntentRow.state == "pending",
+            )
+        )
+    )
 
 
 def proposes_duplicates(unit: UnitOfWork, intent: IntentRow, refused: Refused) -> bool:

@@ -258,8 +258,11 @@ def _create(runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned], run
     if not planned:
         return
     with runtime.database.begin() as unit:
+        planned = proposing.without_asked(unit, crm.name, planned)
         runs.note_writes(unit, run.id, crm.name, len(planned))
         intents = [settling.intend(unit, crm.name, p, None, p.plan.base, run.id) for p in planned]
+    if not planned:
+        return
     mapping = planned[0].job.mapping
     items = [CreateItem(p.key, _with_key(p)) for p in planned]
     leases.require(runtime.database, run.lease)
