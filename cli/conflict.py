@@ -167,7 +167,8 @@ def resolve(
             "Say --take ours, --take theirs, or --set FIELD=VALUE for each field."
         )
     with frame.runtime() as runtime:
-        settled = resolving.resolve(runtime, conflict_id, take or _pairs(values), frame.actor)
+        choice = take or resolving.typed(_pairs(values))
+        settled = resolving.resolve(runtime, conflict_id, choice, frame.actor)
     frame.out.done(
         f"Settled: {words(settled.chosen)}. The next push carries it; "
         f"take it back: dealreg conflict undo {short(settled.id)}",

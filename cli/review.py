@@ -40,14 +40,16 @@ class Edit(ModalScreen[Mapping[str, str] | None]):
     def compose(self) -> ComposeResult:
         """Show one input for each field; Enter in any of them settles."""
         with VerticalScroll():
-            yield Label(f"{self._one.number}: values of your own. Enter settles, Escape leaves.")
+            yield Label(f"{self._one.number}: ours, to be edited. Enter settles, Escape leaves.")
             for name, value in self._one.conflict.store.items():
                 yield Label(name)
                 yield Input(words(value), id=name)
 
     def on_input_submitted(self) -> None:
-        """Give back what stands in the inputs."""
-        _ = self.dismiss({str(each.id): each.value for each in self.query(Input)})
+        """Give back what was edited: a value that was not may be another than its words."""
+        shown = {name: words(value) for name, value in self._one.conflict.store.items()}
+        given = {str(each.id): each.value for each in self.query(Input)}
+        _ = self.dismiss({name: text for name, text in given.items() if text != shown[name]})
 
     def action_leave(self) -> None:
         """Leave everything as it is."""

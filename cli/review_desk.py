@@ -44,9 +44,13 @@ class Desk:
                 steps |= set(told.steps)
         return sorted(steps, key=lambda step: step.at)
 
-    def settle(self, one: Weighed, choice: Literal["ours", "theirs"] | Mapping[str, str]) -> None:
-        """Settle a conflict as it is shown; raises as `resolving.resolve`."""
+    def settle(self, one: Weighed, wanted: Literal["ours", "theirs"] | Mapping[str, str]) -> None:
+        """Settle a conflict as it is shown: for a side, or for ours with what was typed over it.
+
+        Raises as `resolving.resolve`.
+        """
         found = one.conflict
+        choice = wanted if isinstance(wanted, str) else {**found.store, **resolving.typed(wanted)}
         resolving.resolve(self._runtime, found.id, choice, self._actor, seen=found)
         self._decided.append(one.conflict.id)
 

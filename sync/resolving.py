@@ -70,7 +70,7 @@ def conflict(session: Session, conflict_id: str) -> Conflict:
 def resolve(
     runtime: Runtime,
     conflict_id: str,
-    choice: Literal["ours", "theirs"] | Mapping[str, str],
+    choice: Literal["ours", "theirs"] | Fields,
     actor: Actor,
     *,
     seen: Conflict | None = None,
@@ -90,7 +90,7 @@ def resolve(
             )
         if seen is not None:
             _require_as_shown(row, seen, registration.number)
-        chosen = choose(_value(row), choice if isinstance(choice, str) else _parsed(choice))
+        chosen = choose(_value(row), choice)
         row.base_before = link.base
         link.base = base_after(_value(row), link.base)
         link.repeats = {g: v for g, v in link.repeats.items() if g != row.field_group}
@@ -120,6 +120,16 @@ def undo(runtime: Runtime, conflict_id: str, actor: Actor) -> Conflict:
         row.state, row.chosen, row.resolved_at, row.resolved_by = "open", None, None, ""
         _note(unit, row, "undo resolution", row.store)
         return _conflict(row)
+
+
+def typed(given: Mapping[str, str]) -> dict[str, Value]:
+    """Return the values of fields that a person typed; raises `InvalidInput`."""
+    parsed: dict[str, Value] = {}
+    for name, text in given.items():
+        if name not in FIELDS:
+            raise InvalidInput(f"There is no field {name}.", field=name)
+        parsed[name] = parse(FIELDS[name], text)
+    return parsed
 
 
 def _apply(
@@ -195,15 +205,6 @@ def _require_remote_untouched(runtime: Runtime, conflict_id: str) -> None:
             f"{', '.join(moved)} of the record in {row.connection} is not what was resolved.",
             hint=f"Look at it: dealreg conflict show {row.id}",
         )
-
-
-def _parsed(given: Mapping[str, str]) -> dict[str, Value]:
-    parsed: dict[str, Value] = {}
-    for name, text in given.items():
-        if name not in FIELDS:
-            raise InvalidInput(f"There is no field {name}.", field=name)
-        parsed[name] = parse(FIELDS[name], text)
-    return parsed
 
 
 def _locked(unit: UnitOfWork, row: SyncConflictRow) -> tuple[Registration, LinkRow]:

@@ -67,7 +67,11 @@ def test_waiting_makes_no_second_conflict(world: World, deal: Registration) -> N
 
 @pytest.mark.parametrize(
     ("choice", "expected"),
-    [("ours", Decimal(6000)), ("theirs", Decimal(7000)), ({"amount": "6500"}, Decimal(6500))],
+    [
+        ("ours", Decimal(6000)),
+        ("theirs", Decimal(7000)),
+        ({"amount": Decimal(6500)}, Decimal(6500)),
+    ],
 )
 def test_a_resolution_goes_everywhere_and_undo_takes_it_back(
     world: World, deal: Registration, choice: object, expected: Decimal
@@ -116,7 +120,7 @@ def test_a_value_of_the_wrong_kind_is_refused_and_loses_nothing(
     found = the_conflict(world)
 
     with pytest.raises(InvalidInput, match="amount cannot be 'many'"):
-        resolving.resolve(world.runtime, found.id, {"amount": "many"}, BEN)
+        resolving.resolve(world.runtime, found.id, resolving.typed({"amount": "many"}), BEN)
 
     assert the_conflict(world) == found
 

@@ -218,6 +218,26 @@ def test_values_of_ones_own_are_typed_and_a_wrong_one_changes_nothing(
     reviewed(world, act)
 
 
+def test_only_what_was_edited_is_another_than_ours(world: World) -> None:
+    made = world.approved()
+    world.settle()
+    world.edit(HOME, Stage="P", Currency="U\u00a0S")  # a space that no terminal shows as it is
+    world.settle()
+    world.update(made.number, amount=Decimal(6000))
+    world.edit(HOME, Amount=Decimal(7000), Currency="USD")
+    world.settle()
+
+    async def act(pilot: Pilot[None], app: Review) -> None:
+        await pressed(pilot, app, "e")
+        app.screen.query_one("#amount", Input).value = "6500"
+        await pressed(pilot, app, "enter")
+        assert cells(app, "list") == []
+
+    reviewed(world, act)
+    after = world.registration(made.id)
+    assert (after.amount, after.currency) == (Decimal(6500), "U\u00a0S")
+
+
 def test_the_view_needs_a_terminal(tmp_path: Path) -> None:
     runner = CliRunner(env={"DEALREG_HOME": str(tmp_path)})
     assert "needs a terminal" in runner.invoke(root, ["conflict", "review"]).output
