@@ -16,23 +16,19 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from connectors.port import CrmConnector, Gone
-from mapping.schema import ACCOUNT, CONTACT, CONTACT_EMAIL, RECORD, Companion, Missing
+from mapping.schema import ACCOUNT, CONTACT, RECORD, Companion, Missing
 from mapping.translate import computed, to_crm
-from registration_core.contracts import Condition
 from registration_core.matching import customer_keys, match_organisation, of_customer
-from registration_core.model import Band
 from registration_core.store import audit, match_decisions, repository, work
 from registration_core.store.database import UnitOfWork
-from sync import candidates, directory, schema_watch, settling
+from sync import directory, schema_watch, settling
 from sync.carrying import keep_problem
+from sync.finding_companions import Seen, place, there
 from sync.jobs import Job, Planned
 from sync.ledger.tables import CompanionRow, DeadLetterRow
 from sync.planning import Plan
 from sync.runtime import Runtime
 from sync.settling import keep_companion
-
-#: Most contacts that one call looks for by e-mail address, and most that may have one address.
-ASKED_MAX, OF_ONE_ADDRESS_MAX = 50, 4
 
 
 class Does(StrEnum):
@@ -86,9 +82,9 @@ def before(
     """
     creates: list[Planned] = []
     going = list(jobs)
-    for place in range(max((len(job.mapping.before) for job in jobs), default=0)):
-        here = [job for job in going if place < len(job.mapping.before)]
-        steps = look(runtime, crm, [(job, job.mapping.before[place]) for job in here])
+    for nth in range(max((len(job.mapping.before) for job in jobs), default=0)):
+        here = [job for job in going if nth < len(job.mapping.before)]
+        steps = look(runtime, crm, [(job, job.mapping.before[nth]) for job in here])
         after = {step.job.registration.id: _taken(runtime, step, creates) for step in steps}
         moved = [after.get(job.registration.id, job) for job in going]
         going = [job for job in moved if job is not None]
@@ -141,7 +137,7 @@ def look(runtime: Runtime, crm: CrmConnector, pairs: Sequence[tuple[Job, Compani
     wanted = [_wanted(job, each) for job, each in pairs if each.name not in job.companions]
     steps = [step for step in wanted if step.does is not Does.MAKE]
     open_ = [step for step in wanted if step.does is Does.MAKE]
-    there = _there(runtime, crm, open_)
+    seen = there(runtime, crm, [step.planned for step in open_])
     with runtime.database.read() as session:
         still = schema_watch.standing_still(session, crm.name)
         for step in open_:
@@ -149,7 +145,7 @@ def look(runtime: Runtime, crm: CrmConnector, pairs: Sequence[tuple[Job, Compani
             if stands:
                 steps.append(replace(step, does=Does.WAIT, why=stands))
             else:
-                steps.append(_decided(session, step, there.get(step.job.registration.id)))
+                steps.append(_decided(session, step, seen.get(place(step.planned))))
     return steps
 
 
@@ -187,16 +183,7 @@ def _wanted(job: Job, companion: Companion) -> Step:
     return step
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """Records that may be a companion; `sure` where an only one is."""
-
-    ids: tuple[str, ...]
-    sure: bool = True
-    ours: bool = False
-
-
-def _decided(session: Session, step: Step, seen: _Seen | None) -> Step:
+def _decided(session: Session, step: Step, seen: Seen | None) -> Step:
     job, companion = step.job, step.companion
     if seen is not None and seen.ids:
         if len(seen.ids) == 1 and seen.sure:
@@ -240,80 +227,6 @@ def _refused(session: Session, step: Step) -> DeadLetterRow | None:
         .order_by(DeadLetterRow.created_at.desc())
     )
     return next((row for row in rows if row.payload == step.planned.plan.write), None)
-
-
-# Looking ----------------------------------------------------------------------------------------
-
-
-def _there(runtime: Runtime, crm: CrmConnector, steps: Sequence[Step]) -> dict[str, _Seen]:
-    """Look companions up: by our key, then contacts by e-mail, accounts as a check finds them."""
-    seen: dict[str, _Seen] = {}
-    for name in dict.fromkeys((s.companion.made.object, s.companion.made.key) for s in steps):
-        few = [s for s in steps if (s.companion.made.object, s.companion.made.key) == name]
-        found = crm.find(*name, list(dict.fromkeys(s.planned.key for s in few)), [name[1]])
-        for step in few:
-            if step.planned.key in found:
-                record_id = found[step.planned.key].record_id
-                seen[step.job.registration.id] = _Seen((record_id,), ours=True)
-    left = [step for step in steps if step.job.registration.id not in seen]
-    accounts = [step for step in left if step.companion.name == ACCOUNT]
-    contacts = [step for step in left if step.companion.name == CONTACT]
-    return seen | _accounts(runtime, crm, accounts) | _contacts(crm, contacts)
-
-
-def _accounts(runtime: Runtime, crm: CrmConnector, steps: Sequence[Step]) -> dict[str, _Seen]:
-    """Find customers' accounts in the directory, brought up to date before."""
-    if not steps:
-        return {}
-    directory.refresh(runtime, crm.name)
-    seen: dict[str, _Seen] = {}
-    with runtime.database.read() as session:
-        for step in steps:
-            wanted = candidates.wanted_of(session, step.job.registration)
-            here = [a for a in candidates.likely(session, wanted) if a.connection == crm.name]
-            may_be = [
-                (account.record_id, match.band)
-                for account, match in candidates.matched(here, wanted)
-                if match.relation in candidates.MAY_BE
-            ]
-            strong = tuple(record_id for record_id, band in may_be if band is Band.STRONG)
-            ids = strong or tuple(record_id for record_id, _ in may_be)
-            seen[step.job.registration.id] = _Seen(ids, sure=bool(strong))
-    return seen
-
-
-def _contacts(crm: CrmConnector, steps: Sequence[Step]) -> dict[str, _Seen]:
-    seen: dict[str, _Seen] = {}
-    for start in range(0, len(steps), ASKED_MAX):
-        few = steps[start : start + ASKED_MAX]
-        records, complete = _with_addresses(crm, few[0].companion, [_address(step) for step in few])
-        for step in few:
-            ids = tuple(record_id for record_id, at in records if at == _address(step))
-            seen[step.job.registration.id] = _Seen(ids, sure=complete)
-    return seen
-
-
-def _with_addresses(
-    crm: CrmConnector, contact: Companion, addresses: Sequence[str]
-) -> tuple[list[tuple[str, str]], bool]:
-    """Read contacts with one of these e-mail addresses, and whether that is all of them.
-
-    Where the CRM keeps addresses unique, it is asked past its search, whose index may lag.
-    """
-    made, field = contact.made, str(contact.field_of(CONTACT_EMAIL))
-    asked = list(dict.fromkeys(addresses))
-    if crm.describe(made.object).fields[field].unique:
-        records = tuple(crm.find(made.object, field, asked, [field]).values())
-        complete = True
-    else:
-        where = (Condition(field, tuple(asked)),)
-        found = crm.select(made.object, where, [field], ASKED_MAX * OF_ONE_ADDRESS_MAX)
-        records, complete = found.records, found.complete
-    return [(each.record_id, str(each.fields[field]).casefold()) for each in records], complete
-
-
-def _address(step: Step) -> str:
-    return step.job.registration.contact_email.casefold()
 
 
 def _once_each(creates: Iterable[Planned]) -> list[Planned]:

@@ -1,0 +1,118 @@
+"""Where the companions of records are looked for: by our key, an e-mail address, in the directory.
+
+Reads the CRM and writes nothing to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from connectors.port import CrmConnector
+from mapping.schema import ACCOUNT, CONTACT, CONTACT_EMAIL, Companion
+from registration_core.contracts import Condition
+from registration_core.model import Band
+from sync import candidates, directory
+from sync.jobs import Planned
+from sync.runtime import Runtime
+
+#: A registration's id and the name of one of its companions.
+Place = tuple[str, str]
+#: Most contacts that one call looks for by e-mail address, and most that may have one address.
+ASKED_MAX, OF_ONE_ADDRESS_MAX = 50, 4
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Records that may be a companion."""
+
+    ids: tuple[str, ...]
+    #: Whether an only one is it.
+    sure: bool = True
+    #: It carries our key: it was made here.
+    ours: bool = False
+
+
+def place(planned: Planned) -> Place:
+    """Return which companion of which registration a plan makes."""
+    name = planned.companion.name if planned.companion else ""
+    return planned.job.registration.id, name
+
+
+def there(runtime: Runtime, crm: CrmConnector, wanted: Sequence[Planned]) -> dict[Place, Seen]:
+    """Look companions up: by our key, then contacts by e-mail, accounts as a check finds them."""
+    seen = _with_our_key(crm, wanted)
+    left = [p for p in wanted if place(p) not in seen]
+    accounts = [p for p in left if p.companion and p.companion.name == ACCOUNT]
+    contacts = [p for p in left if p.companion and p.companion.name == CONTACT]
+    return seen | _accounts(runtime, crm, accounts) | _contacts(crm, contacts)
+
+
+def _with_our_key(crm: CrmConnector, wanted: Sequence[Planned]) -> dict[Place, Seen]:
+    seen: dict[Place, Seen] = {}
+    for object_name, key in dict.fromkeys(
+        (p.job.mapping.object, p.job.mapping.key) for p in wanted
+    ):
+        few = [p for p in wanted if (p.job.mapping.object, p.job.mapping.key) == (object_name, key)]
+        found = crm.find(object_name, key, list(dict.fromkeys(p.key for p in few)), [key])
+        for p in few:
+            if p.key in found:
+                seen[place(p)] = Seen((found[p.key].record_id,), ours=True)
+    return seen
+
+
+def _accounts(runtime: Runtime, crm: CrmConnector, wanted: Sequence[Planned]) -> dict[Place, Seen]:
+    """Find customers' accounts in the directory, brought up to date before."""
+    if not wanted:
+        return {}
+    directory.refresh(runtime, crm.name)
+    seen: dict[Place, Seen] = {}
+    with runtime.database.read() as session:
+        for p in wanted:
+            customer = candidates.wanted_of(session, p.job.registration)
+            here = [a for a in candidates.likely(session, customer) if a.connection == crm.name]
+            may_be = [
+                (account.record_id, match.band)
+                for account, match in candidates.matched(here, customer)
+                if match.relation in candidates.MAY_BE
+            ]
+            strong = tuple(record_id for record_id, band in may_be if band is Band.STRONG)
+            ids = strong or tuple(record_id for record_id, _ in may_be)
+            seen[place(p)] = Seen(ids, sure=bool(strong))
+    return seen
+
+
+def _contacts(crm: CrmConnector, wanted: Sequence[Planned]) -> dict[Place, Seen]:
+    seen: dict[Place, Seen] = {}
+    for start in range(0, len(wanted), ASKED_MAX):
+        few = wanted[start : start + ASKED_MAX]
+        contact = few[0].companion
+        assert contact is not None
+        records, complete = _with_addresses(crm, contact, [_address(p) for p in few])
+        for p in few:
+            ids = tuple(record_id for record_id, at in records if at == _address(p))
+            seen[place(p)] = Seen(ids, sure=complete)
+    return seen
+
+
+def _with_addresses(
+    crm: CrmConnector, contact: Companion, addresses: Sequence[str]
+) -> tuple[list[tuple[str, str]], bool]:
+    """Read contacts with one of these e-mail addresses, and whether that is all of them.
+
+    Where the CRM keeps addresses unique, it is asked past its search, whose index may lag.
+    """
+    made, field = contact.made, str(contact.field_of(CONTACT_EMAIL))
+    asked = list(dict.fromkeys(addresses))
+    if crm.describe(made.object).fields[field].unique:
+        records = tuple(crm.find(made.object, field, asked, [field]).values())
+        complete = True
+    else:
+        where = (Condition(field, tuple(asked)),)
+        found = crm.select(made.object, where, [field], ASKED_MAX * OF_ONE_ADDRESS_MAX)
+        records, complete = found.records, found.complete
+    return [(each.record_id, str(each.fields[field]).casefold()) for each in records], complete
+
+
+def _address(planned: Planned) -> str:
+    return planned.job.registration.contact_email.casefold()
