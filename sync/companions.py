@@ -15,13 +15,13 @@ from enum import StrEnum
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from connectors.port import CrmConnector, Gone
+from connectors.port import CrmConnector
 from mapping.schema import ACCOUNT, CONTACT, RECORD, Companion, Missing
 from mapping.translate import computed, to_crm
 from registration_core.matching import customer_keys, match_organisation, of_customer
 from registration_core.store import audit, match_decisions, repository, work
 from registration_core.store.database import UnitOfWork
-from sync import directory, schema_watch, settling
+from sync import schema_watch, settling
 from sync.carrying import keep_problem
 from sync.finding_companions import Seen, place, there
 from sync.jobs import Job, Planned
@@ -267,17 +267,9 @@ def _keep(runtime: Runtime, step: Step) -> Job | None:
 
 
 def _choose_account(runtime: Runtime, step: Step) -> None:
-    """Make it the registration's; one of ours is in the directory at once, whatever its feed lags."""
+    """Make it the registration's."""
     connection, record_id = step.job.connection, step.record_id
-    made = []
-    if step.ours:
-        fields, where = directory.account_reads(runtime, connection), step.companion.made.object
-        record = runtime.connector(connection).read(where, [record_id], fields)[record_id]
-        made = (
-            [] if isinstance(record, Gone) else [directory.account_of(runtime, connection, record)]
-        )
     with runtime.database.begin() as unit:
-        directory.take(unit, connection, made, [])
         registration = repository.registration(unit.session, step.job.registration.id, lock=True)
         if connection in registration.accounts:
             return

@@ -8,7 +8,7 @@ share of its last complete count is not believed.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -23,7 +23,7 @@ from registration_core import crm_changes
 from registration_core.contracts import Condition, ConnectionName, Fields, Value
 from registration_core.errors import NotFound
 from registration_core.matching import MatchKey, account_keys, domain_of, of_account
-from registration_core.model import Account, Actor, Reading
+from registration_core.model import Account, Actor, Customer, Reading
 from registration_core.program import AccountList, ListKind, Program
 from registration_core.store import audit, match_index, rechecks, repository
 from registration_core.store.database import UnitOfWork
@@ -130,7 +130,7 @@ def _keep(
 ) -> list[str] | None:
     """Keep one page; None if another reader has moved the cursor since it was asked for."""
     with runtime.database.begin() as unit:
-        _hold(unit, connection)
+        hold(unit, connection)
         row = unit.session.get(CursorRow, (connection, mapping.object))
         if version != (row.version if row else 0):
             return None
@@ -147,7 +147,7 @@ def take(
     In the same commit, whoever reads it: the change is told once only. Returns the ids of
     changed accounts; one that was read before what is known of it changes nothing.
     """
-    _hold(unit, connection)
+    hold(unit, connection)
     refs = [match_index.ref_of(connection, a.record_id) for a in accounts]
     held = match_index.accounts_by_ref(unit.session, refs).values()
     known = {account.record_id: account for account in held}
@@ -168,7 +168,28 @@ def take(
     return [account.record_id for account in news]
 
 
-def _hold(unit: UnitOfWork, connection: ConnectionName) -> None:
+def keep_made(
+    unit: UnitOfWork, connection: ConnectionName, object_name: str, made: Mapping[str, Customer]
+) -> None:
+    """Keep accounts that we made, by record id, as the customers they were made for.
+
+    In the commit that settles their creates: a feed that lags would let them be made again.
+    Whatever is read of them counts as newer.
+    """
+    accounts = [
+        Account(
+            connection=connection, object=object_name, record_id=record_id,
+            name=customer.name[:255], country=customer.country.upper()[:64],
+            city=customer.city[:255], domain=domain_of(customer.website)[:255],
+            other_domains=domain_of(customer.email_domain), tax_id=customer.tax_id[:64],
+            duns=customer.duns[:32], owner="", lists=frozenset(), read_at=_NEVER,
+        )
+        for record_id, customer in made.items()
+    ]  # fmt: skip
+    take(unit, connection, accounts, [])
+
+
+def hold(unit: UnitOfWork, connection: ConnectionName) -> None:
     """Be the only writer of a connection's accounts until the commit."""
     unit.hold(f"accounts:{connection}")
 

@@ -41,23 +41,32 @@ def place(planned: Planned) -> Place:
 
 def there(runtime: Runtime, crm: CrmConnector, wanted: Sequence[Planned]) -> dict[Place, Seen]:
     """Look companions up: by our key, then contacts by e-mail, accounts as a check finds them."""
-    seen = _with_our_key(crm, wanted)
+    seen = _with_our_key(runtime, crm, wanted)
     left = [p for p in wanted if place(p) not in seen]
     accounts = [p for p in left if p.companion and p.companion.name == ACCOUNT]
     contacts = [p for p in left if p.companion and p.companion.name == CONTACT]
     return seen | _accounts(runtime, crm, accounts) | _contacts(crm, contacts)
 
 
-def _with_our_key(crm: CrmConnector, wanted: Sequence[Planned]) -> dict[Place, Seen]:
+def _with_our_key(
+    runtime: Runtime, crm: CrmConnector, wanted: Sequence[Planned]
+) -> dict[Place, Seen]:
+    """Find what we made; accounts are in the directory from here on, whatever its feed lags."""
     seen: dict[Place, Seen] = {}
     for object_name, key in dict.fromkeys(
         (p.job.mapping.object, p.job.mapping.key) for p in wanted
     ):
         few = [p for p in wanted if (p.job.mapping.object, p.job.mapping.key) == (object_name, key)]
-        found = crm.find(object_name, key, list(dict.fromkeys(p.key for p in few)), [key])
+        accounts = object_name == runtime.mappings[crm.name].accounts.object
+        reads = [key, *(directory.account_reads(runtime, crm.name) if accounts else ())]
+        found = crm.find(object_name, key, list(dict.fromkeys(p.key for p in few)), reads)
         for p in few:
             if p.key in found:
                 seen[place(p)] = Seen((found[p.key].record_id,), ours=True)
+        if accounts and found:
+            made = [directory.account_of(runtime, crm.name, record) for record in found.values()]
+            with runtime.database.begin() as unit:
+                directory.take(unit, crm.name, made, [])
     return seen
 
 

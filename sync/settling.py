@@ -26,10 +26,10 @@ from connectors.port import (
 )
 from mapping.schema import ACCOUNT
 from registration_core.contracts import ConnectionName, Fields
-from registration_core.store import audit, match_decisions
+from registration_core.store import audit, match_decisions, repository
 from registration_core.store.database import Database, UnitOfWork
 from registration_core.store.tables import OutboxRow, RegistrationRow
-from sync import breaker, losing, proposing, stamps
+from sync import breaker, directory, losing, proposing, stamps
 from sync.apart import together_or_apart
 from sync.budget import BudgetSpent
 from sync.carrying import dead_letter
@@ -120,8 +120,8 @@ def settle_late(database: Database, intent_id: str, outcome: Written) -> None:
 def settle_all(unit: UnitOfWork, outcomes: Mapping[str, Outcome]) -> None:
     """Carry outcomes to their ends, by intent; intents that are settled already are left alone.
 
-    Everything is held with one query per table, in the order registration, link, chain, outbox,
-    so that two batches never wait for each other in a circle.
+    Everything is held with one query per table, in the order directory, registration, link, chain,
+    outbox, so that two batches never wait for each other in a circle.
     """
     unit.lock_all(IntentRow, outcomes)
     intents = [intent for i in outcomes if (intent := unit.lock(IntentRow, i)) is not None]
@@ -129,6 +129,9 @@ def settle_all(unit: UnitOfWork, outcomes: Mapping[str, Outcome]) -> None:
         if intent.state == "set_aside" and isinstance(outcomes[intent.id], Written):
             intent.state = "not_done"  # it took effect after all: what it replaced is audited again
     due = sorted((i for i in intents if i.state == "pending"), key=lambda i: i.registration_id)
+    accounts = [i for i in due if i.companion == ACCOUNT]
+    for connection in sorted({ConnectionName(i.connection) for i in accounts}):
+        directory.hold(unit, connection)
     _keep_registrations(unit, [i for i in due if not _updated(i, outcomes[i.id])])
     links = _links_of(unit, due)
     audit.hold(unit, [f"registration:{i.registration_id}" for i in due])
@@ -240,7 +243,9 @@ def _companion_made(unit: UnitOfWork, intent: IntentRow, record_id: str) -> None
     """Keep a companion; an account is found by its key and chosen before anything else goes on."""
     connection = ConnectionName(intent.connection)
     if intent.companion == ACCOUNT:
+        customer = repository.registration(unit.session, intent.registration_id).customer
         match_decisions.made_for(unit, intent.key, connection, record_id)
+        directory.keep_made(unit, connection, intent.object, {record_id: customer})
         return
     keep_companion(
         unit, intent.registration_id, connection, intent.companion, intent.object, record_id

@@ -11,10 +11,10 @@ from sqlalchemy import select
 
 from connectors.errors import CrmUnavailable
 from connectors.memory import MemoryFault
-from connectors.port import CreateItem
+from connectors.port import ChangePage, CreateItem
 from mapping.check import check
 from mapping.loader import load
-from registration_core import fields, matches
+from registration_core import fields, matches, use_cases
 from registration_core.contracts import FieldSchema, FieldType, Mode
 from registration_core.fields import FieldGroup, members
 from registration_core.model import Customer, DisputeState, Registration
@@ -24,7 +24,7 @@ from sync import checking, companions, dead_letters
 from sync.ledger.tables import IntentRow
 from sync.previewing import Does, preview_many
 from sync.today import today
-from tests.world import ACCOUNT, BEN, CONTACT, DEAL, HOME, ITEM, World, build
+from tests.world import ACCOUNT, ANN, BEN, CONTACT, DEAL, HOME, ITEM, World, build
 
 COMPANIONS = """
     companions:
@@ -203,6 +203,53 @@ def test_of_two_customers_that_may_be_one_the_second_is_for_a_person_to_say(worl
     both = [approved(world, product_line=line) for line in ("platform", "support")]
     world.push()
     assert (len(world.deals(HOME)), len(made(world, "Account"))) == (1, 1)
+    assert any("type dealreg match confirm" in waits(world, deal) for deal in both)
+
+
+def lag(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the account feed tell of no account that we made."""
+    door = world.doors[HOME]
+    changes = door.changes
+
+    def lagging(object_name: str, names: Sequence[str], cursor: str | None) -> ChangePage:
+        page = changes(object_name, [*names, "Key"], cursor)
+        told = tuple(each for each in page.records if not each.fields["Key"])
+        return replace(page, records=told)
+
+    monkeypatch.setattr(door, "changes", lagging)
+
+
+def test_an_account_that_we_made_is_known_before_the_crms_feed_tells_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lag(world, monkeypatch)
+    both = [approved(world, product_line=line) for line in ("platform", "support")]
+    world.push()
+    assert (len(world.deals(HOME)), len(made(world, "Account"))) == (1, 1)
+    assert any("type dealreg match confirm" in waits(world, deal) for deal in both)
+
+
+@pytest.mark.parametrize("fault", [None, MemoryFault.ANSWER_LOST], ids=["answered", "lost"])
+def test_an_account_is_known_though_the_deal_that_it_was_made_for_is_withdrawn(
+    world: World, monkeypatch: pytest.MonkeyPatch, fault: MemoryFault | None
+) -> None:
+    lag(world, monkeypatch)
+    both = [approved(world, product_line=line) for line in ("platform", "support")]
+    door, create = world.doors[HOME], world.doors[HOME].create
+
+    def withdrawing(object_name: str, key_field: str, items: Sequence[CreateItem]) -> object:
+        (first,) = [deal.id for deal in both if deal.customer_id == items[0].key]
+        with world.database.begin(ANN) as unit:
+            use_cases.withdraw(unit, first)
+        if fault is not None:
+            door.fail(fault, "create")
+        return create(object_name, key_field, items)
+
+    monkeypatch.setattr(door, "create", withdrawing)
+    world.push()
+    world.pass_time(60)  # a lost answer lets the connection rest
+    world.push()
+    assert (world.deals(HOME), len(made(world, "Account"))) == ([], 1)
     assert any("type dealreg match confirm" in waits(world, deal) for deal in both)
 
 
