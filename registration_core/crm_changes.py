@@ -151,7 +151,7 @@ def convert(unit: UnitOfWork, registration: Registration, because: str) -> Regis
 def follow_merged_accounts(
     unit: UnitOfWork, connection: ConnectionName, merged: Mapping[str, str]
 ) -> None:
-    """Let registrations stand on the survivors (by loser) of accounts that a CRM has merged.
+    """Let registrations stand on the last survivors (by loser) of accounts that a CRM has merged.
 
     Their customers learn the survivors' identifiers, which may show that two are one, and every
     standing claim is checked again. Idempotent.

@@ -25,7 +25,7 @@ from registration_core.errors import NotFound
 from registration_core.matching import MatchKey, account_keys, domain_of, of_account
 from registration_core.model import Account, Actor, Customer, Reading
 from registration_core.program import AccountList, ListKind, Program
-from registration_core.store import audit, match_index, rechecks, repository
+from registration_core.store import audit, match_index, merges, rechecks, repository
 from registration_core.store.database import UnitOfWork
 from registration_core.store.rivals import protected_kin, protected_of
 from registration_core.store.tables import ListCountRow
@@ -154,16 +154,15 @@ def take(
     news = [account for account in accounts if _is_news(account, known.get(account.record_id))]
     left = [_left(known.get(account.record_id), account.lists) for account in news]
     repository.put_accounts(unit.session, news)
-    merged: dict[str, str] = {}
+    merges.forget(unit.session, connection, [account.record_id for account in news])
     for absent in gone:
-        before = repository.account(unit.session, connection, absent.record_id)
-        left.append(_left(before))
+        left.append(_left(repository.account(unit.session, connection, absent.record_id)))
         repository.drop_account(unit.session, connection, absent.record_id)
-        if before is not None and absent.merged_into:  # known: nobody has followed it yet
-            merged[absent.record_id] = absent.merged_into
     _count_again(unit, connection, frozenset[ListKind]().union(*left))
-    if merged:
-        crm_changes.follow_merged_accounts(unit, connection, merged)
+    merged = {each.record_id: each.merged_into for each in gone if each.merged_into}
+    survivors = merges.note(unit.session, connection, merged)
+    if survivors:
+        crm_changes.follow_merged_accounts(unit, connection, survivors)
     recheck_protected(unit, news, [a for a in news if _matters(a, known.get(a.record_id))])
     return [account.record_id for account in news]
 

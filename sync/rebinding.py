@@ -17,6 +17,7 @@ from registration_core.model import Actor
 from registration_core.recording import saved
 from registration_core.store import audit, repository, work
 from registration_core.store.database import UnitOfWork
+from registration_core.store.merges import AccountMergeRow
 from registration_core.store.tables import (
     AccountRow,
     ListCountRow,
@@ -48,8 +49,8 @@ from sync.runtime import Runtime
 _LANES = ("poll", "pull", "push", "link")
 #: What is remembered of an org's records and of nothing else.
 _OF_THE_ORG = (
-    CompanionRow, ConnectionTokenRow, CursorRow, DriftPageRow, HeldChangeRow, InboxRow,
-    LinkProposalRow, LinkSearchRow, ListCountRow, SchemaWatchRow, StampRow, TallyRow,
+    AccountMergeRow, CompanionRow, ConnectionTokenRow, CursorRow, DriftPageRow, HeldChangeRow,
+    InboxRow, LinkProposalRow, LinkSearchRow, ListCountRow, SchemaWatchRow, StampRow, TallyRow,
 )  # fmt: skip
 
 
