@@ -6,9 +6,12 @@ from alembic import context
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
+# Each adds its tables to the metadata, which is what the migrations are held against.
+import registration_core.store.merges  # noqa: F401
 import sync.ledger.drift
 import sync.ledger.gates
-import sync.ledger.tables  # noqa: F401 - both add sync's tables to the metadata
+import sync.ledger.stamps
+import sync.ledger.tables  # noqa: F401
 from registration_core.store.tables import Base
 
 
