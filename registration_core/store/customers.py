@@ -6,10 +6,11 @@ to be held, because claims hang on customers.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from sqlalchemy import Text, cast, delete, or_, select, tuple_, update
+from sqlalchemy import delete, select, text, tuple_, update
 from sqlalchemy.orm import Session
 
 from registration_core.matching import MatchKey, customer_keys
@@ -20,6 +21,13 @@ from registration_core.store.tables import ClaimRow, CustomerKeyRow, CustomerRow
 
 #: Keys that identify by themselves, strongest first. Domain or name alone never joins customers.
 _IDENTIFYING = ("tax_id", "duns")
+#: Accounts of a registration are one text; any number of them is looked up in one statement.
+_STANDING_ON = {
+    "sqlite": """SELECT id FROM registration
+        WHERE json_extract(accounts, :connection) IN (SELECT value FROM json_each(:ids))""",
+    "postgresql": """SELECT id FROM registration
+        WHERE CAST(accounts AS json) ->> :connection = ANY(CAST(:ids AS text[]))""",
+}
 
 
 def resolve(unit: UnitOfWork, name: str, keys: Iterable[MatchKey], known: str | None = None) -> str:
@@ -56,16 +64,12 @@ def learn(unit: UnitOfWork, customer_id: str, keys: Iterable[MatchKey]) -> str:
 def standing_on(session: Session, connection: str, record_ids: Iterable[str]) -> list[str]:
     """Return the ids of the registrations that stand on any of these accounts, in order.
 
-    Reads every registration: for what happens seldom, as a merge of accounts does.
+    Reads every registration once: for what happens seldom, as a merge of accounts does.
     """
-    held = cast(RegistrationRow.accounts, Text)
-    wanted = set(record_ids)
-    rows = session.execute(
-        select(RegistrationRow.id, RegistrationRow.accounts)
-        .where(or_(*(held.contains(each, autoescape=True) for each in sorted(wanted))))
-        .order_by(RegistrationRow.id)
-    )
-    return [key for key, accounts in rows if accounts.get(connection) in wanted]
+    wanted, dialect = list(record_ids), session.get_bind().dialect.name
+    sqlite = {"connection": f'$."{connection}"', "ids": json.dumps(wanted)}
+    asked = sqlite if dialect == "sqlite" else {"connection": connection, "ids": wanted}
+    return sorted(session.scalars(text(_STANDING_ON[dialect]), asked))
 
 
 def split(unit: UnitOfWork, registration: Registration) -> str:

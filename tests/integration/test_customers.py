@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select, update
 
@@ -118,6 +120,28 @@ def test_every_registration_of_a_name_can_be_found_by_it(
         owners = repository.customers_with(session, customer_keys(typed))
     assert set(owners) == made
     assert len(made) == 3
+
+
+# --- standing on accounts ---------------------------------------------------------------------
+
+
+def test_who_stands_on_any_of_thousands_of_accounts_is_found_by_connection_and_whole_id(
+    database: Database, partners: None
+) -> None:
+    made = [
+        submit(database, code, customer=customer(name=f"Customer {code}", website=""))
+        for code in ("P1", "P2", "P3", "P4")
+    ]
+    stands = ({SALESFORCE: "001A"}, {HUBSPOT: "001A"}, {SALESFORCE: "001AB"}, {SALESFORCE: "7%"})
+    with database.begin() as unit:
+        for each, accounts in zip(made, stands, strict=True):
+            held = repository.registration(unit.session, each.id, lock=True)
+            repository.save(unit.session, replace(held, accounts=accounts), unit.now)
+    merged = ["001A", "7%", *(f"other-{number}" for number in range(5000))]
+    with database.read() as session:
+        found = customers.standing_on(session, SALESFORCE, merged)
+        assert customers.standing_on(session, SALESFORCE, []) == []
+    assert found == [made[0].id, made[3].id]
 
 
 # --- joining ----------------------------------------------------------------------------------
