@@ -24,7 +24,7 @@ from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import OutboxRow
 from sync import schedule
 from sync.connecting import describe_all
-from sync.ledger.tables import InboxRow, IntentRow, SchemaWatchRow
+from sync.ledger.tables import CompanionRow, InboxRow, IntentRow, SchemaWatchRow
 from sync.runtime import Runtime
 
 log = structlog.get_logger()
@@ -132,6 +132,18 @@ def _go_on(unit: UnitOfWork, connection: ConnectionName, object_name: str) -> No
         .where(OutboxRow.done < OutboxRow.wanted, OutboxRow.due_at > soon)
     )
     unit.session.execute(held.values(due_at=unit.now))
+    # What is owed held nobody up: its row may have ended without it, and is due anew.
+    owing = select(CompanionRow.registration_id).where(
+        CompanionRow.connection == connection,
+        CompanionRow.object == object_name,
+        CompanionRow.record_id.is_(None),
+    )
+    owed = (
+        update(OutboxRow)
+        .where(OutboxRow.connection == connection, OutboxRow.registration_id.in_(owing))
+        .values(wanted=OutboxRow.wanted + 1, due_at=unit.now)
+    )
+    unit.session.execute(owed)
     unit.nudges |= {f"push:{connection}", f"pull:{connection}"}
 
 

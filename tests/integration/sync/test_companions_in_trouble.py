@@ -1,0 +1,180 @@
+"""Beside a deal when something goes wrong: each is made once all the same, or waits and says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import select
+
+from connectors.errors import CrmUnavailable
+from connectors.memory import MemoryFault
+from connectors.port import CreateItem
+from registration_core import use_cases
+from registration_core.contracts import Mode
+from sync import dead_letters, schema_watch
+from sync.ledger.tables import IntentRow
+from tests.beside import ORDER, approved, demand, lag, letter, made, use, waits
+from tests.world import ANN, BEN, HOME, World, build
+
+
+@pytest.fixture
+def world(fast_url: str) -> Iterator[World]:
+    made = build(fast_url)
+    use(made)
+    yield made
+    made.runtime.close()
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_a_create_whose_answer_is_lost_is_looked_up_and_not_sent_again(
+    world: World, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door, sent = world.doors[HOME], list[str]()
+    create = door.create
+
+    def losing(object_name: str, key_field: str, items: Sequence[CreateItem]) -> object:
+        if object_name == name and name not in sent:
+            door.fail(MemoryFault.ANSWER_LOST, "create")
+        sent.append(object_name)
+        return create(object_name, key_field, items)
+
+    monkeypatch.setattr(door, "create", losing)
+    approved(world)
+    world.push()
+    world.settle()
+    assert sent == list(ORDER)
+    assert [len(made(world, each)) for each in ORDER] == [1, 1, 1, 1]
+
+
+def test_an_account_that_we_made_is_known_before_the_crms_feed_tells_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lag(world, monkeypatch)
+    both = [approved(world, product_line=line) for line in ("platform", "support")]
+    world.push()
+    assert (len(world.deals(HOME)), len(made(world, "Account"))) == (1, 1)
+    assert any("type dealreg match confirm" in waits(world, deal) for deal in both)
+
+
+@pytest.mark.parametrize("fault", [None, MemoryFault.ANSWER_LOST], ids=["answered", "lost"])
+def test_an_account_is_known_though_the_deal_that_it_was_made_for_is_withdrawn(
+    world: World, monkeypatch: pytest.MonkeyPatch, fault: MemoryFault | None
+) -> None:
+    lag(world, monkeypatch)
+    both = [approved(world, product_line=line) for line in ("platform", "support")]
+    door, create = world.doors[HOME], world.doors[HOME].create
+
+    def withdrawing(object_name: str, key_field: str, items: Sequence[CreateItem]) -> object:
+        (first,) = [deal.id for deal in both if deal.customer_id == items[0].key]
+        with world.database.begin(ANN) as unit:
+            use_cases.withdraw(unit, first)
+        if fault is not None:
+            door.fail(fault, "create")
+        return create(object_name, key_field, items)
+
+    monkeypatch.setattr(door, "create", withdrawing)
+    world.push()
+    world.pass_time(60)  # a lost answer lets the connection rest
+    world.push()
+    assert (world.deals(HOME), len(made(world, "Account"))) == ([], 1)
+    assert any("type dealreg match confirm" in waits(world, deal) for deal in both)
+
+
+def test_a_refused_line_item_holds_nothing_up_and_is_made_when_tried_again(world: World) -> None:
+    demand(world, "Item", required=True)
+    deal = approved(world)
+    world.settle()
+    world.update(deal.id, deal_name="Cold chain, phase 2")
+    world.settle()
+    assert (world.deal(HOME, "Name"), made(world, "Item")) == ("Cold chain, phase 2", [])
+    assert letter(world).object == "Item"
+
+    demand(world, "Item", required=False)
+    dead_letters.retry(world.runtime, letter(world).id, BEN)
+    world.settle()
+    assert len(made(world, "Item")) == 1
+
+
+def test_a_line_item_whose_object_stands_still_is_made_when_it_goes_on(world: World) -> None:
+    schema_watch.look(world.runtime, HOME)
+    items = world.orgs[HOME].schemas["Item"]
+    without = {name: each for name, each in items.fields.items() if name != "Price"}
+    world.orgs[HOME].schemas["Item"] = replace(items, fields=without)
+    assert schema_watch.look(world.runtime, HOME).keys() == {"Item"}
+    deal = approved(world)
+    world.settle()
+    world.update(deal.id, deal_name="Cold chain, phase 2")
+    world.settle()
+    assert (world.deal(HOME, "Name"), made(world, "Item")) == ("Cold chain, phase 2", [])
+
+    world.orgs[HOME].schemas["Item"] = items
+    assert schema_watch.look(world.runtime, HOME) == {}
+    world.settle()
+    assert [item["Product"] for item in made(world, "Item")] == ["PLAT"]
+
+
+def test_a_deal_waits_for_a_refused_contact_until_a_person_puts_it_aside(world: World) -> None:
+    demand(world, "Contact", required=True)
+    deal = approved(world)
+    world.push()
+    assert world.deals(HOME) == []
+    assert f"type dealreg deadletter show {letter(world).id}" in waits(world, deal)
+
+    dead_letters.discard(world.runtime, letter(world).id, BEN, "no buyer yet")
+    world.settle(seconds=400)
+    assert (len(world.deals(HOME)), world.deal(HOME, "Contact")) == (1, None)
+
+
+def test_what_cannot_be_translated_is_told_and_made_when_the_mapping_knows_it(
+    world: World,
+) -> None:
+    use(world, lambda given: given.replace("platform: PLAT", "support: SUP"))
+    deal = approved(world)
+    world.settle()
+    assert (len(world.deals(HOME)), made(world, "Item")) == (1, [])
+    assert "'platform'" in letter(world).reason
+
+    use(world)
+    dead_letters.retry(world.runtime, letter(world).id, BEN)
+    world.settle()
+    assert [item["Product"] for item in made(world, "Item")] == ["PLAT"]
+    assert world.registration(deal.id).accounts.keys() == {HOME}
+
+
+def test_below_mode_push_nothing_is_made(fast_url: str) -> None:
+    world = build(fast_url, modes={HOME: Mode.OBSERVE})
+    use(world)
+    approved(world)
+    world.settle()
+    assert [made(world, each) for each in ORDER] == [[], [], [], []]
+    world.runtime.close()
+
+
+def test_a_deal_that_is_made_after_its_create_was_given_up_has_its_line_item_all_the_same(
+    world: World,
+) -> None:
+    registration = approved(world)
+    looked_up: list[str] = []
+
+    def hold_up(operation: str) -> None:
+        """Cut the deal's create off, and let it take effect once it was looked up in vain."""
+        with world.database.read() as session:
+            deal = (IntentRow.connection == HOME) & (IntentRow.object == "Deal")
+            intent = session.scalars(select(IntentRow).where(deal)).first()
+        if intent is None or world.deals(HOME):
+            return
+        if operation == "create" and intent.state == "pending":
+            raise CrmUnavailable("held up", may_have_happened=True, connection=HOME)
+        if intent.state == "not_done":
+            looked_up.append(intent.id)
+            world.orgs[HOME].insert("Deal", {**intent.payload, "Key": registration.id}, "us")
+
+    world.doors[HOME].on_call = hold_up
+    world.settle(seconds=5)
+    world.settle()
+
+    assert len(looked_up) == 1
+    assert len(world.deals(HOME)) == 1
+    assert len(made(world, "Item")) == 1
