@@ -180,7 +180,8 @@ def _accept_sure(frame: Frame, connection: str, *, yes: bool) -> None:
                 frame.out.json({"sure": len(sure), "accepted": 0, "refused": []})
                 frame.exit(Exit.NEEDS_A_HUMAN)
             click.confirm(f"Link {len(sure)} records of {connection}?", abort=True)
-        ended = linking.accept_all(runtime, sure, frame.actor, Progress("proposals").at)
+        told = Progress("proposals").at
+        ended = linking.accept_all(runtime, sure, frame.actor, told, surely=True)
     refused = {each: why for each, why in ended.items() if why is not None}
     frame.out.done(
         f"{len(ended) - len(refused)} records of {connection} are linked.",

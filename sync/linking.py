@@ -148,39 +148,55 @@ def accept(runtime: Runtime, proposal_id: str, actor: Actor) -> Link:
 
 
 def accept_all(
-    runtime: Runtime, proposal_ids: Sequence[str], actor: Actor, told: Callable[[int, int], None]
+    runtime: Runtime,
+    proposal_ids: Sequence[str],
+    actor: Actor,
+    told: Callable[[int, int], None],
+    *,
+    surely: bool = False,
 ) -> dict[str, DomainRefusal | None]:
     """Accept many, whose records are read in batches; returns why one was not, by its id.
 
-    Each is a commit of its own, and accepting them again goes on where it was interrupted. `told`
-    hears done and to do.
+    Each is a commit of its own, and accepting them again goes on where it was interrupted. With
+    `surely`, one that is not sure any more is left to a person. `told` hears done and to do.
     """
     ended: dict[str, DomainRefusal | None] = {}
     for at in range(0, len(proposal_ids), _AT_ONCE):
-        few = proposal_ids[at : at + _AT_ONCE]
+        few, rows = proposal_ids[at : at + _AT_ONCE], dict[str, LinkProposalRow]()
         with runtime.database.read() as session:
-            rows = [_row(session, each) for each in few]
-        ended |= linkable.why_not(runtime, rows)
-        for row in rows:
-            if row.id not in ended:
-                ended[row.id] = _accepted(runtime, row.id, actor)
+            for each in few:
+                try:
+                    rows[each] = _row(session, each)
+                except NotFound as unknown:
+                    ended[each] = unknown
+        refused = linkable.why_not(runtime, list(rows.values()))
+        for each, row in rows.items():
+            ended[each] = refused.get(row.id) or _accepted(runtime, row.id, actor, surely=surely)
         told(at + len(few), len(proposal_ids))
     return ended
 
 
-def _accepted(runtime: Runtime, proposal_id: str, actor: Actor) -> DomainRefusal | None:
+def _accepted(
+    runtime: Runtime, proposal_id: str, actor: Actor, *, surely: bool
+) -> DomainRefusal | None:
     try:
-        _accept(runtime, proposal_id, actor)
+        _accept(runtime, proposal_id, actor, surely=surely)
     except DomainRefusal as refusal:
         return refusal
     return None
 
 
-def _accept(runtime: Runtime, proposal_id: str, actor: Actor) -> Link:
+def _accept(runtime: Runtime, proposal_id: str, actor: Actor, *, surely: bool = False) -> Link:
     with runtime.database.begin(actor) as unit:
         row = _open_proposal(unit, proposal_id)
         registration = repository.registration(unit.session, row.registration_id, lock=True)
         connection = ConnectionName(row.connection)
+        siblings, others = _siblings(unit, row), _of_same_record(unit, row)
+        if surely and not _is_sure(row, [*siblings, *others]):
+            raise DomainRefusal(
+                f"{row.record_id} in {connection} is not surely {registration.number} any more.",
+                hint=f"Type: dealreg link show {row.id}",
+            )
         if proposing.being_made(unit.session, connection, [registration.id]):
             raise DomainRefusal(
                 f"{registration.number} is being made in {connection}, which has not answered yet.",
@@ -188,9 +204,9 @@ def _accept(runtime: Runtime, proposal_id: str, actor: Actor) -> Link:
             )
         link = _link(unit, registration, connection, row.object, row.record_id, base={})
         _decide(unit, row, "accepted")
-        for other in _siblings(unit, row):
+        for other in siblings:
             _decide(unit, other, "rejected")
-        for other in _of_same_record(unit, row):
+        for other in others:
             _decide(unit, other, "rejected")
             if not _siblings(unit, other):
                 _reopen_outbox(unit, other.registration_id, other.connection)
@@ -200,6 +216,11 @@ def _accept(runtime: Runtime, proposal_id: str, actor: Actor) -> Link:
         # On a rung that does not write yet, the record's values are taken in all the same.
         take_note(unit, connection, [Notice(row.object, row.record_id)], "command")
         return _value(link)
+
+
+def _is_sure(row: LinkProposalRow, rivals: Sequence[LinkProposalRow]) -> bool:
+    """Whether a proposal is strong and none that would join the same is, as `LinkProposal.surely`."""
+    return row.band == Band.STRONG and not any(each.band == Band.STRONG for each in rivals)
 
 
 def reject(runtime: Runtime, proposal_id: str, actor: Actor) -> None:

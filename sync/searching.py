@@ -8,11 +8,11 @@ that an interrupted search goes on where it stopped. Nothing is written to the C
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from connectors.errors import FeedExpired
@@ -109,19 +109,11 @@ def _unlinked(
     """Return the approved registrations that stand on an object and have no record there."""
     found: dict[str, set[str]] = defaultdict(set)
     after = 0
-    linked = select(LinkRow.registration_id).where(
-        LinkRow.connection == connection, LinkRow.role == "primary"
-    )
     while True:
         with runtime.database.read() as session:
             query = (
                 select(RegistrationRow.receipt_seq)
-                .where(
-                    RegistrationRow.receipt_seq > after,
-                    RegistrationRow.state == RegistrationState.APPROVED.value,
-                    RegistrationRow.protection_state != ProtectionState.NONE.value,
-                    RegistrationRow.id.not_in(linked),
-                )
+                .where(RegistrationRow.receipt_seq > after, *_lacks_record(connection))
                 .order_by(RegistrationRow.receipt_seq)
                 .limit(_PAGE)
             )
@@ -134,6 +126,18 @@ def _unlinked(
                 if _stands_on(runtime, each, connection, mapping):
                     found[each.accounts.get(connection, "")].add(each.id)
         after = receipts[-1]
+
+
+def _lacks_record(connection: ConnectionName) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions that a registration is approved and has no record there."""
+    linked = select(LinkRow.registration_id).where(
+        LinkRow.connection == connection, LinkRow.role == "primary"
+    )
+    return (
+        RegistrationRow.state == RegistrationState.APPROVED.value,
+        RegistrationRow.protection_state != ProtectionState.NONE.value,
+        RegistrationRow.id.not_in(linked),
+    )
 
 
 def _stands_on(
@@ -186,11 +190,24 @@ def _propose(
     candidates: dict[str, list[Candidate]] = defaultdict(list)
     for registration, candidate in _candidates(unit.session, runtime, place, records):
         candidates[registration.id].append(candidate)
-    for registration_id in sorted(candidates):  # as others lock them: no circle of waiting
+    for registration_id in _held(unit, place.crm.name, candidates):
         if proposing.propose(unit, registration_id, place.crm.name, candidates[registration_id]):
             proposing.let_wait(unit, registration_id, place.crm.name)
             waiting.add(registration_id)
     return waiting
+
+
+def _held(
+    unit: UnitOfWork, connection: ConnectionName, registration_ids: Collection[str]
+) -> list[str]:
+    """Hold registrations; returns those that still have no record and of which none is being made."""
+    unit.lock_all(RegistrationRow, registration_ids)
+    left = unit.session.scalars(
+        select(RegistrationRow.id).where(
+            RegistrationRow.id.in_(registration_ids), *_lacks_record(connection)
+        )
+    ).all()
+    return sorted(set(left) - proposing.being_made(unit.session, connection, left))
 
 
 def _candidates(

@@ -17,6 +17,7 @@ from registration_core.store import repository
 from registration_core.store.audit import events
 from sync import holding, ladder, linking, proposing, resolving, searching, unlinking
 from sync.fitting import Candidate
+from sync.ledger.tables import LinkRow
 from tests.world import BEN, HOME, World, build
 
 DEALS = 4
@@ -75,10 +76,23 @@ def registration(world: World, number: int) -> Registration:
     return next(each for each in found if each.customer.name == f"Customer {number} GmbH")
 
 
-def accept_sure(world: World) -> dict[str, DomainRefusal | None]:
+def waiting(world: World) -> list[linking.LinkProposal]:
     with world.database.read() as session:
-        sure = [each.id for each in linking.proposals(session) if each.surely]
-    return linking.accept_all(world.runtime, sure, BEN, lambda done, total: None)
+        return linking.proposals(session)
+
+
+def links(world: World, ours: Registration) -> list[str]:
+    with world.database.read() as session:
+        found = linking.links(session, ours.id)
+    return [each.record_id for each in found if each.connection == HOME]
+
+
+def accept_sure(world: World) -> dict[str, DomainRefusal | None]:
+    return accept(world, [each.id for each in waiting(world) if each.surely])
+
+
+def accept(world: World, sure: list[str]) -> dict[str, DomainRefusal | None]:
+    return linking.accept_all(world.runtime, sure, BEN, lambda done, total: None, surely=True)
 
 
 def test_only_what_is_surely_the_same_and_the_only_one_is_sure(world: World) -> None:
@@ -189,6 +203,58 @@ def test_accepting_one_takes_the_record_from_the_others(world: World) -> None:
     linking.accept(world.runtime, first.id, BEN)
     with world.database.read() as session:
         assert linking.proposals(session) == []
+
+
+def test_what_is_linked_while_the_search_reads_is_not_proposed(world: World) -> None:
+    """Another search's proposal is accepted while this one has read who has no record."""
+    first, second = deal(world, 0), deal(world, 0)
+    climb(world, Mode.LINK)
+    ours = registration(world, 0)
+
+    def link(call: str) -> None:
+        if call == "count" and not links(world, ours):
+            with world.database.begin() as unit:
+                proposing.propose(unit, ours.id, HOME, [Candidate("Deal", first, {})])
+            linking.accept(world.runtime, waiting(world)[0].id, BEN)
+
+    world.doors[HOME].on_call = link
+    assert search(world)[0] == []
+    assert (links(world, ours), world.deals(HOME)) == ([first], [first, second])
+
+
+def test_what_has_been_linked_is_said_and_the_others_are_accepted_all_the_same(
+    world: World,
+) -> None:
+    for number in range(DEALS):
+        deal(world, number)
+    climb(world, Mode.LINK)
+    search(world)
+    sure = [each.id for each in waiting(world)]
+    theirs, ours = deal(world, 1), registration(world, 1)
+    with world.database.begin() as unit:
+        unit.session.add(LinkRow.fresh(unit, ours.id, (HOME, "Deal", theirs), {}))
+
+    ended = accept(world, [*sure, "no-such-proposal"])
+    said = {why.message for why in ended.values() if why is not None}
+    assert len(ended) - len(said) == DEALS - 1
+    assert said == {
+        f"{ours.number} is linked to {theirs} in alpha already.",
+        "There is no link proposal no-such-proposal.",
+    }
+
+
+def test_what_is_not_sure_any_more_is_left_to_a_person(world: World) -> None:
+    first, *_ = [deal(world, number) for number in range(DEALS)]
+    climb(world, Mode.LINK)
+    search(world)
+    sure = [each.id for each in waiting(world)]
+    ours = registration(world, 0).number
+    deal(world, 0)
+    assert len(search(world)[0]) == 2  # while somebody is asked whether to accept the sure ones
+
+    said = [why.message for why in accept(world, sure).values() if why is not None]
+    assert said == [f"{first} in alpha is not surely {ours} any more."]
+    assert len(waiting(world)) == 2
 
 
 def test_a_link_that_is_taken_back_leaves_the_record_as_it_was(world: World) -> None:
