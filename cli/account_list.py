@@ -158,7 +158,7 @@ def _bring(
 ) -> tuple[Brought, int]:
     """Bring a list up to date in one commit; returns what changed and how many claims it concerns."""
     from registration_core.matching import of_customer
-    from registration_core.store import account_lists, rechecks
+    from registration_core.store import account_lists, rechecks, work
 
     answer: tuple[Brought, int]
     try:
@@ -171,7 +171,9 @@ def _bring(
                     hint="If that is right, type the same with --shrink.",
                 )
             about = [of_customer(e.customer) for e in (*brought.added, *brought.ended)]
-            answer = brought, rechecks.request(unit, about, (), f"the {kind.value} list changed")
+            concerned = rechecks.concerned(unit.session, about, ())
+            work.request_checks(unit, dict.fromkeys(concerned, f"the {kind.value} list changed"))
+            answer = brought, len(concerned)
             if dry_run:
                 raise _NotKept
     except _NotKept:

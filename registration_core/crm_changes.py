@@ -150,12 +150,13 @@ def convert(unit: UnitOfWork, registration: Registration, because: str) -> Regis
 
 def follow_merged_accounts(
     unit: UnitOfWork, connection: ConnectionName, merged: Mapping[str, str]
-) -> None:
+) -> set[str]:
     """Let registrations stand on the last survivors (by loser) of accounts that a CRM has merged.
 
-    Their customers learn the survivors' identifiers, which may show that two are one, and every
-    standing claim is checked again. Idempotent.
+    Their customers learn the survivors' identifiers, which may show that two are one. Returns
+    whose standing claim the caller has to have checked again. Idempotent.
     """
+    standing: set[str] = set()
     affected = customers.standing_on(unit.session, connection, merged)
     if affected:
         protection.hold_lock(unit)
@@ -173,7 +174,8 @@ def follow_merged_accounts(
             {"connection": connection, "from": before.accounts[connection], "to": survivor},
         )
         if before.protection_state.standing:
-            work.request_check(unit, key, f"its account was merged in {connection}")
+            standing.add(key)
+    return standing
 
 
 def _take(

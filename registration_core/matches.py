@@ -111,10 +111,11 @@ def _noted(
     """Audit the word, make earlier checks count no more, and ask for new ones."""
     held = repository.registration(unit.session, registration_id, lock=True)
     saved = repository.save(unit.session, replace(held, match_keys_changed_at=unit.now), unit.now)
-    what = {"other": other, "reason": reason}
-    audit.record(unit, f"registration:{saved.id}", action, what)
-    work.request_check(unit, saved.id, "a match was decided")
+    told = {saved.id: other}
     if isinstance(found, Registration) and found.state.live:
-        audit.record(unit, f"registration:{found.id}", action, what | {"other": saved.number})
-        work.request_check(unit, found.id, "a match was decided")
+        told[found.id] = saved.number
+    for about in sorted(told):  # as others hold them: no circle of waiting
+        what = {"other": told[about], "reason": reason}
+        audit.record(unit, f"registration:{about}", action, what)
+    work.request_checks(unit, dict.fromkeys(told, "a match was decided"))
     return saved

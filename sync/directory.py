@@ -25,7 +25,7 @@ from registration_core.errors import NotFound
 from registration_core.matching import MatchKey, account_keys, domain_of, of_account
 from registration_core.model import Account, Actor, Customer, Reading
 from registration_core.program import AccountList, ListKind, Program
-from registration_core.store import audit, match_index, merges, rechecks, repository
+from registration_core.store import audit, match_index, merges, rechecks, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.rivals import protected_kin, protected_of
 from registration_core.store.tables import ListCountRow
@@ -34,6 +34,7 @@ from sync.runtime import Runtime
 
 #: Most pages one refresh reads; a larger backlog goes on in the next one and is not complete.
 PAGES_MAX = 2000
+_CHANGED = "an account of the customer changed"
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 #: What stands between several values of a text, and most that are kept of them.
 _BETWEEN = re.compile(r"[;\r\n]")
@@ -161,9 +162,11 @@ def take(
     _count_again(unit, connection, frozenset[ListKind]().union(*left))
     merged = {each.record_id: each.merged_into for each in gone if each.merged_into}
     survivors = merges.note(unit.session, connection, merged)
-    if survivors:
-        crm_changes.follow_merged_accounts(unit, connection, survivors)
-    recheck_protected(unit, news, [a for a in news if _matters(a, known.get(a.record_id))])
+    moved = crm_changes.follow_merged_accounts(unit, connection, survivors)
+    matter = [account for account in news if _matters(account, known.get(account.record_id))]
+    reasons = dict.fromkeys(_concerned_by(unit.session, news, matter), _CHANGED)
+    reasons |= dict.fromkeys(moved, f"its account was merged in {connection}")
+    work.request_checks(unit, reasons)
     return [account.record_id for account in news]
 
 
@@ -240,13 +243,20 @@ def _with_keys_of_protected(session: Session, accounts: Sequence[Account]) -> se
 def recheck_protected(
     unit: UnitOfWork, accounts: Sequence[Account], by_evidence: Sequence[Account] = ()
 ) -> None:
-    """Ask for a check of every protected registration that these accounts may concern.
+    """Ask for a check of every protected registration that these accounts may concern."""
+    concerned_by = _concerned_by(unit.session, accounts, by_evidence)
+    work.request_checks(unit, dict.fromkeys(concerned_by, _CHANGED))
+
+
+def _concerned_by(
+    session: Session, accounts: Sequence[Account], by_evidence: Sequence[Account]
+) -> set[str]:
+    """Return whom these accounts may concern of those who are protected: the registrations' ids.
 
     By the exact keys of all and, which costs more, by the whole evidence of those that need it.
     """
     keys = frozenset[MatchKey]().union(*map(account_keys, accounts))
-    judged = [of_account(account) for account in by_evidence]
-    rechecks.request(unit, judged, keys, "an account of the customer changed")
+    return rechecks.concerned(session, [of_account(account) for account in by_evidence], keys)
 
 
 def move_cursor(

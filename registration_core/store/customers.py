@@ -67,6 +67,8 @@ def standing_on(session: Session, connection: str, record_ids: Iterable[str]) ->
     Reads every registration once: for what happens seldom, as a merge of accounts does.
     """
     wanted, dialect = list(record_ids), session.get_bind().dialect.name
+    if not wanted:
+        return []
     sqlite = {"connection": f'$."{connection}"', "ids": json.dumps(wanted)}
     asked = sqlite if dialect == "sqlite" else {"connection": connection, "ids": wanted}
     return sorted(session.scalars(text(_STANDING_ON[dialect]), asked))

@@ -6,6 +6,7 @@ a lost nudge costs seconds, the row stays.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -61,6 +62,16 @@ def request_push(
             row.state, row.attempts, row.reason = "open", 0, ""
         unit.nudges.add(f"push:{connection}")
     unit.session.flush()
+
+
+def request_checks(unit: UnitOfWork, reasons: Mapping[str, str]) -> None:
+    """Ask for the checks of several registrations, each with its reason.
+
+    All that a commit asks for at once: a circle of waiting is impossible only while everybody
+    locks requests in one order.
+    """
+    for registration_id in sorted(reasons):
+        request_check(unit, registration_id, reasons[registration_id])
 
 
 def request_check(

@@ -21,7 +21,7 @@ from registration_core.model import (
     RegistrationState,
 )
 from registration_core.program import ListKind
-from registration_core.store import account_lists, audit, rechecks, repository
+from registration_core.store import account_lists, audit, rechecks, repository, work
 from registration_core.store.account_lists import Brought
 from sync import checking
 from tests.world import ANN, START, World
@@ -41,7 +41,8 @@ def _bring(world: World, *entries: ListEntry, kind: ListKind = ListKind.HOUSE) -
     with world.database.begin(ANN) as unit:
         brought = account_lists.bring(unit, kind, entries, "list.csv")
         about = [of_customer(e.customer) for e in (*brought.added, *brought.ended)]
-        rechecks.request(unit, about, (), "the list changed")
+        concerned = rechecks.concerned(unit.session, about, ())
+        work.request_checks(unit, dict.fromkeys(concerned, "the list changed"))
     return brought
 
 

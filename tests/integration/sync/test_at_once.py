@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -11,13 +12,15 @@ from sqlalchemy import select, text, update
 
 from connectors.errors import CrmUnavailable
 from connectors.memory import MemoryFault
-from registration_core import protecting
-from registration_core.store import audit, work
+from connectors.port import Absence, Gone
+from registration_core import matches, protecting
+from registration_core.model import Customer, Registration
+from registration_core.store import audit, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import CheckRequestRow
 from sync import directory, settling
 from sync.guard import CallMetrics, GuardedConnector
-from tests.world import HOME, MIRROR, World, build
+from tests.world import BEN, HOME, MIRROR, World, build
 
 
 @pytest.fixture
@@ -98,6 +101,64 @@ def test_protections_expire_while_a_push_of_the_same_registrations_is_settled(
 def _touch(unit: UnitOfWork, registration_id: str) -> None:
     audit.record(unit, f"registration:{registration_id}", "update in CRM", {})
     settling.outbox_done(unit, registration_id, MIRROR, 1)
+
+
+def _ask_in_order_while(world: World, first: str, second: str, other: Callable[[], object]) -> None:
+    """Ask for two checks in the order of their ids while `other` asks for the same."""
+    inside = threading.Event()
+
+    def ask_in_order() -> None:
+        with world.database.begin() as unit:
+            work.request_check(unit, first, "changed")
+            inside.set()
+            _wait_for_a_waiter(world)
+            work.request_check(unit, second, "changed")
+
+    def do_other() -> None:
+        inside.wait()
+        other()
+
+    assert at_once(ask_in_order, do_other) == []
+
+
+def test_a_merge_and_a_change_of_accounts_may_ask_for_the_checks_that_others_ask_for(
+    world: World,
+) -> None:
+    changed, moved = two_protected(world)
+    with world.database.read() as session:
+        account = repository.account(session, HOME, changed.accounts[HOME])
+    assert account is not None
+    news = replace(account, city="Bremerhaven", read_at=world.now)
+    gone = Gone(moved.accounts[HOME], Absence.MERGED, "another account")
+
+    def take() -> None:
+        with world.database.begin() as unit:
+            directory.take(unit, HOME, [news], [gone])
+
+    _ask_in_order_while(world, changed.id, moved.id, take)
+    assert world.registration(moved.id).accounts[HOME] == "another account"
+
+
+def test_a_word_on_a_match_may_ask_for_the_checks_that_others_ask_for(world: World) -> None:
+    first, second = two_protected(world)
+
+    def deny() -> None:
+        with world.database.begin(BEN) as unit:
+            matches.deny(unit, second.number, first.number, "a namesake")
+
+    _ask_in_order_while(world, first.id, second.id, deny)
+
+
+def two_protected(world: World) -> tuple[Registration, Registration]:
+    """Protect two partners for two customers, and let everything settle."""
+    org = world.orgs[HOME]
+    org.add("Account", {"Name": "Kestrel Avionics AG", "Country": "CH", "Tax": "CH777"})
+    first = world.approved()
+    kestrel = Customer("Kestrel Avionics AG", "CH", tax_id="CH777")
+    second = world.approved(token="two", partner_code="BETA", customer=kestrel)
+    world.settle()
+    assert first.id < second.id
+    return first, second
 
 
 def _wait_for_a_waiter(world: World) -> None:
