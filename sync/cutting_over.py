@@ -6,6 +6,7 @@ interrupted is simply done again. Nothing is written to a CRM, and nobody is tol
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from enum import StrEnum
 
 from registration_core import legacy
 from registration_core.contracts import ConnectionName, Mode
-from registration_core.errors import DomainRefusal, NeedsAnother
+from registration_core.errors import DomainRefusal, InvalidInput, NeedsAnother
 from registration_core.legacy import Legacy
 from registration_core.model import Actor, Band, ProtectionState, Registration
 from registration_core.overriding import PEOPLE
@@ -79,10 +80,11 @@ def cut_over(
                 f"{actor.os_user} has said that the file is right; {PEOPLE} people have to.",
                 hint="Let another operating-system user type the same.",
             )
-    found = []
-    for done, row in enumerate(_in_order(rows), 1):
+    twice = _twice(rows)
+    found = [Landed(row, Result.BAD, refusal=twice[row.line]) for row in rows if row.line in twice]
+    for row in _in_order([row for row in rows if row.line not in twice]):
         found.append(_land(runtime.database, runtime, program, row, actor))
-        told(done, len(rows))
+        told(len(found), len(rows))
     return found
 
 
@@ -97,15 +99,16 @@ def try_out(
 
     One transaction, in which nobody else can submit or decide: about as long as the cut-over.
     """
-    found = []
+    twice = _twice(rows)
+    found = [Landed(row, Result.BAD, refusal=twice[row.line]) for row in rows if row.line in twice]
     with _rolled_back(runtime.database, actor) as unit:
-        for done, row in enumerate(_in_order(rows), 1):
+        for row in _in_order([row for row in rows if row.line not in twice]):
             try:
                 with unit.session.begin_nested():
                     found.append(_landed(unit, runtime, program, row))
             except DomainRefusal as refusal:
                 found.append(Landed(row, Result.BAD, refusal=refusal))
-            told(done, len(rows))
+            told(len(found), len(rows))
     return found
 
 
@@ -125,6 +128,28 @@ def _rolled_back(database: Database, actor: Actor) -> Iterator[UnitOfWork]:
 
 def _in_order(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (row.legacy.submitted_at, row.order, row.line))
+
+
+def _twice(rows: Sequence[Row]) -> dict[int, InvalidInput]:
+    """Return why rows that share a partner's reference do not land, by line.
+
+    Which of them the reference means nobody can know here, and the others would be lost.
+    """
+    lines: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for row in rows:
+        deal = row.legacy.submission
+        lines[deal.partner_code, deal.token].append(row.line)
+    return {
+        line: InvalidInput(
+            f"reference: {reference} of {partner} stands in the lines "
+            f"{', '.join(str(each) for each in alike)}.",
+            field="reference",
+            hint="Give each its own, or leave out what is there twice.",
+        )
+        for (partner, reference), alike in lines.items()
+        if len(alike) > 1
+        for line in alike
+    }
 
 
 def _require_linking_first(runtime: Runtime, program: Program) -> None:

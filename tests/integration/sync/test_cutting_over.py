@@ -125,6 +125,30 @@ def test_doing_it_again_adds_nothing(world: World) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("trial", [True, False])
+def test_rows_that_share_a_reference_are_named_and_none_of_them_is_lost(
+    world: World, *, trial: bool
+) -> None:
+    rows = (row(1), row(2, token="OLD-1"), row(3), row(4, token="OLD-1", partner_code="BETA"))
+    program = world.runtime.program("default")
+    landed = (
+        cutting_over.try_out(world.runtime, program, rows, EVA, quiet)
+        if trial
+        else cut_over(world, *rows)
+    )
+    assert results(landed) == {
+        1: Result.BAD, 2: Result.BAD, 3: Result.LANDED, 4: Result.LANDED,
+    }  # fmt: skip
+    assert {each.refusal.message for each in landed if each.refusal} == {
+        "reference: OLD-1 of ACME stands in the lines 1, 2."
+    }
+    told_apart = (row(1), row(2), row(3), row(4, token="OLD-1", partner_code="BETA"))
+    if not trial:
+        assert results(cut_over(world, *told_apart, actors=(FAY,))) == {
+            1: Result.LANDED, 2: Result.LANDED, 3: Result.ALREADY_THERE, 4: Result.ALREADY_THERE,
+        }  # fmt: skip
+
+
 def test_overlapping_protections_are_both_contested_and_no_one_loses_by_itself(
     world: World,
 ) -> None:
