@@ -26,7 +26,7 @@ from sync.carrying import keep_problem
 from sync.finding_companions import Seen, place, there
 from sync.jobs import Job, Planned
 from sync.ledger.tables import CompanionRow, DeadLetterRow
-from sync.planning import Plan
+from sync.planning import Plan, is_declined
 from sync.runtime import Runtime
 from sync.settling import keep_companion
 
@@ -194,6 +194,8 @@ def _decided(session: Session, step: Step, seen: Seen | None) -> Step:
         why = f"{crm} has no {name} for it: make one there"
         does = Does.WAIT if companion.missing is Missing.WAIT else Does.LEAVE
         return replace(step, does=does, why=why)
+    if is_declined(job.declined_beside.get(companion.made.object, ()), step.planned.plan.pushes):
+        return replace(step, does=Does.LEAVE, why="a person has declined to create it")
     letter = _refused(session, step)
     if letter is None:
         return step

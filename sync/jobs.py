@@ -44,8 +44,10 @@ class Job:
     wanted: int
     #: What writes held that did not take effect when they were looked up, and may do so yet.
     delayed: tuple[Fields, ...] = ()
-    #: Changes that a person has discarded, in our terms.
+    #: Changes that a person has discarded, in our terms, and by their object creates of
+    #: companions, in the CRM's own names.
     declined: tuple[Fields, ...] = ()
+    declined_beside: Mapping[str, Sequence[Fields]] = field(default_factory=dict)
     #: Fields whose row means something else since they were agreed on.
     rebased: frozenset[str] = frozenset()
     #: The companions that are there, by name with their record ids, and those that are owed.
@@ -126,9 +128,12 @@ def jobs_of(
         if mapping is not None:
             link = links.get((registration_id, mapping.object))
             partner, role = partners[registration.partner_id], registration.roles[connection]
-            late, no = tuple(delayed.get(registration_id, ())), tuple(declined[registration_id])
+            late = tuple(delayed.get(registration_id, ()))
+            no, beside = _apart(mapping, declined.get(registration_id, ()))
             jobs.append(
-                Job(registration, partner, connection, mapping, role, link, number, late, no)
+                Job(
+                    registration, partner, connection, mapping, role, link, number, late, no, beside
+                )
             )
     jobs = _with_companions(session, connection, jobs)
     changed = changed_fields(session, [(j.link, j.mapping) for j in jobs if j.link is not None])
@@ -222,9 +227,10 @@ def _delayed(
 
 def _declined(
     session: Session, connection: ConnectionName, wanted: Iterable[str]
-) -> Mapping[str, list[Fields]]:
+) -> Mapping[str, list[tuple[str, Fields]]]:
+    """Return by registration what a person has discarded, with the objects it was for."""
     rows = session.execute(
-        select(HeldChangeRow.registration_id, HeldChangeRow.values)
+        select(HeldChangeRow.registration_id, HeldChangeRow.object, HeldChangeRow.values)
         .join(HeldRow, HeldRow.id == HeldChangeRow.held_id)
         .where(
             HeldChangeRow.registration_id.in_(list(wanted)),
@@ -232,10 +238,21 @@ def _declined(
             HeldRow.state == "discarded",
         )
     )
-    declined: defaultdict[str, list[Fields]] = defaultdict(list)
-    for registration_id, values in rows:
-        declined[registration_id].append(values)
+    declined: defaultdict[str, list[tuple[str, Fields]]] = defaultdict(list)
+    for registration_id, object_name, values in rows:
+        declined[registration_id].append((object_name, values))
     return declined
+
+
+def _apart(
+    mapping: ObjectMapping, declined: Iterable[tuple[str, Fields]]
+) -> tuple[tuple[Fields, ...], dict[str, list[Fields]]]:
+    """Part what was discarded of the record itself from what was of its companions."""
+    beside: dict[str, list[Fields]] = {each.made.object: [] for each in mapping.companions.values()}
+    own: list[Fields] = []
+    for object_name, values in declined:
+        beside.get(object_name, own).append(values)
+    return tuple(own), beside
 
 
 def plan_job(

@@ -6,7 +6,7 @@ value that says for every field group what happens to it and why. No I/O, no clo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from mapping.schema import Emptied, FirstLink, ObjectMapping, Row, Write
@@ -163,7 +163,7 @@ def _create(situation: Situation) -> Plan:
     base = to_store(situation.mapping, written.fields).fields
     return Plan(
         groups=(),
-        write={} if _is_declined(situation, base) else written.fields,
+        write={} if is_declined(situation.declined, base) else written.fields,
         before={},
         base=base,
         version=situation.mapping.version,
@@ -199,16 +199,16 @@ def _merge(
     merged = merge_group(agreed or None, mine, theirs, first)
     if first is not rule:
         merged = _told_of_first_link(merged)
-    if _is_declined(situation, merged.remote_changes or merged.store_changes):
+    if is_declined(situation.declined, merged.remote_changes or merged.store_changes):
         return GroupMerge(Verdict.LEAVE, base=agreed)
     return _broken(situation, group, merged, mine, theirs)
 
 
-def _is_declined(situation: Situation, changes: Fields) -> bool:
+def is_declined(declined: Iterable[Fields], changes: Fields) -> bool:
     """Whether a person has discarded exactly this change, alone or among others."""
     return bool(changes) and any(
         all(name in no and same(no[name], value) for name, value in changes.items())
-        for no in situation.declined
+        for no in declined
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from sqlalchemy import select
@@ -13,10 +13,13 @@ from connectors.memory import MemoryFault
 from connectors.port import CreateItem
 from registration_core import use_cases
 from registration_core.contracts import Mode
-from sync import dead_letters, schema_watch
+from registration_core.limits import Limits
+from sync import dead_letters, holding, schema_watch
 from sync.ledger.tables import IntentRow
 from tests.beside import ORDER, approved, demand, lag, letter, made, use, waits
 from tests.world import ANN, BEN, HOME, World, build
+
+NO_LIMITS = Limits(**{cap.name: 0 for cap in fields(Limits)})
 
 
 @pytest.fixture
@@ -178,3 +181,35 @@ def test_a_deal_that_is_made_after_its_create_was_given_up_has_its_line_item_all
     assert len(looked_up) == 1
     assert len(world.deals(HOME)) == 1
     assert len(made(world, "Item")) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "made_before"),
+    [("Account", 0), ("Contact", 1), ("Item", 3)],
+    ids=["account", "contact", "line_item"],
+)
+def test_what_a_person_discarded_is_not_made_and_the_deal_goes_without(
+    world: World, name: str, made_before: int
+) -> None:
+    unlimited = world.runtime
+    caps = replace(NO_LIMITS, creates_per_hour=2 + made_before)
+    world.runtime = replace(unlimited, limits={HOME: caps})
+    world.approved()
+    world.push()  # another deal and its line item
+    deal = approved(world)
+    world.push()
+    with world.database.read() as session:
+        (item,) = holding.held(session)
+        assert [change.object for change in holding.item(session, item.id)[1]] == [name]
+
+    holding.discard(world.runtime, item.id, BEN, "not for this customer")
+    world.runtime = unlimited
+    world.settle()
+    world.update(deal.id, deal_name="Cold chain, phase 2")
+    world.settle()
+    with world.database.read() as session:
+        assert holding.held(session) == []
+    assert len(world.deals(HOME)) == 2
+    keys = {deal.id, deal.customer_id}
+    there = [each for each in ORDER if any(record["Key"] in keys for record in made(world, each))]
+    assert there == [each for each in ORDER if each != name]
