@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ from cli.conflict import side_by_side
 from cli.output import Marked, words
 from cli.review_desk import Desk
 from registration_core.errors import DealregError
+from sync.resolving import Conflict
 from sync.sifting import Weighed
 
 _CSS = """
@@ -75,6 +77,7 @@ class Review(App[None]):
         super().__init__()
         self._desk = desk
         self._open: list[Weighed] = []
+        self._turn = asyncio.Lock()
 
     def compose(self) -> ComposeResult:
         """Lay the screen out."""
@@ -122,27 +125,40 @@ class Review(App[None]):
             self._refresh()
 
     def action_undo(self) -> None:
-        """Take the last decision back."""
+        """Take the last decision back, and show the conflict that it opens."""
         self._decide(self._desk.undo)
 
-    @work(thread=True, exclusive=True)
-    def _decide(self, decision: Callable[[], None]) -> None:
-        """Carry a decision out beside the screen: an undo waits for a CRM."""
-        try:
-            decision()
-        except DealregError as error:
-            told = " ".join(filter(None, (error.message, error.hint)))
-            self.call_from_thread(self.notify, told, severity="error", markup=False)
-        self.call_from_thread(self._refresh)
+    async def action_quit(self) -> None:
+        """End as soon as every decision is carried out."""
+        await self.workers.wait_for_complete()
+        self.exit()
 
-    def _refresh(self) -> None:
+    @work
+    async def _decide(self, decision: Callable[[], Conflict]) -> None:
+        """Carry a decision out beside the screen, as an undo waits for a CRM: one after another."""
+        async with self._turn:
+            decided = None
+            try:
+                decided = await asyncio.to_thread(decision)
+            except DealregError as error:
+                told = " ".join(filter(None, (error.message, error.hint)))
+                self.notify(told, severity="error", markup=False)
+            self._refresh(decided)
+
+    def _refresh(self, decided: Conflict | None = None) -> None:
+        """List what is open: the cursor goes to what was opened, else stays on its conflict."""
+        table, at, before = self._table("list"), self._table("list").cursor_row, self._chosen()
         self._open = self._desk.open()
-        table, at = self._table("list"), self._table("list").cursor_row
         table.clear()
         for one in self._open:
             found = one.conflict
             table.add_row(one.number, found.connection, found.group.value,
                           f"{one.age.days} d", f"{one.amount:,.0f} {one.currency}")  # fmt: skip
+        rows = {one.conflict.id: row for row, one in enumerate(self._open)}
+        if before is not None:
+            at = rows.get(before.conflict.id, at)
+        if decided is not None:
+            at = rows.get(decided.id, at)
         table.move_cursor(row=min(at, len(self._open) - 1))
         self.sub_title = f"{len(self._open)} open, {self._desk.settled} settled"
         self._show()

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from sqlalchemy.orm import Session
+
 from registration_core.errors import DomainRefusal
 from registration_core.model import Actor
 from sync import explaining, resolving, sifting
 from sync.explaining import Step
+from sync.resolving import Conflict
 from sync.runtime import Runtime
 from sync.sifting import Sieve, Weighed
 
@@ -18,7 +21,7 @@ class Desk:
 
     def __init__(self, runtime: Runtime, actor: Actor, wanted: Sieve) -> None:
         self._runtime, self._actor, self._wanted = runtime, actor, wanted
-        self._decided: list[str] = []
+        self._decided: list[Conflict] = []
         self._deferred: set[str] = set()
 
     @property
@@ -44,23 +47,38 @@ class Desk:
                 steps |= set(told.steps)
         return sorted(steps, key=lambda step: step.at)
 
-    def settle(self, one: Weighed, wanted: Literal["ours", "theirs"] | Mapping[str, str]) -> None:
+    def settle(
+        self, one: Weighed, wanted: Literal["ours", "theirs"] | Mapping[str, str]
+    ) -> Conflict:
         """Settle a conflict as it is shown: for a side, or for ours with what was typed over it.
 
-        Raises as `resolving.resolve`.
+        Returns it settled; raises as `resolving.resolve`.
         """
         found = one.conflict
         choice = wanted if isinstance(wanted, str) else {**found.store, **resolving.typed(wanted)}
-        resolving.resolve(self._runtime, found.id, choice, self._actor, seen=found)
-        self._decided.append(one.conflict.id)
+        settled = resolving.resolve(self._runtime, found.id, choice, self._actor, seen=found)
+        self._decided.append(settled)
+        return settled
 
     def defer(self, one: Weighed) -> None:
         """Put a conflict off: it stays open, and is not shown again in this sitting."""
         self._deferred.add(one.conflict.id)
 
-    def undo(self) -> None:
-        """Take the last decision of this sitting back; reads the CRM, raises as `resolving.undo`."""
+    def undo(self) -> Conflict:
+        """Take back the last decision of this sitting that still stands.
+
+        Returns the conflict, which is open again. Reads the CRM, raises as `resolving.undo`.
+        """
+        with self._runtime.database.read() as session:
+            while self._decided and not _stands(session, self._decided[-1]):
+                self._decided.pop()
         if not self._decided:
-            raise DomainRefusal("Nothing was decided in this sitting.")
-        resolving.undo(self._runtime, self._decided[-1], self._actor)
+            raise DomainRefusal("No decision of this sitting stands.")
+        opened = resolving.undo(self._runtime, self._decided[-1].id, self._actor)
         self._decided.pop()
+        return opened
+
+
+def _stands(session: Session, made: Conflict) -> bool:
+    """Whether a decision was not taken back elsewhere, or made anew by somebody else."""
+    return resolving.conflict(session, made.id).resolved_at == made.resolved_at

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -21,7 +22,7 @@ from registration_core.errors import DomainRefusal, InvalidInput
 from registration_core.fields import FieldGroup
 from registration_core.model import Customer, Registration
 from sync import resolving, sifting
-from tests.world import BEN, HOME, MIRROR, World, build
+from tests.world import ANN, BEN, HOME, MIRROR, World, build
 
 DAY = 86_400
 
@@ -236,6 +237,74 @@ def test_only_what_was_edited_is_another_than_ours(world: World) -> None:
     reviewed(world, act)
     after = world.registration(made.id)
     assert (after.amount, after.currency) == (Decimal(6500), "U\u00a0S")
+
+
+def test_undo_shows_the_conflict_that_it_opens(world: World, deals: list[Registration]) -> None:
+    async def act(pilot: Pilot[None], app: Review) -> None:
+        await pressed(pilot, app, "down", "o")
+        assert [row[0] for row in cells(app, "list")] == [deals[0].number]
+        await pressed(pilot, app, "u")
+        assert ["amount", "5000", "60000 *", "70000 *"] in cells(app, "sides")
+
+    reviewed(world, act)
+
+
+def test_what_is_decided_while_an_undo_waits_for_a_crm_is_the_next_to_be_taken_back(
+    world: World, deals: list[Registration]
+) -> None:
+    typed = threading.Event()
+
+    async def act(pilot: Pilot[None], app: Review) -> None:
+        await pressed(pilot, app, "t")
+        world.doors[HOME].on_call = lambda operation: assert_within(typed)
+        await pilot.press("u", "t")
+        await pilot.pause(0.3)
+        typed.set()
+        await pressed(pilot, app)
+        assert world.registration(deals[0].id).amount == Decimal(6000)
+        assert world.registration(deals[1].id).amount == Decimal(70_000)
+        await pressed(pilot, app, "u")
+        assert world.registration(deals[1].id).amount == Decimal(60_000)
+
+    reviewed(world, act)
+    assert sifted(world) == [each.number for each in deals]
+
+
+def assert_within(event: threading.Event) -> None:
+    assert event.wait(10)
+
+
+def test_undo_takes_back_no_decision_of_somebody_else(
+    world: World, deals: list[Registration]
+) -> None:
+    desk = Desk(world.runtime, BEN, sifting.Sieve())
+    first, second = desk.open()
+    desk.settle(second, "theirs")
+    desk.settle(first, "theirs")
+    world.pass_time(60)
+    resolving.undo(world.runtime, first.conflict.id, ANN)
+    resolving.resolve(world.runtime, first.conflict.id, "theirs", ANN)
+
+    assert desk.undo().id == second.conflict.id
+
+    assert world.registration(deals[0].id).amount == Decimal(7000)
+    with pytest.raises(DomainRefusal, match="No decision of this sitting stands"):
+        desk.undo()
+
+
+def test_what_was_typed_before_the_end_is_carried_out(
+    world: World, deals: list[Registration]
+) -> None:
+    typed = threading.Event()
+
+    async def act(pilot: Pilot[None], app: Review) -> None:
+        await pressed(pilot, app, "t")
+        world.doors[HOME].on_call = lambda operation: assert_within(typed)
+        asyncio.get_running_loop().call_later(0.3, typed.set)
+        await pilot.press("u", "o", "q")
+
+    reviewed(world, act)
+    assert sifted(world) == [deals[0].number]
 
 
 def test_the_view_needs_a_terminal(tmp_path: Path) -> None:
