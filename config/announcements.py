@@ -19,6 +19,7 @@ from config.documents import Document, problems_of, read
 from config.variables import expand, is_one_variable
 from registration_core.announcing import Audience
 from registration_core.errors import ConfigurationError, Problem
+from registration_core.submission import is_email
 
 FILE_NAME = "announcements.yaml"
 
@@ -120,12 +121,16 @@ def _wrong(channel: ChannelEntry) -> Iterator[tuple[str, str, str]]:
     if urlsplit(channel.url).scheme not in (("smtp", "smtps") if email else ("https", "http")):
         begin = "smtp:// or smtps://" if email else "https://"
         yield "url", "it is no such address", f"let the variable begin with {begin}"
-    if email and not channel.sender:
-        yield "sender", "it is missing", "say whom it is from"
-    if email and channel.audience is Audience.STAFF and not channel.to:
-        yield "to", "it is missing", "say whom it goes to"
+    if email and not is_email(channel.sender):
+        yield "sender", _address_problem(channel.sender), "say whom it is from"
+    if email and not is_email(channel.to) and (channel.to or channel.audience is Audience.STAFF):
+        yield "to", _address_problem(channel.to), "say whom it goes to"
     if not email and not channel.secret:
         yield "secret", "it is missing", "write ${NAME} and set that variable"
+
+
+def _address_problem(text: str) -> str:
+    return "it is no single, plain e-mail address" if text else "it is missing"
 
 
 def _filled(

@@ -29,7 +29,8 @@ CLOSE_AHEAD_MAX = timedelta(days=5 * 366)
 #: Amounts stay below this, in any currency.
 AMOUNT_BELOW = Decimal("1e12")
 
-_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+")
+#: One plain address, without name, quotes, comment or address literal.
+_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f,;:<>()\[\]\\\"]{1,64}@[\w-]+(\.[\w-]+)+")
 #: Control characters and halves of surrogate pairs: no CRM takes them and PostgreSQL cannot.
 _NOT_TEXT = frozenset({"Cc", "Cs"})
 
@@ -65,7 +66,7 @@ class Submission:
 
 
 def is_email(text: str) -> bool:
-    """Whether a text has the shape of an e-mail address."""
+    """Whether a text has the shape of one e-mail address, and nothing beside it."""
     return bool(_EMAIL.fullmatch(text))
 
 

@@ -1,17 +1,19 @@
 """Deliver what is due, each announcement through every channel of its audience.
 
-An announcement is settled in a commit of its own after each delivery, so that a crash repeats one
-message at most; receivers know a repeat by its id. What a channel refuses for good, or for too
-long, becomes a dead letter; a partner of whom no address is kept stays untold, with that reason.
+Each delivery is noted in a commit of its own, so that a crash repeats one message at most; receivers
+know a repeat by its id. No channel waits for another, and no announcement either: what one fails
+with is its own. What a channel refuses for good, or for too long, becomes a dead letter; a partner
+of whom no address is kept stays untold, with that reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import structlog
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from registration_core.announcing import Audience, Topic
 from registration_core.contracts import ConnectionName
@@ -61,61 +63,70 @@ def _due(runtime: Runtime, most: int = MOST) -> Sequence[str]:
 
 
 def _deliver(runtime: Runtime, row_id: str) -> bool:
+    """Send one announcement through every channel that does not have it; whether it is settled."""
     with runtime.database.read() as session:
         row = session.get_one(AnnouncementRow, row_id)
-        to = _address(runtime, row)
-    subject, text = worded(Topic(row.topic), Audience(row.audience), row.facts)
-    message = Message(row.id, row.topic, subject, text, row.facts, to, row.created_at)
-    channels = [each for each in runtime.channels if each.audience == row.audience]
-    for channel in channels:
-        if channel.name in row.delivered:
+        to = _address(session, row)
+    failures: dict[str, Undelivered] = {}
+    for channel in runtime.channels:
+        if channel.audience != row.audience or channel.name in row.delivered:
             continue
-        failure = _send(channel, message)
+        failure = _send(channel, row, to)
+        if failure is not None:
+            failures[channel.name] = failure
+            continue
         with runtime.database.begin() as unit:
             now = unit.session.get_one(AnnouncementRow, row_id, with_for_update=True)
-            if isinstance(failure, NoAddress):
-                now.reason = failure.message
-            elif failure is not None:
-                _note_failure(unit, now, channel, failure)
-                return False
-            else:
-                now.delivered = [*now.delivered, channel.name]
+            now.delivered = [*now.delivered, channel.name]
     with runtime.database.begin() as unit:
         now = unit.session.get_one(AnnouncementRow, row_id, with_for_update=True)
-        now.state, now.settled_at = "done" if now.delivered else "untold", unit.now
-    return True
+        _settle(unit, now, failures)
+        return now.state in ("done", "untold")
 
 
-def _address(runtime: Runtime, row: AnnouncementRow) -> str:
+def _address(session: Session, row: AnnouncementRow) -> str:
     if row.audience != Audience.PARTNER or row.registration_id is None:
         return ""
-    with runtime.database.read() as session:
-        registration = repository.registration(session, row.registration_id)
-        return repository.partner_by_id(session, registration.partner_id).email
+    registration = repository.registration(session, row.registration_id)
+    return repository.partner_by_id(session, registration.partner_id).email
 
 
-def _send(channel: Channel, message: Message) -> Undelivered | None:
+def _send(channel: Channel, row: AnnouncementRow, to: str) -> Undelivered | None:
     try:
-        channel.deliver(message)
+        subject, text = worded(Topic(row.topic), Audience(row.audience), row.facts)
+        channel.deliver(Message(row.id, row.topic, subject, text, row.facts, to, row.created_at))
     except Undelivered as failure:
-        log.warning("not delivered", channel=channel.name, announcement=message.id,
+        log.warning("not delivered", channel=channel.name, announcement=row.id,
                     reason=failure.message)  # fmt: skip
         return failure
+    except Exception as error:  # nobody foresaw it; the others are told all the same
+        log.exception("not delivered", channel=channel.name, announcement=row.id)
+        return Undelivered(f"{channel.name}: {type(error).__name__}, see the log")
     return None
 
 
-def _note_failure(
-    unit: UnitOfWork, row: AnnouncementRow, channel: Channel, failure: Undelivered
-) -> None:
-    """Try again later, or end as a dead letter that says what to type."""
-    row.attempts, row.reason = row.attempts + 1, failure.message
+def _settle(unit: UnitOfWork, row: AnnouncementRow, failures: Mapping[str, Undelivered]) -> None:
+    """End an announcement, or try again what may still be taken later.
+
+    It rests when no channel may take it later; then what was refused is one dead letter, which
+    says what to type.
+    """
+    row.reason = "; ".join(failure.message for failure in failures.values())
+    failed = {n: each for n, each in failures.items() if not isinstance(each, NoAddress)}
+    if not failed:
+        row.state, row.settled_at = "done" if row.delivered else "untold", unit.now
+        return
+    row.attempts += 1
     wait = min(FIRST_WAIT_SECONDS * 2 ** (row.attempts - 1), LONGEST_WAIT_SECONDS)
     row.due_at = unit.now + timedelta(seconds=wait)
-    if isinstance(failure, Undeliverable) or row.attempts >= ATTEMPTS_MAX:
+    refused = all(isinstance(failure, Undeliverable) for failure in failed.values())
+    if refused or row.attempts >= ATTEMPTS_MAX:
         row.state = "dead"
+        name, failure = next(iter(failed.items()))
         unit.session.add(
             dead_letter(
-                unit, "announce", ConnectionName(channel.name), row.registration_id, "announcement",
-                row.id, payload=row.facts, code=failure.code, reason=failure.message,
+                unit, "announce", ConnectionName(name), row.registration_id, "announcement",
+                row.id, payload=row.facts, code=failure.code, reason=row.reason,
+                remedy=failure.hint,
             )
         )  # fmt: skip

@@ -9,6 +9,7 @@ from email.utils import format_datetime
 from urllib.parse import unquote, urlsplit
 
 from registration_core.announcing import Audience
+from registration_core.submission import is_email
 from sync.announcing.port import Message, NoAddress, Undeliverable, Undelivered
 
 #: How long the server may take for one step, in seconds.
@@ -29,6 +30,11 @@ class EmailChannel:
         to = self._to or message.to
         if not to:
             raise NoAddress("No e-mail address is kept of this partner.")
+        if not is_email(to):
+            raise Undeliverable(
+                f"{to!r} is not an e-mail address.",
+                hint="Correct it: dealreg partner reach CODE EMAIL.",
+            )
         mail = EmailMessage()
         mail["From"], mail["To"], mail["Subject"] = self._sender, to, message.subject
         mail["Date"] = format_datetime(message.at)

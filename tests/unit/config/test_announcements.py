@@ -58,3 +58,12 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     assert "url: it is no such address" in problems(tmp_path, GOOD, {**VARIABLES, "MAIL": "x"})[0]
     unset = problems(tmp_path, GOOD, {"HOOK": "x", "KEY": "y"})
     assert "variable MAIL is not set" in unset[0]
+
+
+@pytest.mark.parametrize("wrong", ["deals", "deals@[vendor.example", "a@x.example, b@x.example"])
+def test_an_address_that_no_mail_can_carry_is_refused(tmp_path: Path, wrong: str) -> None:
+    text = GOOD.replace("sender: deals@vendor.example", f"sender: '{wrong}', to: '{wrong}'")
+    assert [p.split(": ", 1)[1] for p in problems(tmp_path, text)] == [
+        "channels.partners.sender: it is no single, plain e-mail address (say whom it is from)",
+        "channels.partners.to: it is no single, plain e-mail address (say whom it goes to)",
+    ]

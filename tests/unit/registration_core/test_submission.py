@@ -6,6 +6,7 @@ import unicodedata
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from email.message import EmailMessage
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from registration_core.contracts import FieldType
 from registration_core.errors import InvalidInput
 from registration_core.model import Customer
 from registration_core.program import CustomField
-from registration_core.submission import in_nfc, require_valid
+from registration_core.submission import in_nfc, is_email, require_valid
 from tests.factories import NOW, customer, partner, program, submission
 
 TODAY = NOW.date()
@@ -137,3 +138,17 @@ def test_every_text_is_kept_in_its_composed_form(text: str) -> None:
     assert replace(kept, deal_name=text, contact_name=text) == replace(
         typed, customer=kept.customer, custom=kept.custom
     )
+
+
+@given(st.from_regex(r"[^@\s]{1,8}@[^@\s]{1,8}\.[^@\s]{1,4}", fullmatch=True).filter(is_email))
+def test_an_address_that_is_accepted_can_be_written_to(address: str) -> None:
+    mail = EmailMessage()
+    mail["To"] = address
+    assert [each.addr_spec for each in mail["To"].addresses] == [address]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["a@[x.de", "a,b@x.de", "a b@x.de", '"a@x.de', "a@x..de", "<a@x.de>"]
+)
+def test_what_no_mail_can_be_written_to_is_no_address(wrong: str) -> None:
+    assert not is_email(wrong)
