@@ -8,7 +8,7 @@ that key where the answer was lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -18,11 +18,11 @@ from sqlalchemy.orm import Session
 from connectors.port import CrmConnector
 from mapping.schema import ACCOUNT, CONTACT, RECORD, Companion, Missing
 from mapping.translate import computed, to_crm
-from registration_core.matching import customer_keys, match_organisation, of_customer
 from registration_core.store import audit, match_decisions, repository, work
 from registration_core.store.database import UnitOfWork
 from sync import schema_watch, settling
 from sync.carrying import keep_problem
+from sync.coinciding import once_each
 from sync.finding_companions import Seen, place, there
 from sync.jobs import Job, Planned
 from sync.ledger.tables import CompanionRow, DeadLetterRow
@@ -88,7 +88,7 @@ def before(
         after = {step.job.registration.id: _taken(runtime, step, creates) for step in steps}
         moved = [after.get(job.registration.id, job) for job in going]
         going = [job for job in moved if job is not None]
-    return _once_each(creates), going
+    return once_each(creates), going
 
 
 def _taken(runtime: Runtime, step: Step, creates: list[Planned]) -> Job | None:
@@ -229,27 +229,6 @@ def _refused(session: Session, step: Step) -> DeadLetterRow | None:
         .order_by(DeadLetterRow.created_at.desc())
     )
     return next((row for row in rows if row.payload == step.planned.plan.write), None)
-
-
-def _once_each(creates: Iterable[Planned]) -> list[Planned]:
-    """Leave what another registration may be about to make to the next round, which finds it."""
-    chosen: list[Planned] = []
-    for p in creates:
-        if not any(_may_be_one(p, other) for other in chosen):
-            chosen.append(p)
-    return chosen
-
-
-def _may_be_one(p: Planned, other: Planned) -> bool:
-    mine, theirs = p.job.registration, other.job.registration
-    if p.companion != other.companion:
-        return False
-    if p.companion is not None and p.companion.name == CONTACT:
-        return mine.contact_email.casefold() == theirs.contact_email.casefold()
-    customer, keys = of_customer(mine.customer), customer_keys(mine.customer)
-    return p.key == other.key or bool(
-        match_organisation(customer, keys, of_customer(theirs.customer))
-    )
 
 
 # Keeping ----------------------------------------------------------------------------------------

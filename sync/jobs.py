@@ -173,10 +173,13 @@ def _with_companions(
         select(CompanionRow).where(
             CompanionRow.registration_id.in_(ids), CompanionRow.connection == connection
         )
-    ).all()
+    )
+    by_registration: defaultdict[str, list[CompanionRow]] = defaultdict(list)
+    for row in rows:
+        by_registration[row.registration_id].append(row)
     with_companions = []
     for job in jobs:
-        mine = [row for row in rows if row.registration_id == job.registration.id]
+        mine = by_registration[job.registration.id]
         there = {row.name: row.record_id for row in mine if row.record_id is not None}
         if connection in job.registration.accounts:
             there[ACCOUNT] = job.registration.accounts[connection]
