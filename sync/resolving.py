@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from connectors.port import Gone
-from mapping.translate import to_store
+from mapping.translate import canonical, to_store
 from reconciler.merge import SyncConflict, same
 from reconciler.resolution import base_after
 from reconciler.resolution import resolve as choose
@@ -80,9 +80,13 @@ def resolve(
     `seen` is the conflict as it was shown to whoever decides: a `DomainRefusal` where either side
     holds another value by now.
     """
+    with runtime.database.begin(actor) as unit:  # of its own: whoever is refused sees it next time
+        row = _row(unit.session, conflict_id)
+        _bring_up_to_date(runtime, row, *_locked(unit, row))
     with runtime.database.begin(actor) as unit:
         row = _row(unit.session, conflict_id)
         registration, link = _locked(unit, row)
+        _bring_up_to_date(runtime, row, registration, link)
         if row.state == "resolved":
             raise DomainRefusal(
                 f"The conflict was resolved by {row.resolved_by}.",
@@ -153,6 +157,21 @@ def _apply(
             hint=f"Keep ours: dealreg conflict resolve {row.id} --take ours",
         )
     return applied.registration
+
+
+def _bring_up_to_date(
+    runtime: Runtime, row: SyncConflictRow, registration: Registration, link: LinkRow
+) -> None:
+    """Show an open conflict with what stands here now, so that it names what a decision replaces.
+
+    A pass over the link does the same; somebody may have edited the deal since the last one.
+    """
+    connection = ConnectionName(row.connection)
+    mapping = runtime.mapping_of(registration, connection, link.object)
+    if row.state != "open" or row.settled is not None or mapping is None:
+        return
+    held = canonical(mapping, crm_changes.canonical(registration, connection)).fields
+    row.store = {name: held.get(name, value) for name, value in row.store.items()}
 
 
 def _require_as_shown(row: SyncConflictRow, seen: Conflict, number: str) -> None:

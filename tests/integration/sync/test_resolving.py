@@ -94,6 +94,41 @@ def test_a_resolution_goes_everywhere_and_undo_takes_it_back(
     assert (again.store["amount"], again.remote["amount"]) == (Decimal(6000), Decimal(7000))
 
 
+def test_theirs_names_the_value_that_stood_here_last(world: World, deal: Registration) -> None:
+    found = the_conflict(world)
+    world.update(deal.number, amount=Decimal(6100))  # no pass has looked at the link since
+
+    settled = resolving.resolve(world.runtime, found.id, "theirs", BEN)
+    world.settle()
+
+    assert settled.store["amount"] == Decimal(6100)
+    assert amounts(world, deal) == (Decimal(7000), Decimal(7000), Decimal(7000))
+
+
+def test_ours_is_the_value_that_stands_here_now(world: World, deal: Registration) -> None:
+    found = the_conflict(world)
+    world.update(deal.number, amount=Decimal(6100))
+
+    resolving.resolve(world.runtime, found.id, "ours", BEN)
+    world.settle()
+
+    assert amounts(world, deal) == (Decimal(6100), Decimal(6100), Decimal(6100))
+
+
+def test_whoever_decided_on_an_older_value_is_refused_and_sees_the_new_one_next_time(
+    world: World, deal: Registration
+) -> None:
+    found = the_conflict(world)
+    world.update(deal.number, amount=Decimal(6100))
+
+    with pytest.raises(DomainRefusal, match="amount here is 6100"):
+        resolving.resolve(world.runtime, found.id, "theirs", BEN, seen=found)
+
+    again = the_conflict(world)
+    assert again.store["amount"] == Decimal(6100)
+    resolving.resolve(world.runtime, found.id, "theirs", BEN, seen=again)
+
+
 def test_undo_is_refused_once_somebody_changed_the_value_again(
     world: World, deal: Registration
 ) -> None:
