@@ -22,7 +22,7 @@ from mapping.translate import to_store
 from reconciler.merge import SyncConflict, same
 from registration_core.contracts import ConnectionName
 from registration_core.fields import FIELDS, FieldGroup
-from registration_core.store import repository
+from registration_core.store import audit, repository
 from registration_core.store.database import UnitOfWork
 from sync import schema_watch, stamps
 from sync.carrying import keep_conflict
@@ -133,16 +133,34 @@ def _keep(runtime: Runtime, unit: UnitOfWork, intent: IntentRow, change: FieldCh
         return
     mapping = runtime.mapping_of(registration, ConnectionName(intent.connection), intent.object)
     conflict = None if mapping is None else _conflict(mapping, intent, change)
-    link = unit.session.scalars(
-        select(LinkRow).where(
+    link = unit.session.scalars(  # it may have followed a merge to another record since
+        select(LinkRow)
+        .where(
+            LinkRow.registration_id == intent.registration_id,
             LinkRow.connection == intent.connection,
-            LinkRow.object == intent.object,
-            LinkRow.record_id == intent.record_id,
         )
+        .order_by((LinkRow.record_id == intent.record_id).desc())
     ).first()
-    if link is not None and conflict is not None:
-        group: FieldGroup = FIELDS[next(iter(conflict.remote))].group
-        keep_conflict(unit, link, group, conflict, None)
+    if link is None or conflict is None:
+        _note_overwritten(unit, intent, change)
+        return
+    group: FieldGroup = FIELDS[next(iter(conflict.remote))].group
+    keep_conflict(unit, link, group, conflict, None)
+
+
+def _note_overwritten(unit: UnitOfWork, intent: IntentRow, change: FieldChange) -> None:
+    """Keep in the trail what no conflict can hold: the record is not linked or mapped any more."""
+    audit.record(
+        unit,
+        f"registration:{intent.registration_id}",
+        "overwrote unread",
+        {
+            "connection": intent.connection,
+            "record": intent.record_id,
+            "field": change.field,
+            "value": str(change.value),
+        },
+    )
 
 
 def _conflict(

@@ -96,6 +96,32 @@ def test_an_overwritten_value_is_kept_even_if_the_answer_or_the_audit_fails(
     assert kept.remote["deal_name"] == "Theirs, never read"
 
 
+def test_an_overwritten_value_is_kept_even_if_the_link_followed_a_merge_before_the_audit(
+    world: World,
+) -> None:
+    made = world.approved()
+    world.settle()
+    org, (record,) = world.orgs[HOME], world.deals(HOME)
+    world.update(made.number, deal_name="Ours")
+    raced: list[str] = []
+
+    def race(operation: str) -> None:
+        if operation == "update" and not raced:
+            raced.append(operation)
+            world.edit(HOME, Name="Theirs, never read")
+
+    world.doors[HOME].on_call = race
+    world.doors[HOME].fail(MemoryFault.ANSWER_LOST, "history")
+    world.push()
+    org.merge("Deal", record, org.add("Deal", {"Name": "Ours"}))
+    world.settle()
+    world.settle()
+
+    with world.database.read() as session:
+        kept = resolving.conflicts(session, everything=True)
+    assert "Theirs, never read" in [c.remote.get("deal_name") for c in kept]
+
+
 @pytest.mark.parametrize("merged", [False, True], ids=["deleted", "merged away"])
 def test_a_record_whose_create_was_never_answered_is_not_made_again_when_a_user_got_rid_of_it(
     world: World, *, merged: bool
