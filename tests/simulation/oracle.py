@@ -254,11 +254,14 @@ def _doubles(play: Play, seen: Evidence) -> Iterator[str]:
 def _reps_own(play: Play, seen: Evidence) -> Iterator[str]:
     """Law 5: where a rep had opened an opportunity for the account, a person decides first."""
     truth = play.stage.truth
+    restored = any(act.verb == "restore" for act in play.stage.case.acts)
     for (crm, key), at in truth.made_at.items():
-        opened = truth.opened_at.get(crm)
+        opened, emptied = truth.opened_at.get(crm), truth.emptied_at.get(crm)
         registration = seen.registrations.get(key)
         if opened is None or registration is None or registration.customer.tax_id != "DE100":
             continue
+        if emptied is not None and opened < emptied <= at and not restored:
+            continue  # the rep's own was deleted with the rest before ours was made
         decided = any(e["action"] == "rejected link" for e in seen.events[key])
         moved = any(e["action"] == "choose account" for e in seen.events[key])
         if crm == CRMS[0] and opened + LATEST_SECONDS + 1 < at and not (decided or moved):

@@ -78,6 +78,7 @@ class People:
         elif act.verb == "mass_delete":
             for record in org.records("Deal"):
                 org.remove("Deal", record.record_id, "rep")
+            self._play.stage.truth.emptied_at[act.who] = self._play.stage.scheduler.seconds
         elif act.verb == "opportunity":
             account = org.holder("Account", "Tax", args["tax"])
             assert account is not None

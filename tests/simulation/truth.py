@@ -77,6 +77,8 @@ class Truth:
     relabelled: list[str] = field(default_factory=list)
     #: When a rep opened an opportunity for an account, in virtual seconds, by CRM.
     opened_at: dict[str, float] = field(default_factory=dict)
+    #: When somebody deleted every deal of a CRM.
+    emptied_at: dict[str, float] = field(default_factory=dict)
     #: When the engine set out to make its first record, by CRM and our key.
     made_at: dict[tuple[str, str], float] = field(default_factory=dict)
     #: Values that a CRM's automation puts over ours, again and again.
