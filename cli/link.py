@@ -284,5 +284,7 @@ def remove(frame: Frame, number: str, connection: str, *, dry_run: bool) -> None
     frame.out.show(rows, {"field": "Field", "then": "Gets back"})
     kept = [{"field": n, "then": v} for n, v in gone.kept.items()]
     frame.out.show(kept, {"field": "Field", "then": "Stays, changed since"})
+    replaced = [{"field": n, "then": v} for n, v in gone.replaced.items()]
+    frame.out.show(replaced, {"field": "Field", "then": "Replaced unread: put it back there"})
     would = "would not be" if dry_run else "is not"
     frame.out.say(f"{gone.record_id} in {gone.connection} {would} linked to {number} any more.")

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from connectors.port import Gone, RemoteRecord, UpdateItem, Written
+from connectors.port import CrmConnector, Gone, RemoteRecord, UpdateItem, Written
 from reconciler.merge import same
 from registration_core.contracts import ConnectionName, Fields, Mode, Value
 from registration_core.errors import DomainRefusal, NotFound
 from registration_core.model import Actor
 from registration_core.store import audit, repository
 from registration_core.store.database import UnitOfWork
-from sync import ladder, leases, linking, settling
+from registration_core.store.tables import RegistrationRow
+from sync import auditing, ladder, leases, linking, settling
 from sync.ledger.tables import IntentRow, LinkRow, SyncConflictRow
 from sync.runtime import Runtime
 
@@ -35,6 +37,8 @@ class Unlinked:
     #: What was written back, and what we wrote and somebody has changed since.
     restored: Fields
     kept: Fields
+    #: What others wrote that a write of ours replaced unread, in our own names.
+    replaced: Fields
 
 
 def unlink(
@@ -47,7 +51,8 @@ def unlink(
 
     Raises:
         DomainRefusal: There is no link, the record carries our id, something has to be written
-            back and the connection does not write, or a drain is at it right now.
+            back and the connection does not write, the link moved, or a drain is at it right now.
+        LeaseLost: A drain took over before anything was written.
     """
     crm = runtime.connector(connection)
     with (
@@ -68,11 +73,17 @@ def unlink(
                 f"{link.record_id} in {connection} was made for this registration, and says so.",
                 hint=f"Empty {key} there first, or the next push finds it by that again.",
             )
+        replaced: Fields = {}
         if not dry_run:
-            _write_back(runtime, link, record, restored)
+            since = runtime.database.clock()
+            version = _write_back(runtime, crm, link, record, restored, pushing)
+            auditing.audit_overwrites(runtime, crm)  # it finds nothing once the link is gone
             with runtime.database.begin(actor) as unit:
+                replaced = _replaced(unit, _held(unit, link, version), since)
                 _remove(unit, link.id, restored, kept)
-    return Unlinked(link.registration_id, crm.name, link.object, link.record_id, restored, kept)
+    return Unlinked(
+        link.registration_id, crm.name, link.object, link.record_id, restored, kept, replaced
+    )
 
 
 def _stays_ours(link: LinkRow, record: RemoteRecord | Gone, key: str, restored: Fields) -> bool:
@@ -134,46 +145,85 @@ def _back(intents: Sequence[IntentRow], record: RemoteRecord | Gone) -> tuple[Fi
 
 
 def _write_back(
-    runtime: Runtime, link: LinkRow, record: RemoteRecord | Gone, restored: Fields
-) -> None:
-    """Write the before-values as one intent, as a push does; its answer may be lost like any."""
+    runtime: Runtime,
+    crm: CrmConnector,
+    link: LinkRow,
+    record: RemoteRecord | Gone,
+    restored: Fields,
+    lease: leases.Lease,
+) -> int:
+    """Write the before-values as one intent, as a push does; its answer may be lost like any.
+
+    Returns the version of the link that is then to be removed.
+    """
     if not restored or isinstance(record, Gone):
-        return
-    connection = ConnectionName(link.connection)
-    stands = ladder.rung(runtime, connection)
+        return link.version
+    stands = ladder.rung(runtime, crm.name)
     if stands.mode not in (Mode.CANARY, Mode.PUSH):
         raise DomainRefusal(
-            f"{connection} is at {stands.mode}: what we added cannot be written back.",
-            hint=f"Type: dealreg connection promote {connection}",
+            f"{crm.name} is at {stands.mode}: what we added cannot be written back.",
+            hint=f"Type: dealreg connection promote {crm.name}",
         )
+    # Where the CRM has no precondition, its history has to show what the write replaced.
+    unconditional = crm.capabilities.history and not crm.capabilities.precondition
     with runtime.database.begin() as unit:
+        _held(unit, link, link.version)
         intent = IntentRow(
-            id=unit.ids.new(), registration_id=link.registration_id, connection=connection,
+            id=unit.ids.new(), registration_id=link.registration_id, connection=crm.name,
             object=link.object, operation="update", record_id=link.record_id, payload=restored,
             before={name: record.fields.get(name) for name in restored}, base=link.base,
             mapping_version=link.mapping_version, wanted=0, state="pending", outcome="",
-            created_at=unit.now, settled_at=None, audit_since=None, run_id=None,
+            created_at=unit.now, settled_at=None,
+            audit_since=record.modified_at if unconditional else None, run_id=None,
         )  # fmt: skip
         unit.session.add(intent)
-    item = UpdateItem(link.record_id, restored, record.version)
-    (outcome,) = runtime.connector(connection).update(link.object, [item])
+    leases.require(runtime.database, lease)
+    (outcome,) = crm.update(link.object, [UpdateItem(link.record_id, restored, record.version)])
     settling.settle_batch(runtime.database, {intent.id: outcome})
     if not isinstance(outcome, Written):
         raise DomainRefusal(
-            f"{connection} did not take the values back ({outcome}), so the link stays.",
+            f"{crm.name} did not take the values back ({outcome}), so the link stays.",
             hint="Type it again; see: dealreg deadletter list",
         )
+    return link.version + 1
+
+
+def _held(unit: UnitOfWork, link: LinkRow, version: int) -> LinkRow:
+    """Hold a link; `DomainRefusal` where it is not what it was when its record was read."""
+    unit.lock(RegistrationRow, link.registration_id)
+    now = unit.lock(LinkRow, link.id)
+    if now is None or now.version != version:
+        raise DomainRefusal(
+            f"The link to {link.record_id} in {link.connection} moved meanwhile.",
+            hint="Type it again.",
+        )
+    return now
 
 
 def _words(fields: Fields) -> dict[str, str]:
     return {name: str(value) for name, value in fields.items()}
 
 
+def _replaced(unit: UnitOfWork, link: LinkRow, since: datetime) -> Fields:
+    """Return what our writes replaced unread, as it was found out since; all of it has to be."""
+    if any(intent.audit_since is not None for intent in _writes(unit.session, link)):
+        raise DomainRefusal(
+            f"What our writes replaced in {link.record_id} of {link.connection} is not known yet.",
+            hint=f"Type: dealreg sync push {link.connection}, then this again.",
+        )
+    kept = unit.session.scalars(
+        select(SyncConflictRow).where(
+            SyncConflictRow.link_id == link.id,
+            SyncConflictRow.opened_at >= since,
+            SyncConflictRow.settled == "store",
+        )
+    )
+    return {name: value for conflict in kept for name, value in conflict.remote.items()}
+
+
 def _remove(unit: UnitOfWork, link_id: str, restored: Fields, kept: Fields) -> None:
-    link = unit.session.get(LinkRow, link_id)
-    if link is None:
-        return
-    registration = repository.registration(unit.session, link.registration_id, lock=True)
+    link = unit.session.get_one(LinkRow, link_id)
+    registration = repository.registration(unit.session, link.registration_id)
     drop(unit, link, {"restored": sorted(restored), "kept": sorted(kept)})
     linking.decline(unit, registration, link)
 
