@@ -133,11 +133,11 @@ def accept_count(frame: Frame, connection: str, kind: str) -> None:
     """
     from registration_core.contracts import ConnectionName
     from registration_core.program import ListKind
-    from sync import directory
+    from sync import completeness
 
     name = ConnectionName(connection)
     with frame.runtime() as runtime:
-        accounts = directory.accept_list(runtime, name, ListKind(kind), frame.actor)
+        accounts = completeness.accept_list(runtime, name, ListKind(kind), frame.actor)
     said = f"The {kind.replace('_', ' ')} list of {name} is taken to have {accounts} accounts."
     frame.out.done(said, {"connection": name, "list": kind, "accounts": accounts})
 

@@ -47,7 +47,7 @@ from registration_core.store import (
 from registration_core.store.database import UnitOfWork
 from registration_core.store.rivals import rivals_for
 from registration_core.store.tables import CheckRequestRow
-from sync import candidates, check_claims, directory, guard, proposing, stamps
+from sync import candidates, check_claims, completeness, directory, guard, proposing, stamps
 from sync.runtime import Runtime
 
 log = structlog.get_logger()
@@ -199,7 +199,7 @@ def _reading(
     if isinstance(fresh, str):
         return Reading(name, False, None, fresh)
     try:
-        return directory.reading(runtime, program, runtime.connector(name), fresh)
+        return completeness.reading(runtime, program, runtime.connector(name), fresh)
     except ConnectorError as error:
         return Reading(name, False, None, error.message)
 

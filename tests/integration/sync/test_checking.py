@@ -24,7 +24,7 @@ from registration_core.model import (
 from registration_core.program import ListKind
 from registration_core.store import audit, match_index, match_upkeep, repository
 from registration_core.store.tables import MatchKeyCountRow
-from sync import checking, directory
+from sync import checking, completeness
 from tests.world import BEN, HOME, MIRROR, World
 
 
@@ -215,7 +215,7 @@ def test_a_shrunken_list_is_not_believed_until_a_person_accepts_it(world: World)
 
     (unread,) = last_check(world, made.id).incomplete
     assert "house list has 7 accounts, it had 10" in unread.reason
-    assert directory.accept_list(world.runtime, HOME, ListKind.HOUSE, BEN) == 7
+    assert completeness.accept_list(world.runtime, HOME, ListKind.HOUSE, BEN) == 7
     world.settle()
     assert world.registration(made.id).state is RegistrationState.APPROVED
 
