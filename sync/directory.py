@@ -6,9 +6,11 @@ believed: `sync/completeness.py`.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import update
@@ -96,21 +98,28 @@ def account_of(runtime: Runtime, connection: ConnectionName, record: RemoteRecor
 def refresh(runtime: Runtime, connection: ConnectionName) -> Refresh:
     """Read every account change of a connection; each page and its cursor are one commit.
 
-    Safe to run anywhere at any time. Raises `ConnectorError` when the CRM cannot be read.
+    Where accounts were read in another way than today, what is new is read first, which tells of
+    merges too, and then everything. Safe to run anywhere at any time. Raises `ConnectorError`
+    when the CRM cannot be read.
     """
     crm = runtime.connector(connection)
     mapping = runtime.mappings[connection].accounts
-    fields = account_reads(runtime, connection)
+    fields, read_as = account_reads(runtime, connection), _read_as(runtime, connection)
     changed: list[str] = []
     pages = 0
     while True:
-        cursor, version = _cursor(runtime, connection, mapping.object)
+        at = _place(runtime, connection, mapping.object)
         try:
-            page = crm.changes(mapping.object, fields, cursor)
+            page = crm.changes(mapping.object, fields, at.cursor)
         except FeedExpired:
+            at = replace(at, cursor=None)
             page = crm.changes(mapping.object, fields, None)
+        if at.cursor is None:  # from the beginning, so all of it as today
+            at = replace(at, read_as=read_as)
+        elif at.read_as != read_as and not page.more:
+            at, page = replace(at, read_as=read_as), replace(page, cursor="", more=True)
         accounts = [account_of(runtime, connection, record) for record in page.records]
-        kept = _keep(runtime, connection, mapping, accounts, page, version)
+        kept = _keep(runtime, connection, mapping, accounts, page, at)
         changed += kept or ()
         pages += 1
         # A page that another reader was faster with is read again from where that one came to.
@@ -119,22 +128,44 @@ def refresh(runtime: Runtime, connection: ConnectionName) -> Refresh:
             return Refresh(page.as_of, not more, tuple(changed))
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where the feed of accounts stands: None is the beginning; and as what they were read."""
+
+    cursor: str | None = None
+    version: int = 0
+    read_as: str | None = None
+
+
+def _place(runtime: Runtime, connection: ConnectionName, object_name: str) -> _Place:
+    with runtime.database.read() as session:
+        row = session.get(CursorRow, (connection, object_name))
+        return _Place(row.cursor or None, row.version, row.read_as) if row else _Place()
+
+
+def _read_as(runtime: Runtime, connection: ConnectionName) -> str:
+    """Return a digest of how accounts are read: which field is which, and who is on a list."""
+    fields = sorted(runtime.mappings[connection].accounts.fields.items())
+    lists = sorted((rule.kind, repr(rule.where)) for rule in lists_of(runtime, connection))
+    return hashlib.sha256(json.dumps([fields, lists]).encode()).hexdigest()
+
+
 def _keep(
     runtime: Runtime,
     connection: ConnectionName,
     mapping: AccountMapping,
     accounts: Sequence[Account],
     page: ChangePage,
-    version: int,
+    at: _Place,
 ) -> list[str] | None:
     """Keep one page; None if another reader has moved the cursor since it was asked for."""
     with runtime.database.begin() as unit:
         hold(unit, connection)
         row = unit.session.get(CursorRow, (connection, mapping.object))
-        if version != (row.version if row else 0):
+        if at.version != (row.version if row else 0):
             return None
         changed = take(unit, connection, accounts, page.gone)
-        move_cursor(unit, connection, mapping.object, page, version)
+        move_cursor(unit, connection, mapping.object, page, at.version, at.read_as)
     return changed
 
 
@@ -258,7 +289,12 @@ def _concerned_by(
 
 
 def move_cursor(
-    unit: UnitOfWork, connection: ConnectionName, object_name: str, page: ChangePage, version: int
+    unit: UnitOfWork,
+    connection: ConnectionName,
+    object_name: str,
+    page: ChangePage,
+    version: int,
+    read_as: str | None = None,
 ) -> None:
     """Move a cursor in the commit that keeps its rows; a reader that was slower changes nothing."""
     row = unit.session.get(CursorRow, (connection, object_name), with_for_update=True)
@@ -266,19 +302,12 @@ def move_cursor(
         unit.session.add(
             CursorRow(
                 connection=connection, object=object_name, cursor=page.cursor, as_of=page.as_of,
-                version=1,
+                version=1, read_as=read_as,
             )
         )  # fmt: skip
     elif row.version == version:
         row.cursor, row.as_of, row.version = page.cursor, page.as_of, version + 1
-
-
-def _cursor(
-    runtime: Runtime, connection: ConnectionName, object_name: str
-) -> tuple[str | None, int]:
-    with runtime.database.read() as session:
-        row = session.get(CursorRow, (connection, object_name))
-        return (row.cursor, row.version) if row else (None, 0)
+        row.read_as = read_as
 
 
 def fits(fields: Fields, where: Sequence[Condition]) -> bool:

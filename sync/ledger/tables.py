@@ -222,10 +222,14 @@ class CursorRow(Base):
     __tablename__ = "cursor"
     connection: Mapped[str] = mapped_column(String(64), primary_key=True)
     object: Mapped[str] = mapped_column(String(64), primary_key=True)
+    #: In the CRM's own terms; empty where everything has to be read from the beginning.
     cursor: Mapped[str] = mapped_column(Text)
     #: The CRM's clock up to which everything was handed out.
     as_of: Mapped[datetime]
     version: Mapped[int]
+    #: Digest of how the accounts behind the cursor were read; None for other objects, and where
+    #: nobody noted it.
+    read_as: Mapped[str | None] = mapped_column(String(64))
 
 
 class SyncRunRow(Base):
