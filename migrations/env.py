@@ -10,6 +10,7 @@ from sqlalchemy.pool import NullPool
 import registration_core.store.merges  # noqa: F401
 import sync.ledger.drift
 import sync.ledger.gates
+import sync.ledger.mappings
 import sync.ledger.stamps
 import sync.ledger.tables  # noqa: F401
 from registration_core.store.tables import Base

@@ -21,7 +21,8 @@ from registration_core.contracts import ConnectionName
 from registration_core.errors import DomainRefusal, NotFound
 from registration_core.store import audit, repository, work
 from registration_core.store.database import UnitOfWork
-from sync.ledger.tables import LinkRow, MappingVersionRow
+from sync.ledger.mappings import MappingVersionRow
+from sync.ledger.tables import LinkRow
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from sync import connection_state, ladder, leases, unlinking
 from sync.guard import OrgMismatch
 from sync.ledger.drift import DriftFindingRow, DriftPageRow, DriftRunRow
 from sync.ledger.gates import HeldChangeRow, HeldRow, TallyRow
+from sync.ledger.mappings import SchemaWatchRow
 from sync.ledger.stamps import StampRow
 from sync.ledger.tables import (
     CompanionRow,
@@ -41,7 +42,6 @@ from sync.ledger.tables import (
     LinkRow,
     LinkSearchRow,
     QuarantineRow,
-    SchemaWatchRow,
 )
 from sync.runtime import Runtime
 

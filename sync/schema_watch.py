@@ -24,7 +24,8 @@ from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import OutboxRow
 from sync import schedule
 from sync.connecting import describe_all
-from sync.ledger.tables import CompanionRow, InboxRow, IntentRow, SchemaWatchRow
+from sync.ledger.mappings import SchemaWatchRow
+from sync.ledger.tables import CompanionRow, InboxRow, IntentRow
 from sync.runtime import Runtime
 
 log = structlog.get_logger()
