@@ -67,23 +67,28 @@ class DriftRun:
 def begin(runtime: Runtime, connection: ConnectionName, kind: str, actor: Actor = SYSTEM) -> str:
     """Return the comparison that runs, or begin one; findings of the one before go. Idempotent."""
     with runtime.database.begin(actor) as unit:
-        unit.hold(f"drift:{connection}")
-        found = running(unit.session, connection, kind)
-        if found is not None:
-            return found.id
-        of_kind = (DriftRunRow.connection == connection, DriftRunRow.kind == kind)
-        unit.session.execute(
-            delete(DriftFindingRow).where(
-                DriftFindingRow.run_id.in_(select(DriftRunRow.id).where(*of_kind))
-            )
+        return begin_in(unit, connection, kind)
+
+
+def begin_in(unit: UnitOfWork, connection: ConnectionName, kind: str) -> str:
+    """Do as `begin` in the caller's transaction."""
+    unit.hold(f"drift:{connection}")
+    found = running(unit.session, connection, kind)
+    if found is not None:
+        return found.id
+    of_kind = (DriftRunRow.connection == connection, DriftRunRow.kind == kind)
+    unit.session.execute(
+        delete(DriftFindingRow).where(
+            DriftFindingRow.run_id.in_(select(DriftRunRow.id).where(*of_kind))
         )
-        row = DriftRunRow(
-            id=unit.ids.new(), connection=connection, kind=kind, state="running", cursor="",
-            compared=0, tally={}, started_at=unit.now, finished_at=None, repaired_at=None,
-            repaired_by="",
-        )  # fmt: skip
-        unit.session.add(row)
-        return row.id
+    )
+    row = DriftRunRow(
+        id=unit.ids.new(), connection=connection, kind=kind, state="running", cursor="",
+        compared=0, tally={}, started_at=unit.now, finished_at=None, repaired_at=None,
+        repaired_by="",
+    )  # fmt: skip
+    unit.session.add(row)
+    return row.id
 
 
 def unfinished(session: Session) -> list[tuple[ConnectionName, str]]:

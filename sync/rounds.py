@@ -7,6 +7,7 @@ Apart from the clock's own steps, which move data: nothing waits for these.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from sync import clock, drift, schedule
 from sync.announcing import drain as announcing
@@ -24,8 +25,8 @@ def tick(runtime: Runtime, nudge: Callable[[set[str]], None]) -> set[str]:
     readable = clock.readable(runtime)
     for name in readable:
         for kind, seconds in COMPARED_SECONDS.items():
-            if schedule.claim(runtime, f"drift-{kind}:{name}", seconds, at_once=False):
-                drift.begin(runtime, name, kind)
+            begin = partial(drift.begin_in, connection=name, kind=kind)
+            schedule.claim(runtime, f"drift-{kind}:{name}", seconds, at_once=False, begin=begin)
     if schedule.claim(runtime, "foresee", 3600):
         foreseeing.foresee_ends(runtime, runtime.expiring_days)
     foreseeing.note_trouble(runtime)

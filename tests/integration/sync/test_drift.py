@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, event, select, update
 
 from cli.main import root
 from connectors.errors import ConnectorError
@@ -19,11 +19,11 @@ from mapping.loader import load
 from registration_core.limits import Limits
 from registration_core.model import Customer, Registration
 from registration_core.store.tables import OutboxRow
-from sync import comparing, comparing_accounts, drift, drifting, holding, push, rounds
-from sync.drift import ACCOUNTS, LINKS, DriftRun
+from sync import comparing, drift, drifting, holding, push, rounds
+from sync.drift import LINKS, DriftRun
 from sync.drifting import Finding, Pending
 from sync.jobs import Job
-from sync.ledger.drift import DriftPageRow
+from sync.ledger.drift import DriftPageRow, DriftRunRow
 from sync.ledger.tables import CursorRow, LinkRow
 from sync.runtime import Runtime
 from sync.today import today
@@ -324,6 +324,22 @@ def test_a_night_begins_a_comparison_and_workers_end_it(world: World, deal: Regi
     assert f"drift-accounts:{HOME}" in _compared(world)
 
 
+def test_a_comparison_that_died_as_it_began_begins_with_the_next_round(
+    world: World, deal: Registration
+) -> None:
+    def die(*_: object) -> None:
+        raise ConnectionAbortedError
+
+    _compared(world)
+    world.pass_time(DAY)
+    event.listen(DriftRunRow, "before_insert", die)
+    with pytest.raises(ConnectionAbortedError):
+        _compared(world)
+    event.remove(DriftRunRow, "before_insert", die)
+
+    assert _compared(world) == {f"drift-links:{HOME}", f"drift-links:{MIRROR}"}
+
+
 def test_the_command_shows_asks_and_repairs(
     world: World, deal: Registration, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -344,53 +360,3 @@ def test_the_command_shows_asks_and_repairs(
     assert json.loads(mended.stdout)["repaired"] == 1
     world.settle()
     assert world.registration(deal.id).amount == Decimal(7000)
-
-
-def test_the_account_directory_is_mended_by_its_comparison(world: World) -> None:
-    world.approved()
-    org = world.orgs[HOME]
-    by_tax = {record.fields["Tax"]: record.record_id for record in org.records("Account")}
-    org.edit("Account", by_tax["DE100"], {"City": "Kiel"}, "rep")
-    org.add("Account", {"Name": "Unseen GmbH", "Country": "DE", "Tax": "DE555"})
-    org.remove("Account", by_tax["DE900001"])
-    run = compare(world, ACCOUNTS)
-    assert told(run) == {
-        ("", "missing here", "pull", 1),
-        ("city", "remote edit not taken", "pull", 1),
-        ("", "deleted", "pull", 1),
-    }
-    assert compare(world, ACCOUNTS).tally == ()
-
-
-def test_accounts_that_vanish_in_a_mass_are_not_believed(world: World) -> None:
-    for number in range(20):
-        world.orgs[HOME].add("Account", {"Name": f"Name {number}", "Country": "DE"})
-    world.approved()
-    for record in world.orgs[HOME].records("Account"):
-        world.orgs[HOME].remove("Account", record.record_id)
-    assert told(compare(world, ACCOUNTS)) == {("", "many vanished at once", "wait", 24)}
-
-
-@pytest.mark.parametrize("tombstones", [False, True])
-def test_accounts_that_vanish_in_a_mass_are_kept_on_every_page(
-    world: World, monkeypatch: pytest.MonkeyPatch, *, tombstones: bool
-) -> None:
-    monkeypatch.setattr(comparing_accounts, "PAGE", 11)  # two pages over the limit, and a tail
-    for number in range(20):
-        world.orgs[HOME].add("Account", {"Name": f"Name {number}", "Country": "DE"})
-    world.approved()
-    drift.begin(world.runtime, HOME, ACCOUNTS, ANN)
-    if tombstones:  # they vanish while the feed is walked: it goes on with all of them
-        page = world.doors[HOME].changes("Account", ["Name"], None)
-        with world.database.begin() as unit:
-            run = drift.running(unit.session, HOME, ACCOUNTS)
-            assert run is not None
-            run.cursor = comparing_accounts.FEED + page.cursor
-    for record in world.orgs[HOME].records("Account"):
-        world.orgs[HOME].remove("Account", record.record_id)
-
-    finished = comparing.advance(world.runtime, HOME, ACCOUNTS)
-
-    assert told(finished) == {("", "many vanished at once", "wait", 24)}
-    with world.database.read() as session:
-        assert comparing.to_compare(session, HOME, ACCOUNTS) == 24
