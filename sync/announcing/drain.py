@@ -9,6 +9,7 @@ of whom no address is kept stays untold, with that reason.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
@@ -21,7 +22,14 @@ from registration_core.store import repository
 from registration_core.store.announcements import AnnouncementRow
 from registration_core.store.database import UnitOfWork
 from sync import leases
-from sync.announcing.port import Channel, Message, NoAddress, Undeliverable, Undelivered
+from sync.announcing.port import (
+    Channel,
+    Message,
+    NoAddress,
+    Undeliverable,
+    Undelivered,
+    Unreachable,
+)
 from sync.announcing.wording import worded
 from sync.carrying import dead_letter
 from sync.runtime import Runtime
@@ -36,12 +44,27 @@ ATTEMPTS_MAX = 12
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 30, 4 * 3600
 
 
+@dataclass(frozen=True)
+class _Look:
+    """One drain under one lease."""
+
+    lease: leases.Lease
+    #: Channels on which nobody answered, with their failure: they are waited for once.
+    away: dict[str, Undelivered] = field(default_factory=dict)
+
+
 def drain(runtime: Runtime) -> int:
     """Deliver due announcements; returns how many were settled. Safe to run anywhere, any time."""
     with leases.held(runtime.database, "announce") as lease:
         if lease is None:
             return 0
-        return sum(_deliver(runtime, row_id) for row_id in _due(runtime))
+        look, settled = _Look(lease), 0
+        try:
+            for row_id in _due(runtime):
+                settled += _deliver(runtime, look, row_id)
+        except leases.LeaseLost as lost:
+            log.warning("announcing stopped", code=lost.code, reason=lost.message)
+        return settled
 
 
 def any_due(runtime: Runtime) -> bool:
@@ -62,16 +85,23 @@ def _due(runtime: Runtime, most: int = MOST) -> Sequence[str]:
         ).all()
 
 
-def _deliver(runtime: Runtime, row_id: str) -> bool:
+def _deliver(runtime: Runtime, look: _Look, row_id: str) -> bool:
     """Send one announcement through every channel that does not have it; whether it is settled."""
     with runtime.database.read() as session:
         row = session.get_one(AnnouncementRow, row_id)
         to = _address(session, row)
     failures: dict[str, Undelivered] = {}
+    tried = False
     for channel in runtime.channels:
         if channel.audience != row.audience or channel.name in row.delivered:
             continue
-        failure = _send(channel, row, to)
+        failure = look.away.get(channel.name)
+        if failure is None:
+            leases.require(runtime.database, look.lease)
+            failure = _send(channel, row, to)
+            tried = tried or failure is not None
+        if isinstance(failure, Unreachable):
+            look.away[channel.name] = failure
         if failure is not None:
             failures[channel.name] = failure
             continue
@@ -80,7 +110,7 @@ def _deliver(runtime: Runtime, row_id: str) -> bool:
             now.delivered = [*now.delivered, channel.name]
     with runtime.database.begin() as unit:
         now = unit.session.get_one(AnnouncementRow, row_id, with_for_update=True)
-        _settle(unit, now, failures)
+        _settle(unit, now, failures, tried=tried)
         return now.state in ("done", "untold")
 
 
@@ -105,19 +135,24 @@ def _send(channel: Channel, row: AnnouncementRow, to: str) -> Undelivered | None
     return None
 
 
-def _settle(unit: UnitOfWork, row: AnnouncementRow, failures: Mapping[str, Undelivered]) -> None:
+def _settle(
+    unit: UnitOfWork, row: AnnouncementRow, failures: Mapping[str, Undelivered], *, tried: bool
+) -> None:
     """End an announcement, or try again what may still be taken later.
 
     It rests when no channel may take it later; then what was refused is one dead letter, which
-    says what to type.
+    says what to type. What was not tried, because nobody answered another one, counts no attempt.
     """
+    if row.state != "open":
+        return  # another drain was faster
     row.reason = "; ".join(failure.message for failure in failures.values())
     failed = {n: each for n, each in failures.items() if not isinstance(each, NoAddress)}
     if not failed:
         row.state, row.settled_at = "done" if row.delivered else "untold", unit.now
         return
-    row.attempts += 1
-    wait = min(FIRST_WAIT_SECONDS * 2 ** (row.attempts - 1), LONGEST_WAIT_SECONDS)
+    row.attempts += tried
+    doublings = row.attempts - 1 if tried else 0
+    wait = min(FIRST_WAIT_SECONDS * 2**doublings, LONGEST_WAIT_SECONDS)
     row.due_at = unit.now + timedelta(seconds=wait)
     refused = all(isinstance(failure, Undeliverable) for failure in failed.values())
     if refused or row.attempts >= ATTEMPTS_MAX:

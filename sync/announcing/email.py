@@ -10,10 +10,15 @@ from urllib.parse import unquote, urlsplit
 
 from registration_core.announcing import Audience
 from registration_core.submission import is_email
-from sync.announcing.port import Message, NoAddress, Undeliverable, Undelivered
+from sync.announcing.port import (
+    TIMEOUT_SECONDS,
+    Message,
+    NoAddress,
+    Undeliverable,
+    Undelivered,
+    Unreachable,
+)
 
-#: How long the server may take for one step, in seconds.
-TIMEOUT_SECONDS = 15
 _PORTS = {"smtp": 587, "smtps": 465}
 _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -50,8 +55,15 @@ class EmailChannel:
             raise kind(
                 f"The mail server refused {to}: {code} {why.decode(errors='replace')}"
             ) from error
-        except (smtplib.SMTPException, OSError) as error:
-            raise Undelivered(f"The mail server {self._url.hostname}: {error}") from error
+        except smtplib.SMTPServerDisconnected as error:  # it did not answer in time, too
+            raise self._failure(Unreachable, error) from error
+        except smtplib.SMTPException as error:
+            raise self._failure(Undelivered, error) from error
+        except OSError as error:
+            raise self._failure(Unreachable, error) from error
+
+    def _failure(self, kind: type[Undelivered], error: OSError) -> Undelivered:
+        return kind(f"The mail server {self._url.hostname}: {error}")
 
     def _server(self) -> smtplib.SMTP:
         host, scheme = self._url.hostname or "", self._url.scheme

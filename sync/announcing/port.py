@@ -10,6 +10,9 @@ from typing import Protocol
 from registration_core.announcing import Audience
 from registration_core.errors import DealregError
 
+#: How long the other side may take for one step of a delivery, in seconds.
+TIMEOUT_SECONDS = 5
+
 
 @dataclass(frozen=True)
 class Message:
@@ -30,6 +33,12 @@ class Undelivered(DealregError):
     """The channel did not take a message now; it may later."""
 
     code = "undelivered"
+
+
+class Unreachable(Undelivered):
+    """Nobody answers on the channel; another message would hardly be taken now."""
+
+    code = "unreachable"
 
 
 class Undeliverable(Undelivered):
@@ -54,7 +63,9 @@ class Channel(Protocol):
     def audience(self) -> Audience: ...
 
     def deliver(self, message: Message) -> None:
-        """Send one message, within some seconds; one of the errors above if that failed.
+        """Send one message; one of the errors above if that failed.
+
+        Whoever does not answer is waited for no longer than `TIMEOUT_SECONDS` at any step.
 
         At-least-once: a message whose answer was lost is sent again with the same id.
         """

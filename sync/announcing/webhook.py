@@ -17,10 +17,14 @@ from typing import Any
 import requests
 
 from registration_core.announcing import Audience
-from sync.announcing.port import Message, Undeliverable, Undelivered
+from sync.announcing.port import (
+    TIMEOUT_SECONDS,
+    Message,
+    Undeliverable,
+    Undelivered,
+    Unreachable,
+)
 
-#: How long connecting, and then the answer, may take, in seconds.
-TIMEOUT_SECONDS = (5, 15)
 #: Answers after which the same may be taken later.
 _LATER = frozenset({408, 425, 429})
 #: What has a meaning in the Markdown of a card.
@@ -84,15 +88,17 @@ class WebhookChannel:
             "X-Dealreg-Signature": signature(self._secret, timestamp, body),
         }
         try:
-            answer = requests.post(
-                self._url, body, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False
-            )
+            with requests.post(  # as a stream: nobody waits for the body of the answer
+                self._url, body, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False,
+                stream=True,
+            ) as answer:  # fmt: skip
+                status = answer.status_code
         except requests.RequestException as error:  # its text may hold the address, a secret
-            raise Undelivered(f"{self.name}: {type(error).__name__}") from None
-        if answer.status_code >= 500 or answer.status_code in _LATER:
-            raise Undelivered(f"{self.name} answered {answer.status_code}.")
-        if answer.status_code >= 300:
-            raise Undeliverable(f"{self.name} answered {answer.status_code}.")
+            raise Unreachable(f"{self.name}: {type(error).__name__}") from None
+        if status >= 500 or status in _LATER:
+            raise Undelivered(f"{self.name} answered {status}.")
+        if status >= 300:
+            raise Undeliverable(f"{self.name} answered {status}.")
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:

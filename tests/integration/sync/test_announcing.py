@@ -20,10 +20,10 @@ from registration_core.errors import InvalidInput
 from registration_core.findings import ReasonCode
 from registration_core.store import audit
 from registration_core.store.announcements import AnnouncementRow
-from sync import dead_letters, rounds, wiring
+from sync import dead_letters, leases, rounds, wiring
 from sync.announcing import drain, foreseeing
 from sync.announcing.email import EmailChannel
-from sync.announcing.port import Message, NoAddress, Undeliverable, Undelivered
+from sync.announcing.port import Message, NoAddress, Undeliverable, Undelivered, Unreachable
 from sync.announcing.webhook import WebhookChannel
 from sync.today import today
 from tests.world import ANN, BEN, HOME, START, World
@@ -230,6 +230,50 @@ def test_an_announcement_that_fails_as_nobody_foresaw_is_a_dead_letter_and_the_o
     with world.database.read() as session:
         (letter,) = dead_letters.dead_letters(session)
     assert letter.reason == "partners: AttributeError, see the log"
+
+
+def test_a_channel_on_which_nobody_answers_is_waited_for_once_in_a_drain(
+    world: World, partners: Pretended, staff: Pretended
+) -> None:
+    waited: list[str] = []
+
+    class Silent(Pretended):
+        def deliver(self, message: Message) -> None:
+            waited.append(message.id)
+            super().deliver(message)
+
+    silent = Silent("silent", Audience.PARTNER, failure=Unreachable("no answer"))
+    world.runtime = replace(world.runtime, channels=(silent, partners, staff))
+    for tax_id in ("DE100", "DE200", "DE300"):
+        world.submit(tax_id, tax_id)
+    drain.drain(world.runtime)
+    assert len(waited) == 1
+    assert len(partners.told) == len(staff.told) == 3
+    silent.failure = None
+    world.pass_time(drain.FIRST_WAIT_SECONDS)
+    drain.drain(world.runtime)
+    assert len(silent.told) == 3
+
+
+def test_nothing_more_is_sent_once_another_drain_has_the_lease(
+    world: World, partners: Pretended
+) -> None:
+    class Slow(Pretended):
+        def deliver(self, message: Message) -> None:
+            super().deliver(message)
+            world.pass_time(leases.LEASE.total_seconds() + 1)
+            with leases.held(world.database, "announce") as other:
+                assert other is not None
+
+    slow = Slow("slow", Audience.PARTNER)
+    world.runtime = replace(world.runtime, channels=(slow, partners))
+    world.submit()
+    world.submit("DE300", "u")
+    drain.drain(world.runtime)
+    assert (len(slow.told), len(partners.told)) == (1, 0)
+    world.runtime = replace(world.runtime, channels=(partners,))
+    drain.drain(world.runtime)
+    assert len(partners.told) == 2
 
 
 def test_what_a_channel_refuses_for_good_is_a_dead_letter_that_can_be_tried_again(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -12,8 +13,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from registration_core.announcing import Audience
+from sync.announcing import email, webhook
 from sync.announcing.email import EmailChannel
-from sync.announcing.port import Message, NoAddress, Undeliverable, Undelivered
+from sync.announcing.port import Message, NoAddress, Undeliverable, Undelivered, Unreachable
 from sync.announcing.webhook import (
     WebhookChannel,
     own_body,
@@ -31,11 +33,15 @@ class Receiver(BaseHTTPRequestHandler):
 
     got: list[tuple[dict[str, str], bytes]]
     status: int
+    #: Announces a body of its answer that never comes.
+    bodiless = False
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         type(self).got.append((dict(self.headers), body))
         self.send_response(self.status)
+        if self.bodiless:
+            self.send_header("Content-Length", "100")
         self.end_headers()
 
     def log_message(self, *args: object) -> None:
@@ -82,6 +88,15 @@ def test_a_webhook_that_is_not_taken_says_whether_it_may_be_later(
         channel.deliver(MESSAGE)
     assert type(raised.value) is kind
     assert url not in str(raised.value)
+
+
+def test_a_webhook_is_taken_by_its_status_and_nobody_waits_for_a_body(
+    receiver: tuple[type[Receiver], str],
+) -> None:
+    kept, url = receiver
+    kept.bodiless = True
+    WebhookChannel("hook", Audience.STAFF, url, "s", own_body, lambda: START).deliver(MESSAGE)
+    assert len(kept.got) == 1
 
 
 def test_a_fact_hides_no_link_in_a_card() -> None:
@@ -162,6 +177,19 @@ def test_an_e_mail_goes_to_the_partners_own_address(
 
 def test_a_mail_server_that_is_away_is_tried_again() -> None:
     channel = EmailChannel("x", Audience.STAFF, "smtp://127.0.0.1:1", "a@b.example", "c@d.example")
-    with pytest.raises(Undelivered) as raised:
+    with pytest.raises(Unreachable):
         channel.deliver(MESSAGE)
-    assert type(raised.value) is Undelivered
+
+
+def test_a_server_that_never_answers_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(email, "TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(webhook, "TIMEOUT_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        here = f"127.0.0.1:{silent.getsockname()[1]}"
+        for channel in (
+            EmailChannel("x", Audience.STAFF, f"smtp://{here}", "a@b.example", "c@d.example"),
+            EmailChannel("y", Audience.STAFF, f"smtps://{here}", "a@b.example", "c@d.example"),
+            WebhookChannel("z", Audience.STAFF, f"http://{here}/", "s", own_body, lambda: START),
+        ):
+            with pytest.raises(Unreachable):
+                channel.deliver(MESSAGE)
