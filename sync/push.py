@@ -35,6 +35,7 @@ from sync import (
     auditing,
     companions,
     emptiness,
+    forgetting,
     ladder,
     leases,
     linking,
@@ -372,5 +373,6 @@ def _commit_plan(
 def _settle(runtime: Runtime, intents: Sequence[IntentRow], outcomes: Sequence[Outcome]) -> None:
     """T4: the outcome of every record of a batch, in one commit."""
     outcomes = schema_watch.excused(runtime, intents, outcomes)
+    outcomes = forgetting.excused(runtime, intents, outcomes)
     settled = {i.id: outcome for i, outcome in zip(intents, outcomes, strict=True)}
     settling.settle_batch(runtime.database, settled)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from connectors.port import CreateItem
 from registration_core.model import Customer, DisputeState
 from registration_core.store import repository
 from sandbox.serving import Running
@@ -95,3 +96,34 @@ def test_what_a_deal_needs_is_made_once_and_nobody_disputes_it(
     wanted = [names.deal_contact, NAMES[crm].account_link]
     record = runtime.connector(connection).read(NAMES[crm].object, [deal], wanted)[deal]
     assert set(record.fields.values()) == after[names.contact] | after[names.account]  # type: ignore[union-attr]
+
+
+def test_a_contact_that_is_deleted_the_moment_before_the_deal_is_made_is_made_again(
+    runtime: Runtime,
+    running: Running,
+    crm: str,
+    timepiece: Timepiece,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names, connection = BESIDE[crm], CONNECTIONS[crm]
+    before = {name: set(keyed(running, crm, name)) for name in (names.contact, NAMES[crm].object)}
+    door, lost = runtime.connector(connection), list[str]()
+    create = door.create
+
+    def deleting(object_name: str, key_field: str, items: Sequence[CreateItem]) -> Any:
+        if object_name == NAMES[crm].object and not lost:
+            lost.extend(set(keyed(running, crm, names.contact)) - before[names.contact])
+            running.crms[crm].org.remove(names.contact, lost[0], NAMES[crm].user)
+        return create(object_name, key_field, items)
+
+    monkeypatch.setattr(door, "create", deleting)
+    approved(runtime, Customer("Hellvik Slipp", "NO"))
+    for _ in range(2):
+        push.drain(runtime, connection)
+        timepiece.skip(timedelta(minutes=6))
+
+    (contact,) = set(keyed(running, crm, names.contact)) - before[names.contact]
+    (deal,) = set(keyed(running, crm, NAMES[crm].object)) - before[NAMES[crm].object]
+    assert contact not in lost
+    record = runtime.connector(connection).read(NAMES[crm].object, [deal], [names.deal_contact])
+    assert set(record[deal].fields.values()) == {contact}  # type: ignore[union-attr]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 
 import pytest
@@ -10,9 +10,10 @@ from sqlalchemy import select
 
 from connectors.errors import CrmUnavailable
 from connectors.memory import MemoryFault
-from connectors.port import CreateItem
+from connectors.memory_org import Stored
+from connectors.port import CreateItem, Refused
 from registration_core import use_cases
-from registration_core.contracts import Mode
+from registration_core.contracts import Fields, Mode
 from registration_core.limits import Limits
 from sync import dead_letters, holding, schema_watch
 from sync.ledger.tables import IntentRow
@@ -213,3 +214,73 @@ def test_what_a_person_discarded_is_not_made_and_the_deal_goes_without(
     keys = {deal.id, deal.customer_id}
     there = [each for each in ORDER if any(record["Key"] in keys for record in made(world, each))]
     assert there == [each for each in ORDER if each != name]
+
+
+def refuse_what_is_gone(
+    world: World, monkeypatch: pytest.MonkeyPatch, at_first: Callable[[str], None] | None = None
+) -> None:
+    """Let the CRM refuse deals with a contact that is gone; `at_first` happens to the contact just before."""
+    org = world.orgs[HOME]
+    insert, patch, met = org.insert, org.patch, list[str]()
+
+    def refused(fields: Fields) -> Refused | None:
+        contact = str(fields.get("Contact") or "")
+        if contact and at_first is not None and not met:
+            met.append(contact)
+            at_first(contact)
+        known = org.record("Contact", contact)
+        gone = known is not None and known.gone is not None
+        return Refused("ENTITY_IS_DELETED", "entity is deleted", "Contact") if gone else None
+
+    def inserting(object_name: str, fields: Fields, user: str) -> Stored | Refused:
+        return refused(fields) or insert(object_name, fields, user)
+
+    def patching(object_name: str, record: Stored, fields: Fields, user: str) -> Refused | None:
+        return refused(fields) or patch(object_name, record, fields, user)
+
+    monkeypatch.setattr(org, "insert", inserting)
+    monkeypatch.setattr(org, "patch", patching)
+
+
+def dead(world: World) -> list[dead_letters.DeadLetter]:
+    with world.database.read() as session:
+        return dead_letters.dead_letters(session)
+
+
+def test_a_contact_that_is_deleted_before_the_deal_is_made_is_made_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    org = world.orgs[HOME]
+    refuse_what_is_gone(world, monkeypatch, lambda contact: org.remove("Contact", contact))
+    approved(world)
+    world.settle()
+    (contact,) = org.records("Contact")
+    assert contact.record_id == world.deal(HOME, "Contact") != "contact-000001"
+    assert (len(made(world, "Contact")), dead(world)) == (1, [])
+
+
+def test_what_a_contact_was_merged_into_takes_its_place(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    org = world.orgs[HOME]
+    winner = org.add("Contact", {"LastName": "Buyer", "Email": "buyer@elsewhere.example"})
+    refuse_what_is_gone(world, monkeypatch, lambda loser: org.merge("Contact", loser, winner))
+    approved(world)
+    world.settle()
+    assert (world.deal(HOME, "Contact"), made(world, "Contact"), dead(world)) == (winner, [], [])
+
+
+def test_a_deal_that_is_there_goes_on_without_its_deleted_contact(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(world, lambda given: given.replace("write: on_create", "write: if_empty"))
+    refuse_what_is_gone(world, monkeypatch)
+    deal = approved(world)
+    world.settle()
+    org = world.orgs[HOME]
+    org.remove("Contact", str(world.deal(HOME, "Contact")))
+    world.edit(HOME, Contact=None)  # as CRMs do that let go of what is deleted
+    world.update(deal.id, deal_name="Cold chain, phase 2")
+    world.settle()
+    assert (world.deal(HOME, "Name"), dead(world)) == ("Cold chain, phase 2", [])
+    assert (world.deal(HOME, "Contact"), org.records("Contact")) == (None, [])
