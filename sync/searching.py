@@ -8,7 +8,7 @@ that an interrupted search goes on where it stopped. Nothing is written to the C
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -163,8 +163,9 @@ def _search(
         except FeedExpired:
             page, read = crm.changes(object_name, _reads(runtime, place), None), 0
         read += len(page.records)
+        found = _match(runtime, place, page.records)
         with runtime.database.begin(actor) as unit:
-            proposed_for |= _propose(unit, runtime, place, page.records)
+            proposed_for |= _propose(unit, crm.name, found)
             _note(unit, crm.name, object_name, page, read)
         told(min(read, total), total)
         if not page.more:
@@ -182,17 +183,25 @@ def _reads(runtime: Runtime, place: _Place) -> list[str]:
     return sorted(names)
 
 
-def _propose(
-    unit: UnitOfWork, runtime: Runtime, place: _Place, records: Sequence[RemoteRecord]
-) -> set[str]:
-    """Propose what a page holds; returns the registrations about which a person has to decide."""
-    waiting = set()
+def _match(
+    runtime: Runtime, place: _Place, records: Sequence[RemoteRecord]
+) -> dict[str, list[Candidate]]:
+    """Return what a page holds for which registration; it takes seconds, and nobody waits for it."""
     candidates: dict[str, list[Candidate]] = defaultdict(list)
-    for registration, candidate in _candidates(unit.session, runtime, place, records):
-        candidates[registration.id].append(candidate)
-    for registration_id in _held(unit, place.crm.name, candidates):
-        if proposing.propose(unit, registration_id, place.crm.name, candidates[registration_id]):
-            proposing.let_wait(unit, registration_id, place.crm.name)
+    with runtime.database.read() as session:
+        for registration, candidate in _candidates(session, runtime, place, records):
+            candidates[registration.id].append(candidate)
+    return candidates
+
+
+def _propose(
+    unit: UnitOfWork, connection: ConnectionName, candidates: Mapping[str, Sequence[Candidate]]
+) -> set[str]:
+    """Propose what was found; returns the registrations about which a person has to decide."""
+    waiting = set()
+    for registration_id in _held(unit, connection, candidates):
+        if proposing.propose(unit, registration_id, connection, candidates[registration_id]):
+            proposing.let_wait(unit, registration_id, connection)
             waiting.add(registration_id)
     return waiting
 

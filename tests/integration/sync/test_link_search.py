@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from connectors.errors import CrmUnavailable
 from connectors.memory import MemoryFault
@@ -18,7 +18,7 @@ from registration_core.model import Customer, Registration
 from registration_core.store import repository
 from registration_core.store.audit import events
 from sync import holding, ladder, leases, linking, proposing, resolving, searching, unlinking
-from sync.fitting import Candidate
+from sync.fitting import Candidate, compare
 from sync.ledger.tables import LeaseRow, LinkRow
 from tests.world import BEN, HOME, World, build
 
@@ -205,6 +205,23 @@ def test_accepting_one_takes_the_record_from_the_others(world: World) -> None:
     linking.accept(world.runtime, first.id, BEN)
     with world.database.read() as session:
         assert linking.proposals(session) == []
+
+
+def test_others_write_while_a_page_is_matched(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deal(world, 0)
+    climb(world, Mode.LINK)
+    compared = []
+
+    def compare_at_leisure(*args: Any, **more: Any) -> Candidate:
+        with world.database.begin() as unit:
+            unit.session.execute(update(LeaseRow).where(LeaseRow.fence < 0).values(fence=0))
+        compared.append(args)
+        return compare(*args, **more)
+
+    monkeypatch.setattr(searching, "compare", compare_at_leisure)
+    assert len(search(world)[0]) == len(compared) == 1
 
 
 def test_what_is_linked_while_the_search_reads_is_not_proposed(world: World) -> None:
