@@ -224,7 +224,8 @@ def _show_report(frame: Frame, stands: Rung, found: Report) -> None:
 def accept_deletes(frame: Frame, name: str) -> None:
     """Say that the records which vanished at once really were deleted; holds for an hour.
 
-    Until then none of their links is orphaned, because a lost permission looks the same.
+    Until then none of their links is orphaned, and no such account is forgotten, because a lost
+    permission looks the same. Accounts are then forgotten by: dealreg drift NAME --accounts
     """
     from registration_core.contracts import ConnectionName
     from sync import emptiness

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from connectors.errors import FeedExpired
@@ -91,12 +91,13 @@ def _directory_page(runtime: Runtime, crm: CrmConnector, run: DriftRunRow) -> Dr
             .order_by(AccountRow.record_id)
             .limit(PAGE)
         ).all()
-        total = session.scalar(select(func.count()).select_from(AccountRow).where(here)) or 0
+        total = emptiness.directory_size(session, crm.name)
+        vouched = emptiness.vouched(session, crm.name, runtime.database.clock())
     records = crm.read(mapping.object, ids, mapping.reads()) if ids else {}
     gone = _gone(records)
     tally = Counter(f"|{each.absence}|{Does.PULL}" for each in gone.values())
     vanished = sum(n for key, n in (Counter(run.tally) + tally).items() if _is_gone(key))
-    if vanished > max(emptiness.ALWAYS_PLAUSIBLE, total * emptiness.SHARE_MAX):
+    if emptiness.too_many(vanished, total) and not vouched:
         # A sandbox or a permission that was taken away looks just like this: nothing is dropped.
         tally, gone = Counter({_HELD_BACK: len(gone)}), {}
     unseen = sum(isinstance(r, Gone) and r.absence is Absence.NOT_FOUND for r in records.values())

@@ -29,6 +29,7 @@ from registration_core.store import match_index, merges, rechecks, repository, w
 from registration_core.store.database import UnitOfWork
 from registration_core.store.rivals import protected_kin, protected_of
 from registration_core.store.tables import ListCountRow
+from sync import emptiness
 from sync.ledger.tables import CursorRow
 from sync.runtime import Runtime
 
@@ -164,7 +165,8 @@ def _keep(
         row = unit.session.get(CursorRow, (connection, mapping.object))
         if at.version != (row.version if row else 0):
             return None
-        changed = take(unit, connection, accounts, page.gone)
+        gone = emptiness.accounts_to_forget(unit, connection, page.gone)
+        changed = take(unit, connection, accounts, gone)
         move_cursor(unit, connection, mapping.object, page, at.version, at.read_as)
     return changed
 

@@ -2,19 +2,24 @@
 
 A refreshed sandbox, a permission that was taken away or a data loader looks just like people
 deleting deals. Below the limit a vanished record orphans its link; above it nothing is orphaned,
-the notices wait, and a person is asked.
+the notices wait, and a person is asked. Nor does the account directory forget a mass of accounts.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
+from connectors.port import Gone
 from registration_core.contracts import ConnectionName
 from registration_core.model import Actor
-from registration_core.store import audit
+from registration_core.store import audit, match_index
+from registration_core.store.database import UnitOfWork
+from registration_core.store.tables import AccountRow
 from sync import connection_state
 from sync.ledger.tables import ConnectionStateRow, LinkRow
 from sync.runtime import Runtime
@@ -34,12 +39,7 @@ def plausible(runtime: Runtime, connection: ConnectionName, gone: int) -> bool:
     """Whether `gone` more vanished records are believed now; says so in the log if not."""
     now = runtime.database.clock()
     with runtime.database.read() as session:
-        state = session.get(ConnectionStateRow, connection)
-        if (
-            state is not None
-            and state.deletes_accepted_until
-            and state.deletes_accepted_until > now
-        ):
+        if vouched(session, connection, now):
             return True
         here = LinkRow.connection == connection
         active = session.scalar(
@@ -51,7 +51,7 @@ def plausible(runtime: Runtime, connection: ConnectionName, gone: int) -> bool:
             .where(here, LinkRow.state == "orphaned", LinkRow.changed_at > now - WINDOW)
         )
     total, vanished = (active or 0) + (lately or 0), (lately or 0) + gone
-    believed = vanished <= max(ALWAYS_PLAUSIBLE, total * SHARE_MAX)
+    believed = not too_many(vanished, total)
     if not believed:
         log.error(
             "mass disappearance: nothing is orphaned",
@@ -61,6 +61,53 @@ def plausible(runtime: Runtime, connection: ConnectionName, gone: int) -> bool:
             hint=f"if they really were deleted: dealreg connection accept-deletes {connection}",
         )
     return believed
+
+
+def accounts_to_forget(
+    unit: UnitOfWork, connection: ConnectionName, gone: Sequence[Gone]
+) -> list[Gone]:
+    """Return those of the accounts that a CRM says are gone which the directory may forget.
+
+    All of them, or only those that were merged and so live on in another: where too many vanished
+    within `WINDOW`, unless a person vouches for them. Counts them, in the caller's transaction.
+    """
+    refs = [match_index.ref_of(connection, g.record_id) for g in gone if not g.merged_into]
+    vanished = len(match_index.accounts_by_ref(unit.session, refs))
+    if not vanished or vouched(unit.session, connection, unit.now):
+        return list(gone)
+    state = connection_state.held(unit, connection)
+    since = state.accounts_gone_since
+    if since is None or since <= unit.now - WINDOW:
+        state.accounts_gone_since, state.accounts_gone = unit.now, 0
+    state.accounts_gone += vanished
+    if not too_many(state.accounts_gone, directory_size(unit.session, connection)):
+        return list(gone)
+    log.error(
+        "mass disappearance: no account is forgotten",
+        connection=connection,
+        vanished=state.accounts_gone,
+        hint=f"if they really were deleted: dealreg connection accept-deletes {connection}, "
+        f"and then: dealreg drift {connection} --accounts",
+    )
+    return [absent for absent in gone if absent.merged_into]
+
+
+def too_many(vanished: int, total: int) -> bool:
+    """Whether so many of so many do not vanish by people's doing."""
+    return vanished > max(ALWAYS_PLAUSIBLE, total * SHARE_MAX)
+
+
+def vouched(session: Session, connection: ConnectionName, now: datetime) -> bool:
+    """Whether a person's word holds now that what vanished was deleted on purpose."""
+    state = session.get(ConnectionStateRow, connection)
+    until = state.deletes_accepted_until if state is not None else None
+    return until is not None and until > now
+
+
+def directory_size(session: Session, connection: ConnectionName) -> int:
+    """Return how many accounts of a connection are known."""
+    known = select(func.count()).select_from(AccountRow).where(AccountRow.connection == connection)
+    return session.scalar(known) or 0
 
 
 def accept_deletes(runtime: Runtime, connection: ConnectionName, actor: Actor) -> None:

@@ -286,6 +286,8 @@ def _take_accounts(
     ]
     gone = [r for r in records.values() if isinstance(r, Gone)]
     with runtime.database.begin() as unit:
+        directory.hold(unit, connection)
+        gone = emptiness.accounts_to_forget(unit, connection, gone)
         directory.take(unit, connection, accounts, gone)
 
 

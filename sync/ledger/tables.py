@@ -336,6 +336,9 @@ class ConnectionStateRow(Base):
     seen_at: Mapped[datetime | None]
     #: Until then a person vouches that vanished records were deleted on purpose.
     deletes_accepted_until: Mapped[datetime | None]
+    #: Accounts that it said are gone, merged ones apart, in the hour that began then.
+    accounts_gone_since: Mapped[datetime | None]
+    accounts_gone: Mapped[int] = mapped_column(server_default="0")
     #: Calls of the CRM's quota, as it last said to any worker; None if it never did.
     calls_used: Mapped[int | None]
     calls_allowed: Mapped[int | None]
@@ -353,8 +356,9 @@ class ConnectionStateRow(Base):
         """Return the row of a connection that nothing is known of yet."""
         return cls(
             connection=connection, org_id=None, paused_until=None, failures=0, reason="",
-            seen_at=None, deletes_accepted_until=None, calls_used=None, calls_allowed=None,
-            calls_told_at=None, quiet_until=None, slice_second=None, slice_taken=0, search_at=None,
+            seen_at=None, deletes_accepted_until=None, accounts_gone_since=None, accounts_gone=0,
+            calls_used=None, calls_allowed=None, calls_told_at=None, quiet_until=None,
+            slice_second=None, slice_taken=0, search_at=None,
         )  # fmt: skip
 
 
