@@ -101,7 +101,12 @@ def digests_of(organisation: Organisation) -> set[int]:
     return {digest(key) for key in keys_of(organisation)}
 
 
-def rank(hits: Mapping[str, Iterable[Ref]], counts: Mapping[str, int], total: int) -> list[Ref]:
+def rank(
+    hits: Mapping[str, Iterable[Ref]],
+    counts: Mapping[str, int],
+    total: int,
+    most: int = CANDIDATES_MAX,
+) -> list[Ref]:
     """Return the likeliest candidates, best first: rare keys count more, exact keys come first."""
     scores: dict[Ref, float] = defaultdict(float)
     for key, refs in hits.items():
@@ -112,4 +117,4 @@ def rank(hits: Mapping[str, Iterable[Ref]], counts: Mapping[str, int], total: in
             worth += _WHOLE_NAME
         for ref in refs:
             scores[ref] += worth
-    return sorted(scores, key=lambda ref: -scores[ref])[:CANDIDATES_MAX]
+    return sorted(scores, key=lambda ref: -scores[ref])[:most]

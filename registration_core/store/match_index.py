@@ -75,7 +75,7 @@ _FORGET = {
 _COUNTED = select(MatchKeyCountRow.key, MatchKeyCountRow.accounts).where(
     MatchKeyCountRow.key.in_(bindparam("keys", expanding=True))
 )
-#: A key that more live registrations share than this leads nobody to a change of an account.
+#: A key that more live registrations share than this leads nobody from a change of an account.
 SHARED_MAX = 200
 
 
@@ -157,34 +157,40 @@ def search(session: Session, organisation: Organisation) -> list[int]:
 
 
 def search_registrations(
-    session: Session, organisation: Organisation, known: Iterable[MatchKey] = ()
+    session: Session,
+    organisation: Organisation,
+    known: Iterable[MatchKey] = (),
+    most: int = blocking.CANDIDATES_MAX,
 ) -> list[int]:
     """Return the receipts of the live registrations worth comparing, likeliest first."""
     learned = (blocking.identifier_key(key.kind, key.value) for key in known)
     keys = dict.fromkeys((*blocking.keys_of(organisation), *filter(None, learned)))
     # How many are live matters little for the order, and counting them would cost a scan.
-    return _ranked(session, _REGISTRATIONS, list(keys), blocking.CAP)
+    return _ranked(session, _REGISTRATIONS, list(keys), blocking.CAP, most)
 
 
 def search_registrations_of_all(
-    session: Session, organisations: Sequence[Organisation]
+    session: Session,
+    organisations: Sequence[Organisation],
+    shared_max: int = SHARED_MAX,
+    most: int = blocking.CANDIDATES_MAX,
 ) -> list[list[int]]:
     """Return for each organisation the receipts of live registrations worth comparing, in bulk.
 
-    Keys of more than `SHARED_MAX` registrations find nobody here, so that the work is bounded.
+    Keys of more than `shared_max` registrations find nobody, so that the work is bounded.
     """
     named = [{blocking.digest(key): key for key in blocking.keys_of(o)} for o in organisations]
     wanted = sorted({key for keys in named for key in keys})
     owners = {
         wanted[place]: [int(receipt) for receipt in receipts]
-        for place, receipts in _owners(session, _REGISTRATIONS, wanted, SHARED_MAX).items()
+        for place, receipts in _owners(session, _REGISTRATIONS, wanted, shared_max).items()
     }
     counts = {key: len(receipts) for key, receipts in owners.items()}
     ranked = []
     for keys in named:
         hits = {text: owners[key] for key, text in keys.items() if key in counts}
         few = {text: counts[key] for key, text in keys.items() if key in counts}
-        ranked.append(blocking.rank(hits, few, blocking.CAP))
+        ranked.append(blocking.rank(hits, few, blocking.CAP, most))
     return ranked
 
 
@@ -202,7 +208,11 @@ def _affordable(keys: Sequence[str], counts: Mapping[int, int]) -> list[str]:
 
 
 def _ranked(
-    session: Session, source: tuple[str, str], keys: Sequence[str], total: int
+    session: Session,
+    source: tuple[str, str],
+    keys: Sequence[str],
+    total: int,
+    most: int = blocking.CANDIDATES_MAX,
 ) -> list[int]:
     """Return who has most of these keys, rare ones counting more; frequent keys are left out."""
     if not keys:
@@ -210,7 +220,7 @@ def _ranked(
     owners = _owners(session, source, [blocking.digest(key) for key in keys], blocking.CAP)
     hits = {keys[place]: refs for place, refs in owners.items()}
     counts = {key: len(refs) for key, refs in hits.items()}
-    return [int(ref) for ref in blocking.rank(hits, counts, total)]
+    return [int(ref) for ref in blocking.rank(hits, counts, total, most)]
 
 
 def _owners(

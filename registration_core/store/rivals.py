@@ -14,6 +14,7 @@ from registration_core.matching import (
     MatchKey,
     Organisation,
     Relation,
+    blocking,
     match_organisation,
     of_account,
     of_customer,
@@ -26,6 +27,8 @@ _IN_MAX = 500
 _PROTECTED = RegistrationRow.protection_state.in_(
     [state.value for state in ProtectionState if state.standing]
 )
+#: What a limit leaves out last.
+_PROTECTED_FIRST = (_PROTECTED.desc(), RegistrationRow.receipt_seq.desc())
 #: Most accounts of a customer through which other registrations are looked for.
 _ACCOUNTS_MAX = 10
 _CUSTOMERS = select(RegistrationRow.receipt_seq, RegistrationRow.customer).where(
@@ -55,10 +58,16 @@ def rivals_for(
     ]
     one = {registration.customer_id, *confirmed, *repository.customers_with(session, known)}
     accounts = list(accounts)[:_ACCOUNTS_MAX]
-    receipts = [
-        match_index.search_registrations(session, customer, known),
-        *match_index.search_registrations_of_all(session, [of_account(a) for a in accounts]),
-    ]
+    found_by = [of_account(account) for account in accounts]
+    most = blocking.CAP
+    receipts = _worth_comparing(
+        session,
+        registration.product_line,
+        [
+            match_index.search_registrations(session, customer, known, most),
+            *match_index.search_registrations_of_all(session, found_by, most, most),
+        ],
+    )
     # Most are somebody else's: the customers alone are compared before anything else is read.
     typed = _typed(session, receipts, (registration.id,))
     direct = _matches(customer, known, receipts[0], typed)
@@ -68,6 +77,7 @@ def rivals_for(
         session,
         RegistrationRow.receipt_seq.in_({*direct, *through}) | RegistrationRow.customer_id.in_(one),
         RegistrationRow.id != registration.id,
+        order=_PROTECTED_FIRST,
     ):
         match = direct.get(other.receipt_seq)
         if match is None and other.customer_id in one:
@@ -79,6 +89,30 @@ def rivals_for(
         if judged is not None:
             found.append(judged)
     return sorted(found, key=lambda rival: rival.match.band is not Band.STRONG)
+
+
+def _worth_comparing(
+    session: Session, product_line: str, likeliest_first: Sequence[list[int]]
+) -> list[list[int]]:
+    """Return the likeliest of each search, and with them whoever is protected for the line.
+
+    A customer may be registered more often than is worth comparing; the one registration that
+    stands in the way must not be lost among the others.
+    """
+    few = blocking.CANDIDATES_MAX
+    beyond = sorted({receipt for each in likeliest_first for receipt in each[few:]})
+    protected: set[int] = set()
+    for at in range(0, len(beyond), _IN_MAX):
+        query = select(RegistrationRow.receipt_seq).where(
+            RegistrationRow.receipt_seq.in_(beyond[at : at + _IN_MAX]),
+            RegistrationRow.product_line == product_line,
+            _PROTECTED,
+        )
+        protected.update(session.scalars(query))
+    return [
+        each[:few] + [receipt for receipt in each[few:] if receipt in protected][:few]
+        for each in likeliest_first
+    ]
 
 
 def _typed(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from registration_core import matches, recording
 from registration_core.errors import AlreadyProtected, InvalidInput, NotAllowed, NotFound
 from registration_core.findings import FindingKind
+from registration_core.matching import blocking
 from registration_core.model import (
     Actor,
     Band,
@@ -17,6 +20,7 @@ from registration_core.model import (
 )
 from registration_core.store import audit, match_decisions, repository
 from registration_core.store.database import Database
+from registration_core.store.match_index import SHARED_MAX
 from tests.factories import (
     APPROVER,
     SUBMITTER,
@@ -69,6 +73,32 @@ def test_one_customer_by_domain_and_by_name_is_one_through_the_account_that_has_
     with pytest.raises(AlreadyProtected, match=f"may be about the customer of {first.number}"):
         _try_to_approve(database, second, ACCOUNT.record_id)
     assert stored(database, second).protection_state is ProtectionState.NONE
+
+
+@pytest.mark.parametrize("others", [SHARED_MAX - 1, SHARED_MAX])
+def test_who_is_protected_is_met_in_an_account_however_many_others_share_its_domain(
+    database: Database, others: int
+) -> None:
+    with database.begin() as unit:
+        repository.put_accounts(unit.session, [ACCOUNT])
+    for number in range(others):
+        crowd = replace(BY_DOMAIN, name=f"KA Holding {number}")
+        submit(database, "P1", customer=crowd, product_line="support")
+    first = approved(database, "P1", customer=BY_DOMAIN)
+    second = submit(database, "P2", customer=BY_NAME)
+    with pytest.raises(AlreadyProtected, match=f"may be about the customer of {first.number}"):
+        _try_to_approve(database, second, ACCOUNT.record_id)
+
+
+def test_who_is_protected_is_compared_however_many_others_are_as_likely(
+    database: Database,
+) -> None:
+    for number in range(blocking.CANDIDATES_MAX + 1):
+        submit(database, customer=BY_NAME, product_line="support", token=f"token {number}")
+    first = approved(database, "P1", customer=BY_NAME)
+    second = submit(database, "P2", customer=customer(name="Kestrel Avionic Corp", website=""))
+    with pytest.raises(AlreadyProtected, match=f"may be about the customer of {first.number}"):
+        _try_to_approve(database, second)
 
 
 def test_a_spelling_apart_is_one_customer_until_a_person_denies_it(database: Database) -> None:

@@ -8,11 +8,11 @@ import pytest
 
 from registration_core import use_cases
 from registration_core.finding_claims import Rival
-from registration_core.matching import MatchKey, Organisation, Relation
+from registration_core.matching import MatchKey, Organisation, Relation, customer_keys
 from registration_core.model import Band, Registration, RegistrationState
 from registration_core.store import repository
 from registration_core.store.database import Database
-from registration_core.store.rivals import rivals_of
+from registration_core.store.rivals import rivals_for, rivals_of
 from tests.factories import APPROVER, add_partners, approved, customer, submit
 
 
@@ -101,6 +101,21 @@ def test_surely_the_same_comes_before_perhaps_the_same(
     )
     found = _rivals(database, Organisation("Kestrel Avionics", tax_id="841190277", country="US"))
     assert _numbers(found) == [sure.number, first.number]
+
+
+def test_who_is_protected_is_found_among_hundreds_of_registrations_of_one_customer(
+    sqlite_database: Database,
+) -> None:
+    database = sqlite_database
+    add_partners(database, "P1", "P2")
+    typed = customer(name="Kestrel Avionics Inc.", website="", tax_id="84-1190277")
+    protected = approved(database, customer=typed)
+    for number in range(500):
+        submit(database, customer=typed, product_line="support", token=f"token {number}")
+    made = submit(database, "P2", customer=typed)
+    with database.read() as session:
+        found = rivals_for(session, made, customer_keys(typed), [])
+    assert protected.number in _numbers(found)
 
 
 def test_a_closed_registration_is_no_rival_until_it_is_open_again(
