@@ -48,15 +48,20 @@ def request(
         role = registration.roles.get(connection, Role.CHECK_ONLY)
         if finding.kind not in _OPPORTUNITIES or mapped is None or role is Role.CHECK_ONLY:
             continue
-        if unit.session.get(StampRow, (connection, mapped.object, record_id)) is None:
-            unit.session.add(
-                StampRow(
-                    connection=connection, object=mapped.object, record_id=record_id,
-                    registration_id=registration.id, state="due", reason="", attempts=0,
-                    due_at=unit.now, changed_at=unit.now,
-                )
-            )  # fmt: skip
-            unit.nudges.add(f"push:{connection}")
+        _ask(unit, connection, mapped.object, record_id, registration.id)
+
+
+def _ask(
+    unit: UnitOfWork, connection: str, object_name: str, record_id: str, registration_id: str
+) -> None:
+    """Ask for a stamp on an opportunity, unless there is one: whoever is faster has it."""
+    row = {
+        "connection": connection, "object": object_name, "record_id": record_id,
+        "registration_id": registration_id, "state": "due", "reason": "", "attempts": 0,
+        "due_at": unit.now, "changed_at": unit.now,
+    }  # fmt: skip
+    if unit.insert_new(StampRow, [row]):
+        unit.nudges.add(f"push:{connection}")
 
 
 def mapping_in(runtime: Runtime, connection: ConnectionName) -> ObjectMapping | None:
@@ -126,15 +131,8 @@ def end(unit: UnitOfWork, row: StampRow, state: str, reason: str) -> None:
 def lose(unit: UnitOfWork, row: StampRow, gone: Gone) -> None:
     """Follow a merge to a record that has no stamp yet; else there is nothing left to stamp."""
     end(unit, row, "void", f"the record is {gone.absence.value}")
-    survivor = (row.connection, row.object, gone.merged_into)
-    if gone.merged_into and not gone.object and unit.session.get(StampRow, survivor) is None:
-        unit.session.add(
-            StampRow(
-                connection=row.connection, object=row.object, record_id=gone.merged_into,
-                registration_id=row.registration_id, state="due", reason="", attempts=0,
-                due_at=unit.now, changed_at=unit.now,
-            )
-        )  # fmt: skip
+    if gone.merged_into and not gone.object:
+        _ask(unit, row.connection, row.object, gone.merged_into, row.registration_id)
 
 
 def wait(unit: UnitOfWork, row: StampRow, reason: str, seconds: float) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import ForeignKey, Index, String, Text, select
+from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from registration_core.announcing import AUDIENCES, TOPICS, Audience, Topic, facts
@@ -73,16 +73,18 @@ def announce(
 
     Joins the caller's transaction.
     """
-    known = select(AnnouncementRow.id).where(AnnouncementRow.about == about)
-    if unit.session.scalars(known.limit(1)).first() is not None:
-        return False
-    unit.session.add_all(
-        AnnouncementRow(
-            id=str(uuid5(_OURS, f"{audience}:{about}")), about=about, audience=audience.value, topic=topic.value,
-            registration_id=registration_id, facts=dict(told), delivered=[], state="open",
-            attempts=0, due_at=unit.now, reason="", created_at=unit.now, settled_at=None,
-        )
-        for audience in AUDIENCES[topic]
-        if audience not in silent
+    new = unit.insert_new(
+        AnnouncementRow,
+        [
+            {
+                "id": str(uuid5(_OURS, f"{audience}:{about}")), "about": about,
+                "audience": audience.value, "topic": topic.value,
+                "registration_id": registration_id, "facts": dict(told), "delivered": [],
+                "state": "open", "attempts": 0, "due_at": unit.now, "reason": "",
+                "created_at": unit.now, "settled_at": None,
+            }
+            for audience in AUDIENCES[topic]
+            if audience not in silent
+        ],
     )  # fmt: skip
-    return True
+    return new > 0

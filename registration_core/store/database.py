@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import ARRAY, Text, cast, create_engine, event, func, inspect, select, text, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -84,6 +85,19 @@ class UnitOfWork:
         for row in rows:
             identity = inspect(row).identity
             self._held[table, identity if len(identity) > 1 else identity[0]] = row
+
+    def insert_new(self, table: type[Any], rows: Sequence[Mapping[str, Any]]) -> int:
+        """Insert those rows of which no key is taken, and return how many; all columns are named.
+
+        Of two who insert the same at once, the other waits for the commit and inserts nothing.
+        """
+        if not rows:
+            return 0
+        self.session.flush()  # what the rows refer to
+        postgres = self.session.get_bind().dialect.name == "postgresql"
+        insert = (postgresql.insert if postgres else sqlite.insert)(table).values(rows)
+        key = inspect(table).primary_key
+        return len(self.session.execute(insert.on_conflict_do_nothing().returning(*key)).all())
 
     def hold(self, *names: str) -> None:
         """Keep others who hold one of these names out until the commit; needs no rows."""

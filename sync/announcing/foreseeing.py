@@ -51,10 +51,12 @@ def note_trouble(runtime: Runtime) -> int:
     """Announce connections that fail again and again, each once a day; returns how many."""
     with runtime.database.read() as session:
         failing = session.scalars(
-            select(ConnectionStateRow).where(
+            select(ConnectionStateRow)
+            .where(
                 ConnectionStateRow.failures >= FAILURES,
                 ConnectionStateRow.paused_until > runtime.database.clock(),
             )
+            .order_by(ConnectionStateRow.connection)  # two at once never wait in a ring
         ).all()
     if not failing:
         return 0

@@ -14,12 +14,19 @@ from connectors.errors import CrmUnavailable
 from connectors.memory import MemoryFault
 from connectors.port import Absence, Gone
 from registration_core import matches, protecting
-from registration_core.model import Customer, Registration
+from registration_core.announcing import Topic
+from registration_core.findings import FindingKind
+from registration_core.model import Band, Customer, Finding, Registration
 from registration_core.store import audit, repository, work
+from registration_core.store.announcements import announce
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import CheckRequestRow
-from sync import directory, settling
+from sync import directory, settling, stamps
+from sync.announcing import foreseeing
 from sync.guard import CallMetrics, GuardedConnector
+from sync.ledger.stamps import StampRow
+from tests.integration.sync.test_mapping_manners import remap
+from tests.integration.sync.test_stamping import STAMP
 from tests.world import BEN, HOME, MIRROR, World, build
 
 
@@ -199,3 +206,58 @@ def test_a_recovered_connection_and_changed_accounts_may_ask_for_checks_at_once(
         world.runtime.connector(HOME).describe("Deal")
 
     assert at_once(change_accounts, recover) == []
+
+
+def test_two_clocks_may_announce_the_same_trouble_at_once(world: World) -> None:
+    world.doors[HOME].fail(MemoryFault.UNAVAILABLE, times=None)
+    for _ in range(foreseeing.FAILURES):
+        world.pass_time(60)
+        with pytest.raises(CrmUnavailable):
+            world.runtime.connector(HOME).describe("Deal")
+    told: list[int] = []
+
+    def note(unit: UnitOfWork) -> None:
+        about = f"trouble:{HOME}:{unit.now.date()}"
+        assert announce(unit, Topic.TROUBLE, about, {"connection": HOME, "reason": "down"})
+
+    _while_uncommitted(world, note, lambda: told.append(foreseeing.note_trouble(world.runtime)))
+    assert told == [0]
+
+
+def test_two_may_ask_for_the_same_stamp_at_once(world: World) -> None:
+    remap(world, STAMP)
+    first, second = two_protected(world)
+    summary = "an open opportunity"
+    found = Finding(
+        FindingKind.OPEN_OPPORTUNITY, Band.STRONG, ("tax_id",), summary, HOME, record_id="9"
+    )
+
+    def ask_second() -> None:
+        with world.database.begin() as unit:
+            stamps.request(unit, world.runtime, second, [found])
+
+    _while_uncommitted(
+        world, lambda unit: stamps.request(unit, world.runtime, first, [found]), ask_second
+    )
+    with world.database.read() as session:
+        assert list(session.scalars(select(StampRow.registration_id))) == [first.id]
+
+
+def _while_uncommitted(
+    world: World, one: Callable[[UnitOfWork], None], other: Callable[[], object]
+) -> None:
+    """Do `other` while the commit of `one` is still to come, until one waits for the other."""
+    inside = threading.Event()
+
+    def first() -> None:
+        with world.database.begin() as unit:
+            one(unit)
+            unit.session.flush()
+            inside.set()
+            _wait_for_a_waiter(world)
+
+    def second() -> None:
+        inside.wait()
+        other()
+
+    assert at_once(first, second) == []
