@@ -352,12 +352,13 @@ def _reopen(unit: UnitOfWork, row: HeldRow) -> None:
         update(OutboxRow)
         .where(
             OutboxRow.connection == connection,
-            OutboxRow.state == "held",
+            # An open one may have ended while the change was declined, without a record to read.
+            OutboxRow.state.in_(("held", "open")),
             OutboxRow.registration_id.in_(
                 select(HeldChangeRow.registration_id).where(HeldChangeRow.held_id == row.id)
             ),
         )
-        .values(state="open", reason="", attempts=0, due_at=unit.now)
+        .values(wanted=OutboxRow.wanted + 1, state="open", reason="", attempts=0, due_at=unit.now)
     )
     notices = [Notice(c.object, c.record_id) for c in changes if c.record_id]
     take_note(unit, connection, notices, "command")

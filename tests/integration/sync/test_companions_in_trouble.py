@@ -284,3 +284,22 @@ def test_a_deal_that_is_there_goes_on_without_its_deleted_contact(
     world.settle()
     assert (world.deal(HOME, "Name"), dead(world)) == ("Cold chain, phase 2", [])
     assert (world.deal(HOME, "Contact"), org.records("Contact")) == (None, [])
+
+
+@pytest.mark.parametrize("name", ["Deal", "Item"], ids=["deal", "line_item"])
+def test_a_discarded_create_goes_on_when_the_discard_is_taken_back(world: World, name: str) -> None:
+    unlimited = world.runtime
+    caps = replace(NO_LIMITS, creates_per_hour=ORDER.index(name))
+    world.runtime = replace(unlimited, limits={HOME: caps})
+    approved(world)
+    world.push()
+    with world.database.read() as session:
+        (item,) = holding.held(session)
+    holding.discard(world.runtime, item.id, BEN, "not for this customer")
+    world.runtime = unlimited
+    world.settle()
+    assert made(world, name) == []
+
+    holding.release(world.runtime, item.id, BEN)
+    world.settle()
+    assert [len(made(world, each)) for each in ORDER] == [1, 1, 1, 1]
