@@ -2,7 +2,8 @@
 
 Streams through accounts and then through every object that a registration may stand on where the
 connection is its home. Each page's proposals and how far the search has come are one commit, so
-that an interrupted search goes on where it stopped. Nothing is written to the CRM.
+that an interrupted search goes on where it stopped; whom the earlier pages were not searched for,
+because they came later, they are searched for afterwards. Nothing is written to the CRM.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cached_property
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
 from connectors.errors import FeedExpired
@@ -37,11 +39,13 @@ from registration_core.store.rivals import rivals_of
 from registration_core.store.tables import RegistrationRow
 from sync import directory, ladder, leases, proposing
 from sync.fitting import Candidate, compare
-from sync.ledger.tables import LinkRow, LinkSearchRow
+from sync.ledger.tables import LinkProposalRow, LinkRow, LinkSearchRow
 from sync.runtime import Runtime
 
 #: Most registrations that are read at once.
 _PAGE = 500
+#: Longest that a commit comes after the time that it carries.
+_COMMIT = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,18 @@ class _Place:
     @cached_property
     def ids(self) -> frozenset[str]:
         return frozenset().union(*self.unlinked.values())
+
+
+@dataclass(frozen=True)
+class _Leg:
+    """One way through the records of an object."""
+
+    #: Where it was interrupted, None at the beginning, and how many records had been read there.
+    cursor: str | None
+    read: int
+    begun_at: datetime
+    #: For whom: see `LinkSearchRow`.
+    since: datetime | None
 
 
 def search(
@@ -93,8 +109,7 @@ def search(
         mappings = {m.object: m for m in reversed(runtime.mappings[crm.name].of_role(Role.HOME))}
         found = Found()
         for mapping in mappings.values():
-            place = _Place(crm, mapping, _unlinked(runtime, crm.name, mapping))
-            one = _search(runtime, place, actor, told)
+            one = _search(runtime, crm, mapping, actor, told)
             found = Found(
                 found.read + one.read,
                 found.unlinked + one.unlinked,
@@ -104,16 +119,23 @@ def search(
 
 
 def _unlinked(
-    runtime: Runtime, connection: ConnectionName, mapping: ObjectMapping
+    runtime: Runtime, connection: ConnectionName, mapping: ObjectMapping, since: datetime | None
 ) -> dict[str, set[str]]:
-    """Return the approved registrations that stand on an object and have no record there."""
+    """Return the approved registrations that stand on an object and have no record there.
+
+    Given a time, only those that have moved, or of which a record was decided on, since then.
+    """
     found: dict[str, set[str]] = defaultdict(set)
     after = 0
     while True:
         with runtime.database.read() as session:
             query = (
                 select(RegistrationRow.receipt_seq)
-                .where(RegistrationRow.receipt_seq > after, *_lacks_record(connection))
+                .where(
+                    RegistrationRow.receipt_seq > after,
+                    *_lacks_record(connection),
+                    *_moved(connection, since),
+                )
                 .order_by(RegistrationRow.receipt_seq)
                 .limit(_PAGE)
             )
@@ -140,6 +162,16 @@ def _lacks_record(connection: ConnectionName) -> tuple[ColumnElement[bool], ...]
     )
 
 
+def _moved(connection: ConnectionName, since: datetime | None) -> tuple[ColumnElement[bool], ...]:
+    if since is None:
+        return ()
+    decided = select(LinkProposalRow.registration_id).where(
+        LinkProposalRow.connection == connection, LinkProposalRow.decided_at >= since - _COMMIT
+    )  # a link that was taken back is a proposal that was rejected
+    moved = RegistrationRow.updated_at >= since - _COMMIT
+    return (or_(moved, RegistrationRow.id.in_(decided)),)
+
+
 def _stands_on(
     runtime: Runtime, registration: Registration, connection: ConnectionName, mapping: ObjectMapping
 ) -> bool:
@@ -149,28 +181,46 @@ def _stands_on(
 
 
 def _search(
-    runtime: Runtime, place: _Place, actor: Actor, told: Callable[[int, int], None]
+    runtime: Runtime,
+    crm: CrmConnector,
+    mapping: ObjectMapping,
+    actor: Actor,
+    told: Callable[[int, int], None],
 ) -> Found:
-    if not place.ids:
-        return Found()
-    crm, object_name = place.crm, place.mapping.object
-    total = crm.count(object_name, ())
-    cursor, read = _begin(runtime, crm.name, object_name)
-    proposed_for: set[str] = set()
-    while True:
+    """Search one object: on from where it was interrupted, and then for whom came meanwhile."""
+    unlinked, proposed_for, most = set[str](), set[str](), 0
+    again = True
+    while again:
+        leg = _begin(runtime, crm.name, mapping.object)
+        place = _Place(crm, mapping, _unlinked(runtime, crm.name, mapping, leg.since))
+        total = crm.count(mapping.object, ()) if place.ids else 0
+        for page, read in _pages(runtime, place, leg):
+            found = _match(runtime, place, page.records)
+            with runtime.database.begin(actor) as unit:
+                proposed_for |= _propose(unit, crm.name, found)
+                row = _row(unit, crm.name, mapping.object)
+                row.cursor, row.records = page.cursor, read
+            told(min(read, total), total)
+            most = max(most, read)
+        unlinked |= place.ids
+        again = _end(runtime, crm.name, mapping.object, leg)
+    return Found(most, len(unlinked), len(proposed_for))
+
+
+def _pages(runtime: Runtime, place: _Place, leg: _Leg) -> Iterator[tuple[ChangePage, int]]:
+    """Yield the pages that are left, with how many records were read; none if nobody is looked for.
+
+    Where the feed has forgotten the cursor, all of them.
+    """
+    cursor, read, more = leg.cursor, leg.read, bool(place.ids)
+    crm, object_name, reads = place.crm, place.mapping.object, _reads(runtime, place)
+    while more:
         try:
-            page = crm.changes(object_name, _reads(runtime, place), cursor)
+            page = crm.changes(object_name, reads, cursor)
         except FeedExpired:
-            page, read = crm.changes(object_name, _reads(runtime, place), None), 0
-        read += len(page.records)
-        found = _match(runtime, place, page.records)
-        with runtime.database.begin(actor) as unit:
-            proposed_for |= _propose(unit, crm.name, found)
-            _note(unit, crm.name, object_name, page, read)
-        told(min(read, total), total)
-        if not page.more:
-            return Found(read, len(place.ids), len(proposed_for))
-        cursor = page.cursor
+            page, read = crm.changes(object_name, reads, None), 0
+        cursor, read, more = page.cursor, read + len(page.records), page.more
+        yield page, read
 
 
 def _reads(runtime: Runtime, place: _Place) -> list[str]:
@@ -287,24 +337,32 @@ def _customers(
             yield registration, rival.match.band, relation is Relation.SAME
 
 
-def _begin(
-    runtime: Runtime, connection: ConnectionName, object_name: str
-) -> tuple[str | None, int]:
-    """Return where an interrupted search stopped, and how many records it had read."""
+def _row(unit: UnitOfWork, connection: ConnectionName, object_name: str) -> LinkSearchRow:
+    return unit.session.get_one(LinkSearchRow, (connection, object_name), with_for_update=True)
+
+
+def _begin(runtime: Runtime, connection: ConnectionName, object_name: str) -> _Leg:
+    """Return where an interrupted search goes on; a new one where there is none."""
     with runtime.database.begin() as unit:
         row = unit.session.get(LinkSearchRow, (connection, object_name), with_for_update=True)
-        if row is not None and row.finished_at is None and row.cursor:
-            return row.cursor, row.records
-        row = row or LinkSearchRow(connection=connection, object=object_name)
-        row.cursor, row.records = "", 0
-        row.begun_at, row.finished_at = unit.now, None
-        unit.session.add(row)
-        return None, 0
+        if row is None or row.finished_at is not None:
+            row = unit.session.merge(
+                LinkSearchRow(
+                    connection=connection, object=object_name, cursor="", records=0,
+                    begun_at=unit.now, since=None, finished_at=None,
+                )
+            )  # fmt: skip
+        if not row.cursor:
+            row.begun_at, row.records = unit.now, 0
+        return _Leg(row.cursor or None, row.records, row.begun_at, row.since)
 
 
-def _note(
-    unit: UnitOfWork, connection: ConnectionName, object_name: str, page: ChangePage, read: int
-) -> None:
-    row = unit.session.get_one(LinkSearchRow, (connection, object_name), with_for_update=True)
-    row.cursor, row.records = page.cursor, read
-    row.finished_at = None if page.more else unit.now
+def _end(runtime: Runtime, connection: ConnectionName, object_name: str, leg: _Leg) -> bool:
+    """End a leg; True where another one is to follow, for whom came after it had begun."""
+    with runtime.database.begin() as unit:
+        row = _row(unit, connection, object_name)
+        if leg.cursor is None:
+            row.finished_at = unit.now
+        else:
+            row.cursor, row.since = "", leg.begun_at
+        return leg.cursor is not None

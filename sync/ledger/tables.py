@@ -128,6 +128,8 @@ class LinkSearchRow(Base):
     cursor: Mapped[str] = mapped_column(Text)
     records: Mapped[int]
     begun_at: Mapped[datetime]
+    #: Only for registrations that have moved since; None for all.
+    since: Mapped[datetime | None]
     #: None while it goes on, or was interrupted: the next search begins where this one stopped.
     finished_at: Mapped[datetime | None]
 

@@ -1,100 +1,66 @@
-"""Linking an org that has worked for years: searched as a whole, accepted in bulk, taken back."""
+"""Linking an org that has worked for years: searched as a whole and accepted in bulk."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from connectors.errors import CrmUnavailable
 from connectors.memory import MemoryFault
-from registration_core.contracts import Mode, Value
+from registration_core.contracts import Mode
 from registration_core.errors import DomainRefusal
 from registration_core.limits import Limits
-from registration_core.model import Customer, Registration
-from registration_core.store import repository
-from registration_core.store.audit import events
-from sync import holding, ladder, leases, linking, proposing, resolving, searching, unlinking
+from registration_core.model import Customer
+from sync import (
+    checking,
+    holding,
+    linking,
+    proposing,
+    resolving,
+    searching,
+)
 from sync.fitting import Candidate, compare
 from sync.ledger.tables import LeaseRow, LinkRow
-from tests.world import BEN, HOME, World, build
-
-DEALS = 4
+from tests.integration.sync.old_org import (
+    DEALS,
+    accept,
+    accept_sure,
+    climb,
+    deal,
+    links,
+    old_org,
+    registration,
+    search,
+    waiting,
+)  # fmt: skip
+from tests.world import BEN, HOME, World
 
 
 @pytest.fixture
 def world(fast_url: str) -> Iterator[World]:
-    """A world whose home CRM has deals and links nothing yet, with four approved registrations."""
-    made = build(fast_url)
-    for name in made.doors:
-        ladder.demote(made.runtime, name, BEN, to=Mode.OBSERVE)
-    for number in range(DEALS):
-        tax = f"DE7{number:03d}"
-        made.orgs[HOME].add(
-            "Account", {"Name": f"Customer {number} GmbH", "Country": "DE", "Tax": tax}
-        )
-        made.submit(
-            token=f"t{number}", deal_name=f"Cold chain {number}",
-            customer=Customer(f"Customer {number} GmbH", "DE", tax_id=tax),
-        )  # fmt: skip
-    made.settle()
+    """An org that has worked for years, and registrations that are there already."""
+    made = old_org(fast_url)
     yield made
     made.runtime.close()
 
 
-def deal(world: World, number: int, **values: Value) -> str:
-    """Add a rep's deal on the account of a customer; the same deal as its registration's."""
-    tax = f"DE7{number:03d}"
-    (account,) = [r for r in world.orgs[HOME].records("Account") if r.fields["Tax"] == tax]
-    same: dict[str, Value] = {
-        "Name": f"Cold Chain {number}", "Stage": "P", "Amount": Decimal(4000), "Currency": "EUR",
-        "Account": account.record_id, "Owner": "rep-1", "Closed": False,
-    }  # fmt: skip
-    return world.orgs[HOME].add("Deal", same | values, "rep")
+def interrupt(world: World, *, after: int) -> None:
+    """Begin or go on with a search that breaks off after so many pages of accounts and deals."""
+    pages = iter(range(100))
 
+    def break_off(call: str) -> None:
+        if call == "changes" and next(pages) == after:
+            world.doors[HOME].fail(MemoryFault.UNAVAILABLE, "changes", times=1)
 
-def climb(world: World, to: Mode) -> None:
-    found = ladder.report(world.runtime, HOME)
-    ladder.promote(world.runtime, HOME, BEN, found=found, to=to)
-
-
-def search(world: World) -> dict[int, list[linking.LinkProposal]]:
-    """Search the home CRM; returns what is proposed, by the number of the customer."""
-    searching.search(world.runtime, HOME, BEN, lambda done, total: None)
-    found: dict[int, list[linking.LinkProposal]] = {n: [] for n in range(DEALS)}
-    with world.database.read() as session:
-        for each in linking.proposals(session):
-            ours = world.registration(each.registration_id)
-            found[int(ours.customer.tax_id[-1])].append(each)
-    return found
-
-
-def registration(world: World, number: int) -> Registration:
-    with world.database.read() as session:
-        found = repository.registrations(session)
-    return next(each for each in found if each.customer.name == f"Customer {number} GmbH")
-
-
-def waiting(world: World) -> list[linking.LinkProposal]:
-    with world.database.read() as session:
-        return linking.proposals(session)
-
-
-def links(world: World, ours: Registration) -> list[str]:
-    with world.database.read() as session:
-        found = linking.links(session, ours.id)
-    return [each.record_id for each in found if each.connection == HOME]
-
-
-def accept_sure(world: World) -> dict[str, DomainRefusal | None]:
-    return accept(world, [each.id for each in waiting(world) if each.surely])
-
-
-def accept(world: World, sure: list[str]) -> dict[str, DomainRefusal | None]:
-    return linking.accept_all(world.runtime, sure, BEN, lambda done, total: None, surely=True)
+    world.doors[HOME].on_call = break_off
+    with pytest.raises(CrmUnavailable):
+        search(world)
+    world.doors[HOME].on_call = None
+    world.pass_time(120)
 
 
 def test_only_what_is_surely_the_same_and_the_only_one_is_sure(world: World) -> None:
@@ -176,22 +142,35 @@ def test_a_search_that_was_interrupted_goes_on_where_it_stopped(world: World) ->
     for number in range(DEALS):
         deal(world, number)
     climb(world, Mode.LINK)
-    search_pages = iter(range(10))
-
-    def break_off(call: str) -> None:
-        if call == "changes" and next(search_pages) == 3:
-            world.doors[HOME].fail(MemoryFault.UNAVAILABLE, "changes", times=1)
-
-    world.doors[HOME].on_call = break_off
-    with pytest.raises(CrmUnavailable):
-        search(world)
-    world.doors[HOME].on_call = None
-    world.pass_time(60)
+    interrupt(world, after=3)
     world.doors[HOME].calls.clear()
 
     found = search(world)
     assert [len(each) for each in found.values()] == [1] * DEALS
     assert world.doors[HOME].calls["changes"] < DEALS + 1
+
+
+def test_who_came_while_a_search_was_interrupted_is_searched_for_afterwards(world: World) -> None:
+    world.doors[HOME]._feed_page = 1
+    tax = {"Name": "Late Comer AG", "Country": "DE", "Tax": "DE8000"}
+    account = world.orgs[HOME].add("Account", tax)
+    deal(world, 0, Account=account, Name="Late deal")
+    for number in range(DEALS):
+        deal(world, number)
+    climb(world, Mode.LINK)
+    interrupt(world, after=3)
+    late = world.submit(
+        token="late",
+        deal_name="Late deal",
+        customer=Customer("Late Comer AG", "DE", tax_id="DE8000"),
+    )
+    checking.drain(world.runtime)
+    checking.approve(world.runtime, late.number, BEN)  # it has an open deal: a person decides
+    interrupt(world, after=2)
+
+    searching.search(world.runtime, HOME, BEN, lambda done, total: None)
+    assert len(waiting(world)) == DEALS + 1
+    assert all(each.surely for each in waiting(world))
 
 
 def test_accepting_one_takes_the_record_from_the_others(world: World) -> None:
@@ -274,101 +253,3 @@ def test_what_is_not_sure_any_more_is_left_to_a_person(world: World) -> None:
     said = [why.message for why in accept(world, sure).values() if why is not None]
     assert said == [f"{first} in alpha is not surely {ours} any more."]
     assert len(waiting(world)) == 2
-
-
-@pytest.fixture
-def stamped(world: World) -> str:
-    """A rep's deal that is linked, and holds what we wrote to it."""
-    record_id = deal(world, 0)
-    climb(world, Mode.LINK)
-    search(world)
-    accept_sure(world)
-    climb(world, Mode.PUSH)
-    world.settle()
-    return record_id
-
-
-def unlink_while(world: World, call: str, act: Callable[[], object]) -> unlinking.Unlinked:
-    """Take the link back; somebody acts right before the first such call."""
-
-    def on_call(name: str) -> None:
-        if name == call:
-            world.doors[HOME].on_call = None
-            act()
-
-    world.doors[HOME].on_call = on_call
-    number = registration(world, 0).number
-    return unlinking.unlink(world.runtime, number, HOME, BEN, dry_run=False)
-
-
-def unlinked(world: World) -> dict[str, Any]:
-    """Return what the audit trail tells of the link that was taken back."""
-    with world.database.read() as session:
-        told = events(session, f"registration:{registration(world, 0).id}")
-    (found,) = [each["internal"] for each in told if each["action"] == "unlink record"]
-    return dict(found)
-
-
-def test_what_is_typed_while_a_link_is_taken_back_is_told_and_kept(
-    world: World, stamped: str
-) -> None:
-    org = world.orgs[HOME]
-    gone = unlink_while(
-        world, "update", lambda: org.edit("Deal", stamped, {"Partner": "Typed just now"}, "rep")
-    )
-    assert gone.replaced == {"partner_name": "Typed just now"}
-    kept = [each["theirs"] for each in unlinked(world)["conflicts"] if each["group"] == "partner"]
-    assert kept == [{"partner_name": "Typed just now"}]
-
-
-def test_nothing_is_written_back_once_a_drain_has_taken_over(world: World, stamped: str) -> None:
-    def take_over() -> None:
-        with world.database.begin() as unit:
-            unit.session.get_one(LeaseRow, f"push:{HOME}").fence += 1
-
-    with pytest.raises(leases.LeaseLost):
-        unlink_while(world, "read", take_over)
-    assert world.orgs[HOME].value("Deal", stamped, "Partner") == "Acme Partners"
-
-
-@pytest.mark.parametrize("call", ["read", "history"])
-def test_a_link_that_moves_meanwhile_stays(world: World, stamped: str, call: str) -> None:
-    ours = registration(world, 0)
-
-    def move() -> None:
-        with world.database.begin() as unit:
-            row = unit.session.scalars(
-                select(LinkRow).where(
-                    LinkRow.registration_id == ours.id, LinkRow.connection == HOME
-                )
-            ).one()
-            row.version += 1
-
-    with pytest.raises(DomainRefusal, match="moved meanwhile"):
-        unlink_while(world, call, move)
-    assert links(world, ours) == [stamped]
-    written = {"read": "Acme Partners", "history": None}[call]
-    assert world.orgs[HOME].value("Deal", stamped, "Partner") == written
-
-    unlinking.unlink(world.runtime, ours.number, HOME, BEN, dry_run=False)
-    assert world.orgs[HOME].value("Deal", stamped, "Partner") is None
-
-
-def test_a_link_that_is_taken_back_leaves_the_record_as_it_was(world: World, stamped: str) -> None:
-    record_id = stamped
-    org, ours = world.orgs[HOME], registration(world, 0)
-    assert org.value("Deal", record_id, "State") == "approved"
-    org.edit("Deal", record_id, {"Partner": "Typed by hand"}, "rep")
-
-    gone = unlinking.unlink(world.runtime, ours.number, HOME, BEN, dry_run=False)
-    held = {name: org.value("Deal", record_id, name) for name in ("State", "Protection", "Partner")}
-    assert held == {"State": None, "Protection": None, "Partner": "Typed by hand"}
-    assert gone.kept == {"Partner": "Typed by hand"}
-    assert links(world, ours) == []
-    kept = {(each["group"], each["state"]) for each in unlinked(world)["conflicts"]}
-    assert ("amount", "auto_settled") in kept
-
-    world.settle()  # ours is made now, and the record is not asked about again
-    assert (
-        len([each for each in world.deals(HOME) if org.value("Deal", each, "Key") == ours.id]) == 1
-    )
