@@ -26,7 +26,7 @@ from registration_core.store.tables import AccountRow, OutboxRow, RegistrationRo
 from sync import ladder, leases, schema_watch
 from sync.comparing_accounts import page as accounts_page
 from sync.drift import LINKS, DriftRun, keep_findings, run_of, running
-from sync.drifting import Cause, Finding, Pending, differences, told_undone
+from sync.drifting import Cause, Finding, Pending, Write, differences, told_undone
 from sync.jobs import jobs_of
 from sync.ledger.drift import DriftPageRow, DriftRunRow
 from sync.ledger.tables import DeadLetterRow, IntentRow, LinkRow, SyncConflictRow
@@ -265,22 +265,29 @@ def _judge(
 
 def _last_writes(
     runtime: Runtime, connection: ConnectionName, registration_ids: set[str]
-) -> dict[str, IntentRow]:
+) -> dict[str, Write]:
     """Return the last confirmed update of each registration that has one."""
     if not registration_ids:
         return {}
-    with runtime.database.read() as session:
-        rows = session.scalars(
-            select(IntentRow)
-            .where(
-                IntentRow.registration_id.in_(registration_ids),
-                IntentRow.connection == connection,
-                IntentRow.operation == "update",
-                IntentRow.state == "done",
-            )
-            .order_by(IntentRow.settled_at)
+    newest = (IntentRow.settled_at.desc(), IntentRow.wanted.desc())
+    place = func.row_number().over(partition_by=IntentRow.registration_id, order_by=newest)
+    updates = (
+        select(IntentRow.id, place.label("place"))
+        .where(
+            IntentRow.registration_id.in_(registration_ids),
+            IntentRow.connection == connection,
+            IntentRow.operation == "update",
+            IntentRow.state == "done",
         )
-        return {row.registration_id: row for row in rows}
+        .subquery()
+    )
+    with runtime.database.read() as session:
+        rows = session.execute(
+            select(IntentRow.registration_id, IntentRow.payload, IntentRow.before)
+            .join(updates, updates.c.id == IntentRow.id)
+            .where(updates.c.place == 1)
+        )
+        return {row.registration_id: Write(row.payload, row.before) for row in rows}
 
 
 def _pending(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from connectors.port import Gone, RemoteRecord
 from mapping.schema import ObjectMapping
@@ -17,7 +18,6 @@ from reconciler.merge import same
 from registration_core.contracts import Fields, Value
 from registration_core.store.tables import OutboxRow
 from sync.jobs import Job, Planned, plan_job
-from sync.ledger.tables import IntentRow
 from sync.previewing import Does, FieldPreview, previewed
 from sync.runtime import Runtime
 
@@ -91,6 +91,13 @@ class Pending:
     untranslatable: bool = False
 
 
+class Write(NamedTuple):
+    """A write of ours in the CRM's own names, and what it replaced."""
+
+    payload: Fields
+    before: Fields
+
+
 def differences(
     runtime: Runtime, job: Job, record: RemoteRecord | Gone, pending: Pending
 ) -> list[Finding]:
@@ -112,7 +119,7 @@ def differences(
     return list(found.values())
 
 
-def told_undone(found: Finding, last: IntentRow | None) -> Finding:
+def told_undone(found: Finding, last: Write | None) -> Finding:
     """Return a finding with its cause, knowing the last write to its record that was confirmed."""
     edited = found.cause in (Cause.REMOTE_EDIT, Cause.NOT_ALLOWED)
     if last is None or not edited or not found.theirs:

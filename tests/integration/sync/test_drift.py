@@ -16,9 +16,11 @@ from connectors.errors import ConnectorError
 from connectors.memory import MemoryFault
 from connectors.port import Gone, RemoteRecord
 from mapping.loader import load
+from registration_core.contracts import Fields
 from registration_core.limits import Limits
 from registration_core.model import Customer, Registration
 from registration_core.store.tables import OutboxRow
+from registration_core.store.types import load_fields
 from sync import comparing, drift, drifting, holding, push, rounds
 from sync.drift import LINKS, DriftRun
 from sync.drifting import Finding, Pending
@@ -137,6 +139,26 @@ def test_a_write_that_was_put_back_is_told_from_another_edit(
     assert told(compare(world)) == {("amount", "remote edit not taken", "pull", 1)}
     world.edit(HOME, Amount=Decimal(5000))
     assert told(compare(world)) == {("amount", "our write undone", "pull", 1)}
+
+
+def test_of_all_writes_to_a_record_that_differs_only_the_last_is_loaded(
+    world: World, deal: Registration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for amount in (6000, 7000, 8000):  # in one and the same moment
+        world.update(deal.id, amount=Decimal(amount))
+        world.push()
+    world.pass_time(60)
+    world.edit(HOME, Amount=Decimal(7000))
+    loaded: list[str] = []
+
+    def noting(text: str) -> Fields:
+        loaded.append(text)
+        return load_fields(text)
+
+    monkeypatch.setattr("registration_core.store.types.load_fields", noting)
+    assert told(compare(world)) == {("amount", "our write undone", "pull", 1)}
+    assert any("7000" in text for text in loaded)
+    assert not any("6000" in text for text in loaded)
 
 
 def test_what_may_not_be_changed_there_goes_back(world: World, deal: Registration) -> None:
