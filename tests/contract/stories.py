@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from registration_core.contracts import ConnectionName
 from registration_core.model import Actor, Customer, Registration
 from registration_core.submission import Submission
 from sandbox.serving import Running
-from sync import checking, wiring
+from sync import checking, pull, runs, wiring
 from sync.runtime import Runtime
 from tests.contract.peers import Timepiece, connect, settings_of
 
@@ -25,9 +25,37 @@ CONNECTIONS: Mapping[str, ConnectionName] = {
     "dynamics365": ConnectionName("dynamics"),
     "hubspot": ConnectionName("hubspot"),
 }
+#: A customer with an account in all three CRMs, and so has its subsidiary.
 CUSTOMER = Customer("Vangholt Energi ASA", "NO", tax_id="NO881328463")
 DESK = Actor("partner-desk", "desk")
 APPROVER = Actor("approver", "approver")
+
+
+@contextmanager
+def built(
+    folder: Path,
+    running: Running,
+    template: Path,
+    timepiece: Timepiece,
+    config: Path = SHIPPED_CONFIG_DIR,
+) -> Iterator[Runtime]:
+    """Build a configuration on the stand-ins, with a store of its own in this folder."""
+    store = shutil.copy(template, folder / "store.sqlite3")
+    settings = load_settings(
+        {
+            "DEALREG_HOME": str(folder),
+            "DEALREG_CONFIG_DIR": str(config),
+            "DEALREG_DATABASE_URL": f"sqlite:///{store}",
+            **running.environment(),
+        }
+    )
+    doors: dict[ConnectionName, CrmConnector] = {
+        connection: connect(settings_of(running, kind), kind, timepiece)
+        for kind, connection in CONNECTIONS.items()
+    }
+    with closing(wiring.build(settings, clock=timepiece, connectors=doors)) as runtime:
+        assert runtime.problems == {}
+        yield runtime
 
 
 @contextmanager
@@ -35,13 +63,11 @@ def at_home_in(
     crm: str,
     folder: Path,
     running: Running,
+    template: Path,
     timepiece: Timepiece,
     change: Callable[[str], str],
 ) -> Iterator[Runtime]:
-    """Build the shipped configuration with this CRM as home and its mapping changed.
-
-    The folder holds a migrated `store.sqlite3`.
-    """
+    """Build the shipped configuration with this CRM as home and its mapping changed."""
     config, name = folder / "config", CONNECTIONS[crm]
     shutil.copytree(SHIPPED_CONFIG_DIR, config)
     mapping = config / "mappings" / f"{name}.yaml"
@@ -50,26 +76,12 @@ def at_home_in(
     text = program.read_text()
     homes = text[text.index("  homes:\n") : text.index("  # A connection that is not home")]
     program.write_text(text.replace(homes, f"  homes:\n    - connection: {name}\n"))
-    settings = load_settings(
-        {
-            "DEALREG_HOME": str(folder),
-            "DEALREG_CONFIG_DIR": str(config),
-            "DEALREG_DATABASE_URL": f"sqlite:///{folder / 'store.sqlite3'}",
-            **running.environment(),
-        }
-    )
-    doors: dict[ConnectionName, CrmConnector] = {
-        connection: connect(settings_of(running, kind), kind, timepiece)
-        for kind, connection in CONNECTIONS.items()
-    }
-    with closing(wiring.build(settings, clock=timepiece, connectors=doors)) as built:
-        assert built.problems == {}
-        yield built
+    with built(folder, running, template, timepiece, config) as runtime:
+        yield runtime
 
 
-def approved(runtime: Runtime, customer: Customer = CUSTOMER) -> Registration:
-    """Submit a registration and approve it on a check of all three CRMs."""
-    program = runtime.program("default")
+def submitted(runtime: Runtime, customer: Customer = CUSTOMER) -> Registration:
+    """Submit a registration of the only partner."""
     # Stories share their stand-ins: one must not find the contact of another.
     about = customer.name.partition(" ")[0].lower()
     with runtime.database.begin(DESK) as unit:
@@ -88,8 +100,22 @@ def approved(runtime: Runtime, customer: Customer = CUSTOMER) -> Registration:
                 contact_email=f"{about}@acme-partners.example",
                 token="t",
             ),
-            program,
+            runtime.program("default"),
         )
+    return made
+
+
+def approved(runtime: Runtime, customer: Customer = CUSTOMER) -> Registration:
+    """Submit a registration and approve it on a check of all three CRMs."""
+    made = submitted(runtime, customer)
     check = checking.check_now(runtime, made.number)
     with runtime.database.begin(APPROVER) as unit:
-        return use_cases.approve(unit, made.number, check, program)
+        return use_cases.approve(unit, made.number, check, runtime.program("default"))
+
+
+def poll(runtime: Runtime, connection: ConnectionName, timepiece: Timepiece) -> None:
+    """Poll once what just happened is in every feed, and take it."""
+    timepiece.skip(timedelta(minutes=6))
+    runs.poll(runtime, connection)
+    pull.drain(runtime, connection)
+    pull.drain(runtime, connection)  # what a lead became is read after it

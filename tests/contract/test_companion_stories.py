@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from io import StringIO
@@ -17,11 +16,11 @@ from connectors.port import CreateItem
 from registration_core.model import Customer, DisputeState
 from registration_core.store import repository
 from sandbox.serving import Running
-from sync import checking, pull, push, runs
+from sync import checking, push
 from sync.runtime import Runtime
 from tests.contract.names import NAMES
 from tests.contract.peers import Timepiece
-from tests.contract.stories import CONNECTIONS, approved, at_home_in
+from tests.contract.stories import CONNECTIONS, approved, at_home_in, poll
 from tests.contract.test_companions import BESIDE
 from tests.unit.mapping.test_how_do_i import TASKS, examples
 
@@ -54,14 +53,13 @@ def crm(request: pytest.FixtureRequest) -> str:
 def runtime(
     crm: str, tmp_path: Path, running: Running, sqlite_template: Path, timepiece: Timepiece
 ) -> Iterator[Runtime]:
-    shutil.copy(sqlite_template, tmp_path / "store.sqlite3")
     products = running.crms["salesforce"].org.store.rows("PricebookEntry")
     product_id = next(iter(products)).id
 
     def change(text: str) -> str:
         return with_companions(text, crm, product_id)
 
-    with at_home_in(crm, tmp_path, running, timepiece, change) as built:
+    with at_home_in(crm, tmp_path, running, sqlite_template, timepiece, change) as built:
         yield built
 
 
@@ -81,9 +79,7 @@ def test_what_a_deal_needs_is_made_once_and_nobody_disputes_it(
     made = approved(runtime, Customer("Torsnes Verft", "NO"))
     for _ in range(2):
         push.drain(runtime, connection)
-        timepiece.skip(timedelta(minutes=6))
-        runs.poll(runtime, connection)
-        pull.drain(runtime, connection)
+        poll(runtime, connection, timepiece)
         checking.drain(runtime)
 
     after = {name: set(keyed(running, crm, name)) - before[name] for name in objects}

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,12 +16,12 @@ from sandbox.hubspot.engine import HubSpotOrg
 from sandbox.org import Org
 from sandbox.salesforce.engine import SalesforceOrg
 from sandbox.serving import Running
-from sync import pull, push, runs
+from sync import push
 from sync.linking import Link, links
 from sync.runtime import Runtime
 from tests.contract.names import NAMES
 from tests.contract.peers import Timepiece
-from tests.contract.stories import approved, at_home_in
+from tests.contract.stories import approved, at_home_in, poll
 
 SALESFORCE = """\
   leads:
@@ -114,12 +112,11 @@ def runtime(
     crm: str, tmp_path: Path, running: Running, sqlite_template: Path, timepiece: Timepiece
 ) -> Iterator[Runtime]:
     """The shipped configuration, but this CRM is everybody's home and begins with leads."""
-    shutil.copy(sqlite_template, tmp_path / "store.sqlite3")
 
     def with_leads(text: str) -> str:
         return text.replace("objects:\n", f"objects:\n{STORIES[crm].leads}")
 
-    with at_home_in(crm, tmp_path, running, timepiece, with_leads) as built:
+    with at_home_in(crm, tmp_path, running, sqlite_template, timepiece, with_leads) as built:
         yield built
 
 
@@ -133,12 +130,12 @@ def test_a_lead_is_followed_to_the_deal_it_becomes_and_kept_in_step_there(
     assert lead.object.lower().startswith("lead")
 
     deal_id = story.turn(org, lead.record_id, _account_of(runtime, made, story.connection))
-    _poll(runtime, story.connection, timepiece)
+    poll(runtime, story.connection, timepiece)
     (deal,) = _links(runtime, made)
     assert (deal.object, deal.record_id, deal.state) == (names.object, deal_id, "active")
 
     org.edit(names.object, deal_id, {names.text: "Renamed by its owner"}, names.user)
-    _poll(runtime, story.connection, timepiece)
+    poll(runtime, story.connection, timepiece)
     push.drain(runtime, story.connection)
     held = _registration(runtime, made.number)
     assert held.deal_name == "Renamed by its owner"
@@ -159,14 +156,6 @@ def _links(runtime: Runtime, made: Registration) -> list[Link]:
 
 def _account_of(runtime: Runtime, made: Registration, connection: ConnectionName) -> str:
     return _registration(runtime, made.number).accounts[connection]
-
-
-def _poll(runtime: Runtime, connection: ConnectionName, timepiece: Timepiece) -> None:
-    """Poll until what just happened is in every feed, and take it."""
-    timepiece.skip(timedelta(minutes=3))
-    runs.poll(runtime, connection)
-    pull.drain(runtime, connection)
-    pull.drain(runtime, connection)  # the deal that a lead became is read after it
 
 
 def _home(runtime: Runtime, story: Story) -> ObjectMapping:
