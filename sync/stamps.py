@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, exists, false, select, true
+from sqlalchemy import ColumnElement, exists, false, select, true, update
 
 from connectors.port import Deferred, Gone, Outcome, Refused, Written
 from mapping.schema import ObjectMapping
 from registration_core.contracts import ConnectionName, Fields, Mode
 from registration_core.findings import FindingKind
-from registration_core.model import Band, Finding, Registration
+from registration_core.model import Band, Finding, ProtectionState, Registration
 from registration_core.program import Role
 from registration_core.store import audit
 from registration_core.store.database import UnitOfWork
-from registration_core.store.tables import OutboxRow
+from registration_core.store.tables import OutboxRow, RegistrationRow
 from sync.carrying import dead_letter
 from sync.ladder import Rung
 from sync.ledger.stamps import StampRow
@@ -38,9 +38,11 @@ def request(
 ) -> None:
     """Ask for a stamp on every opportunity that was surely found with the customer; once each.
 
-    Where the registration is only checked, or the mapping has no stamp, nothing is asked for.
+    What came to nothing, or waits for a claim that is over, is asked for anew. Where the
+    registration is only checked, or the mapping has no stamp, nothing is asked for.
     """
-    for finding in findings:
+    # In the order that a drain holds stamps in, so that the two never wait in a ring.
+    for finding in sorted(findings, key=lambda f: (f.connection or "", f.record_id or "")):
         connection, record_id = finding.connection, finding.record_id
         if connection is None or record_id is None or finding.band is not Band.STRONG:
             continue
@@ -48,20 +50,48 @@ def request(
         role = registration.roles.get(connection, Role.CHECK_ONLY)
         if finding.kind not in _OPPORTUNITIES or mapped is None or role is Role.CHECK_ONLY:
             continue
-        _ask(unit, connection, mapped.object, record_id, registration.id)
+        key = (connection, mapped.object, record_id)
+        if _ask(unit, key, registration.id) or _ask_anew(unit, key, registration.id):
+            unit.nudges.add(f"push:{connection}")
 
 
-def _ask(
-    unit: UnitOfWork, connection: str, object_name: str, record_id: str, registration_id: str
-) -> None:
+def _ask(unit: UnitOfWork, key: tuple[str, str, str], registration_id: str) -> bool:
     """Ask for a stamp on an opportunity, unless there is one: whoever is faster has it."""
+    connection, object_name, record_id = key
     row = {
         "connection": connection, "object": object_name, "record_id": record_id,
+        **_asked(unit, registration_id),
+    }  # fmt: skip
+    return unit.insert_new(StampRow, [row]) > 0
+
+
+def _ask_anew(unit: UnitOfWork, key: tuple[str, str, str], registration_id: str) -> bool:
+    """Ask for a stamp again that came to nothing, or that waits for a claim that is over."""
+    connection, object_name, record_id = key
+    over = select(RegistrationRow.id).where(
+        RegistrationRow.protection_state.not_in([s.value for s in ProtectionState if s.standing])
+    )
+    vain = (StampRow.state == "due") & StampRow.registration_id.in_(over)
+    taken = unit.session.scalars(
+        update(StampRow)
+        .where(
+            StampRow.connection == connection,
+            StampRow.object == object_name,
+            StampRow.record_id == record_id,
+            (StampRow.state == "void") | vain,
+        )
+        .values(_asked(unit, registration_id))
+        .returning(StampRow.record_id)
+    )
+    return taken.first() is not None
+
+
+def _asked(unit: UnitOfWork, registration_id: str) -> dict[str, object]:
+    """Return what a stamp holds that is asked for now."""
+    return {
         "registration_id": registration_id, "state": "due", "reason": "", "attempts": 0,
         "due_at": unit.now, "changed_at": unit.now,
     }  # fmt: skip
-    if unit.insert_new(StampRow, [row]):
-        unit.nudges.add(f"push:{connection}")
 
 
 def mapping_in(runtime: Runtime, connection: ConnectionName) -> ObjectMapping | None:
@@ -132,7 +162,7 @@ def lose(unit: UnitOfWork, row: StampRow, gone: Gone) -> None:
     """Follow a merge to a record that has no stamp yet; else there is nothing left to stamp."""
     end(unit, row, "void", f"the record is {gone.absence.value}")
     if gone.merged_into and not gone.object:
-        _ask(unit, row.connection, row.object, gone.merged_into, row.registration_id)
+        _ask(unit, (row.connection, row.object, gone.merged_into), row.registration_id)
 
 
 def wait(unit: UnitOfWork, row: StampRow, reason: str, seconds: float) -> None:

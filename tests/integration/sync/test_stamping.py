@@ -10,10 +10,11 @@ import pytest
 
 from connectors.memory import MemoryFault
 from connectors.port import Outcome, UpdateItem
+from registration_core import protecting
 from registration_core.contracts import Mode, Value
 from registration_core.limits import Limits
 from registration_core.model import DisputeState, ProtectionState, Registration
-from sync import clock, dead_letters, holding, ladder, runs, stamps, undoing
+from sync import clock, dead_letters, holding, ladder, linking, runs, stamps, undoing
 from tests.integration.sync.test_mapping_manners import remap
 from tests.world import BEN, HOME, World, build
 
@@ -171,3 +172,55 @@ def test_an_undo_of_the_run_says_that_a_stamp_stays(world: World, protected: Reg
     run = next(each for each in newest if each.kind == "push")
     (kept,) = undoing.undo(world.runtime, run.id, BEN, dry_run=True)
     assert "clear it there" in kept.kept_because
+
+
+def test_a_stamp_that_came_to_nothing_is_asked_for_anew_by_the_next_claim(
+    world: World, protected: Registration
+) -> None:
+    ladder.demote(world.runtime, HOME, BEN, to=Mode.OBSERVE)
+    deal = open_deal(world)
+    world.settle()
+    end_protection(world)
+    push_again(world)
+    claim_and_reopen(world, deal)
+    assert stamped(world, deal) == "Beta Partners"
+
+
+def test_a_stamp_that_waits_for_a_claim_that_is_over_is_taken_over_by_the_next(
+    world: World, protected: Registration
+) -> None:
+    ladder.demote(world.runtime, HOME, BEN, to=Mode.OBSERVE)
+    deal = open_deal(world)
+    world.settle()
+    end_protection(world)
+    claim_and_reopen(world, deal)
+    push_again(world)
+    with world.database.read() as session:
+        (proposed,) = linking.proposals(session)
+    linking.reject(world.runtime, proposed.id, BEN)  # it is own sales', not the partner's
+    world.settle()
+    assert stamped(world, deal) == "Beta Partners"
+
+
+def claim_and_reopen(world: World, deal: str) -> None:
+    """Let another partner claim the customer while own sales' deal is closed; then it goes on."""
+    world.orgs[HOME].edit("Deal", deal, {"Closed": True}, "rep")
+    world.settle()
+    world.approved(token="next", partner_code="BETA")
+    world.settle()
+    world.orgs[HOME].edit("Deal", deal, {"Closed": False}, "rep")
+    world.settle()
+
+
+def end_protection(world: World) -> None:
+    """Let the time of every protection run out."""
+    world.pass_time(91 * 86_400)
+    with world.database.begin() as unit:
+        protecting.expire_due(unit)
+
+
+def push_again(world: World) -> None:
+    """Let the home CRM be written to again, and write what waits."""
+    found = ladder.report(world.runtime, HOME)
+    ladder.promote(world.runtime, HOME, BEN, found=found, to=Mode.PUSH)
+    world.settle()
