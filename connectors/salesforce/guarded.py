@@ -3,7 +3,8 @@
 REST API Developer Guide, "Composite" (25 requests, each with headers and a status of its own) and
 "Conditional Request Headers": a row modified after `If-Unmodified-Since` answers 412. The stamp has
 whole seconds, so a save within the same second passes; the audit of overwrites finds that one.
-Collections take no header, which is why only such records come here.
+Collections take no header, which is why only such records come here. A request within a composite
+has of the outer headers only Accept, Authorization and Content-Type: it carries all others itself.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connectors.errors import CrmUnavailable
-from connectors.salesforce.transport import Transport
+from connectors.salesforce.transport import WRITE_HEADERS, Transport
 
 #: Most requests of one composite.
 REQUESTS_MAX = 25
@@ -35,7 +36,7 @@ def patch(
             "method": "PATCH",
             "url": f"{transport.api_path}/sobjects/{object_name}/{record_id}",
             "referenceId": f"row{place}",
-            "httpHeaders": {"If-Unmodified-Since": since[record_id]},
+            "httpHeaders": {**WRITE_HEADERS, "If-Unmodified-Since": since[record_id]},
             "body": {n: v for n, v in row.items() if n not in ("attributes", "id")},
         }
         for place, (record_id, row) in enumerate(rows.items())

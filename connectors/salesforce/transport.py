@@ -38,7 +38,7 @@ READ_ATTEMPTS = 4
 READ_GIVE_UP_SECONDS = 8.0
 _CALL_HEADERS = {"Sforce-Call-Options": "client=dealreg"}
 #: Without it, assignment rules would hand accounts to somebody else on every update.
-_WRITE_HEADERS = {"Sforce-Auto-Assign": "FALSE"}
+WRITE_HEADERS = {"Sforce-Auto-Assign": "FALSE"}
 _USAGE = re.compile(r"(?:^|[;\s])api-usage=(\d+)/(\d+)")
 _CURSOR = re.compile(r"/services/data/v\d+\.0/(query/[\w-]+)")
 
@@ -211,7 +211,7 @@ class Transport:
         write: bool,
     ) -> Answer | Failure:
         client = self._client(token)
-        headers = {**client.headers, **_CALL_HEADERS, **(_WRITE_HEADERS if write else {})}
+        headers = {**client.headers, **_CALL_HEADERS, **(WRITE_HEADERS if write else {})}
         body = None
         if isinstance(payload, str):
             headers["Content-Type"] = "text/csv; charset=UTF-8"

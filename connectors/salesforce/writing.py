@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from connectors.errors import ConnectorError, CrmUnavailable
+from connectors.errors import ConnectorError, CrmUnavailable, RateLimited
 from connectors.port import (
     Absence,
     AlreadyExists,
@@ -114,17 +114,19 @@ class RecordWriter:
         calls = [contended[n : n + REQUESTS_MAX] for n in range(0, len(contended), REQUESTS_MAX)]
         rest = [i for i in patches if i not in contended]
         results: dict[str, Mapping[str, Any]] = {}
+        answered: set[str] = set()
         for ids in filter(None, (*calls, rest)):
             rows = {i: patches[i] for i in ids}
             try:
                 told = self._patch(rows, since if ids is not rest else {})
             except ConnectorError as error:
                 # What may have been done makes all of it a lost answer, to be looked up; after
-                # a call that was answered, what was not sent waits.
-                if ids is (*calls, rest)[0] or getattr(error, "may_have_happened", False):
+                # a call that was answered, what was not sent waits, and nothing more is sent.
+                if not answered or getattr(error, "may_have_happened", False):
                     raise
-                outcomes |= {i: Deferred(error.message) for i in ids}
-                continue
+                outcomes |= {i: _unsent(error) for i in patches if i not in answered}
+                break
+            answered.update(ids)
             results |= {i: result for i, result in told.items() if result is not None}
             outcomes |= {i: Stale(i) for i, result in told.items() if result is None}
         return results
@@ -176,7 +178,8 @@ class RecordWriter:
             for index, outcome in outcomes.items()
             if isinstance(outcome, Refused) and outcome.code == DUPLICATES_DETECTED
         ]
-        for index in refused[:DUPLICATES_ASKED_MAX]:
+        asked = refused[:DUPLICATES_ASKED_MAX]
+        for place, index in enumerate(asked):
             fields = {name: value for name, value in rows[index].items() if name != "attributes"}
             try:
                 answer = self._transport.attempt(
@@ -187,8 +190,8 @@ class RecordWriter:
                 )
             except ConnectorError as lost:
                 # It may be there now: whoever tries again looks its key up first.
-                outcomes[index] = Deferred(lost.message)
-                continue
+                outcomes |= {unasked: _unsent(lost) for unasked in asked[place:]}
+                return
             if isinstance(answer, Failure):
                 outcomes[index] = row_outcome(
                     answer.entries, record_id="", key_field=key_field, object_name=self._schema.name
@@ -243,6 +246,12 @@ def _outcome(result: Mapping[str, Any], *, record_id: str, key_field: str) -> Ou
     if result.get("success") is True:
         return Written(to_18(str(result.get("id") or record_id)))
     return row_outcome(result.get("errors") or (), record_id=record_id, key_field=key_field)
+
+
+def _unsent(error: ConnectorError) -> Deferred:
+    """Put a row off for as long as the failure that stopped us asks for."""
+    pause = error.retry_after_seconds if isinstance(error, RateLimited) else 0.0
+    return Deferred(error.message, pause)
 
 
 def _refused(wrong: WireError) -> Refused:

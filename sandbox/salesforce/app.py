@@ -179,9 +179,9 @@ class _Api:
 
     def create(self, call: Call) -> object:
         """Create one record."""
-        by = self._org.integration_user_id
+        by, headers = self._org.integration_user_id, call.request.headers
         return self._single(
-            rows.create(self._org, self._object(call), bodies.json_of(call.body), by)
+            rows.create(self._org, self._object(call), bodies.json_of(call.body), by, headers)
         )
 
     def row(self, call: Call) -> object:
@@ -190,9 +190,8 @@ class _Api:
         record_id, version = (call.request.path_params[n] for n in ("id", "version"))
         match call.request.method:
             case "PATCH":
-                return self._single(
-                    rows.change(org, thing, record_id, bodies.json_of(call.body), by)
-                )
+                body, headers = bodies.json_of(call.body), call.request.headers
+                return self._single(rows.change(org, thing, record_id, body, by, headers))
             case "DELETE":
                 return self._single(rows.delete(org, thing, record_id, by))
         names = call.request.query_params.get("fields", "")
@@ -234,7 +233,8 @@ class _Api:
             ids = call.request.query_params.get("ids", "")
             return delete_records(self._org, ids, self._org.integration_user_id)
         write = create_records if call.request.method == "POST" else update_records
-        return write(self._org, bodies.json_of(call.body), self._org.integration_user_id)
+        by, headers = self._org.integration_user_id, call.request.headers
+        return write(self._org, bodies.json_of(call.body), by, headers)
 
     def composite(self, call: Call) -> object:
         """Carry out up to 25 requests."""

@@ -9,6 +9,7 @@ a request that cannot be read at all, or names an unknown field, is refused whol
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from sandbox.records import Json, Row
@@ -20,20 +21,34 @@ from sandbox.salesforce.rows import find_by_external_id
 RECORDS_MAX = 200
 CHUNKS_MAX = 10
 Result = dict[str, Any]
+#: Object, fields, and id or nothing.
+Record = tuple[str, dict[str, Json], str]
 
 
-def create_records(org: SalesforceOrg, body: object, by: str) -> list[Result]:
+def create_records(
+    org: SalesforceOrg, body: object, by: str, headers: Mapping[str, str]
+) -> list[Result]:
     """Insert records (POST /composite/sobjects)."""
+
+    def write(record: Record) -> Row:
+        return org.rules.assigned(org.insert(record[0], record[1], by), headers, by)
+
     records = _records(org, body)
     with org.store.exclusive():
-        return [_attempt(lambda r=record: org.insert(r[0], r[1], by)) for record in records]
+        return [_attempt(partial(write, record)) for record in records]
 
 
-def update_records(org: SalesforceOrg, body: object, by: str) -> list[Result]:
+def update_records(
+    org: SalesforceOrg, body: object, by: str, headers: Mapping[str, str]
+) -> list[Result]:
     """Update records by id (PATCH /composite/sobjects)."""
+
+    def write(record: Record) -> Row:
+        return org.rules.assigned(_update(org, record, by), headers, by)
+
     records = _records(org, body)
     with org.store.exclusive():
-        return [_attempt(lambda r=record: _update(org, r, by)) for record in records]
+        return [_attempt(partial(write, record)) for record in records]
 
 
 def upsert_records(
@@ -78,7 +93,7 @@ def delete_records(org: SalesforceOrg, ids: str, by: str) -> list[Result]:
     return results
 
 
-def _update(org: SalesforceOrg, record: tuple[str, dict[str, Json], str], by: str) -> Row:
+def _update(org: SalesforceOrg, record: Record, by: str) -> Row:
     object_name, fields, record_id = record
     if not record_id:
         raise SalesforceError("MISSING_ARGUMENT", "Id not specified in an update call", ("Id",))
@@ -98,7 +113,7 @@ def _attempt(write: Any) -> Result:
     return {"id": row.id, "success": True, "errors": []}
 
 
-def _records(org: SalesforceOrg, body: object) -> list[tuple[str, dict[str, Json], str]]:
+def _records(org: SalesforceOrg, body: object) -> list[Record]:
     if not isinstance(body, Mapping) or not isinstance(body.get("records"), list):
         raise SalesforceError("JSON_PARSER_ERROR", "The request body has no list of records")
     if body.get("allOrNone") not in (None, False):
@@ -118,7 +133,7 @@ def _records(org: SalesforceOrg, body: object) -> list[tuple[str, dict[str, Json
     return records
 
 
-def _record(entry: object) -> tuple[str, dict[str, Json], str]:
+def _record(entry: object) -> Record:
     attributes = entry.get("attributes") if isinstance(entry, Mapping) else None
     if not isinstance(entry, Mapping) or not isinstance(attributes, Mapping):
         raise SalesforceError("INVALID_FIELD", "sObject type is required in attributes")

@@ -1,7 +1,8 @@
 """Composite: up to 25 requests in one, each with its own headers and answer.
 
 REST API Developer Guide, "Composite" and "Conditional Request Headers". The connector sends patches
-of single records with `If-Unmodified-Since`, and nothing else is played.
+of single records with `If-Unmodified-Since`, and nothing else is played. Of the outer headers
+a request inherits only Accept, Authorization and Content-Type, which none of these is.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def _patch(org: SalesforceOrg, asked: Mapping[str, Any], by: str) -> rows.Answer
             row = org.live(thing, where[2])
             if row.modified_at.replace(microsecond=0) > _moment(headers["if-unmodified-since"]):
                 return 412, None
-        return rows.change(org, thing, where[2], asked.get("body"), by)
+        return rows.change(org, thing, where[2], asked.get("body"), by, headers)
 
 
 def _moment(text: str) -> datetime:

@@ -19,10 +19,12 @@ from sandbox.salesforce.schema import SalesforceObject
 Answer = tuple[int, Any]
 
 
-def create(org: SalesforceOrg, thing: SalesforceObject, body: object, by: str) -> Answer:
+def create(
+    org: SalesforceOrg, thing: SalesforceObject, body: object, by: str, headers: Mapping[str, str]
+) -> Answer:
     """Insert one record (POST /sobjects/X): 201."""
     org.check_shape(thing.name, _fields(body))
-    row = org.insert(thing.name, _fields(body), by)
+    row = org.rules.assigned(org.insert(thing.name, _fields(body), by), headers, by)
     return 201, {"id": row.id, "success": True, "errors": []}
 
 
@@ -38,12 +40,17 @@ def read(
 
 
 def change(
-    org: SalesforceOrg, thing: SalesforceObject, record_id: str, body: object, by: str
+    org: SalesforceOrg,
+    thing: SalesforceObject,
+    record_id: str,
+    body: object,
+    by: str,
+    headers: Mapping[str, str],
 ) -> Answer:
     """Patch one record (PATCH /sobjects/X/ID): 204 without a body."""
     org.live(thing, record_id, missing=_not_found())
     org.check_shape(thing.name, _fields(body))
-    org.patch(thing.name, record_id, _fields(body), by)
+    org.rules.assigned(org.patch(thing.name, record_id, _fields(body), by), headers, by)
     return 204, None
 
 

@@ -1,8 +1,9 @@
-"""What an admin of the stand-in set up: validation rules, duplicate rules, record types.
+"""What an admin of the stand-in set up: validation, duplicate and assignment rules, record types.
 
 REST API Developer Guide, "Status Codes and Error Responses" and "Duplicate Rule Header": a
 validation rule answers in the admin's words; a duplicate rule that blocks names the records it
-found, but only to a single-record request.
+found, but only to a single-record request. "Assignment Rule Header": unless `Sforce-Auto-Assign` is
+FALSE, the active rule gives a lead that is written another owner.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Rules:
         self._pod = pod
         self._validations: dict[tuple[str, str], tuple[Json, str]] = {}
         self._duplicates: dict[str, str] = {}
+        self._queues: dict[str, str] = {}
 
     # Setup
 
@@ -38,10 +40,15 @@ class Rules:
         """Switch a blocking duplicate rule on: no two records with one value of a field."""
         self._duplicates[object_name] = field
 
+    def assign(self, object_name: str) -> str:
+        """Switch an assignment rule on: what is written goes to a queue, whose id this returns."""
+        return self._queues.setdefault(object_name, make_id("00G", self._pod, 1))
+
     def clear(self) -> None:
         """Switch every rule off."""
         self._validations.clear()
         self._duplicates.clear()
+        self._queues.clear()
 
     # At a write
 
@@ -57,6 +64,13 @@ class Rules:
         for (object_name, name), (value, message) in self._validations.items():
             if object_name == thing.name and name in values and values[name] == value:
                 raise SalesforceError("FIELD_CUSTOM_VALIDATION_EXCEPTION", message, (name,))
+
+    def assigned(self, row: Row, headers: Mapping[str, str], by: str) -> Row:
+        """Hand a record that was written to its queue, unless the request's headers forbid it."""
+        queue = self._queues.get(row.object)
+        if queue is None or headers.get("sforce-auto-assign", "TRUE").upper() == "FALSE":
+            return row
+        return self._store.update(row, {"OwnerId": queue}, by)
 
     def record_type_ids(self, thing: SalesforceObject) -> dict[str, str]:
         """Return the record types of an object: developer name to id."""

@@ -23,13 +23,11 @@ from connectors.port import (
     ObjectNeed,
     Refused,
     RemoteRecord,
-    Stale,
     UpdateItem,
     Written,
 )
 from connectors.salesforce.connector import SalesforceConnector
-from connectors.salesforce.records import CONTENDED_FOR
-from registration_core.contracts import Condition, Fields
+from registration_core.contracts import Condition
 from sandbox.salesforce.engine import SalesforceOrg
 from sandbox.serving import Running
 from tests.contract.peers import Timepiece, settings_of
@@ -302,54 +300,3 @@ def test_simple_salesforce_by_itself_pages_through_the_stand_in(
         assert salesforce.limits()["DailyApiRequests"]["Remaining"] > 0
         with pytest.raises(SalesforceGeneralError, match="NOT_IMPLEMENTED"):
             salesforce.restful("tooling/sobjects")
-
-
-def test_a_record_that_somebody_has_just_changed_is_written_only_as_it_was_read(
-    connector: CrmConnector, org: SalesforceOrg, timepiece: Timepiece
-) -> None:
-    calm, moved, steady = (create(connector) for _ in range(3))
-    for record_id in (moved, steady):
-        org.edit(OPPORTUNITY, record_id, {"NextStep": "Call"}, REP)
-    seen = connector.read(OPPORTUNITY, [calm, moved, steady], ["NextStep"])
-    versions = {i: r.version for i, r in seen.items() if isinstance(r, RemoteRecord)}
-    assert versions[calm] is None
-    timepiece.skip(timedelta(seconds=2))
-    org.edit(OPPORTUNITY, moved, {"NextStep": "Sign"}, REP)
-
-    patch = {"NextStep": "Ours"}
-    outcomes = connector.update(
-        OPPORTUNITY, [UpdateItem(i, patch, versions[i]) for i in (calm, moved, steady)]
-    )
-
-    assert outcomes == (Written(calm), Stale(moved), Written(steady))
-    held = connector.read(OPPORTUNITY, [calm, moved, steady], ["NextStep"])
-    assert [r.fields["NextStep"] for r in held.values() if isinstance(r, RemoteRecord)] == [
-        "Ours",
-        "Sign",
-        "Ours",
-    ]
-    timepiece.skip(CONTENDED_FOR)
-    (later,) = connector.read(OPPORTUNITY, [moved], []).values()
-    assert isinstance(later, RemoteRecord)
-    assert later.version is None
-
-
-def test_a_refusal_of_a_guarded_write_is_told_of_its_row(
-    connector: CrmConnector, org: SalesforceOrg
-) -> None:
-    good, bad, gone = (create(connector) for _ in range(3))
-    for record_id in (good, bad, gone):
-        org.edit(OPPORTUNITY, record_id, {"NextStep": "Call"}, REP)
-    read = connector.read(OPPORTUNITY, [good, bad, gone], [])
-    org.remove(OPPORTUNITY, gone, REP)
-    ours: Fields = {"NextStep": "Ours"}
-    patches: dict[str, Fields] = {good: ours, bad: {"Name": None}, gone: ours}
-    written, refused, lost = connector.update(
-        OPPORTUNITY,
-        [UpdateItem(i, patch, getattr(read[i], "version", None)) for i, patch in patches.items()],
-    )
-
-    assert written == Written(good)
-    assert isinstance(refused, Refused)
-    assert refused.field == "Name"
-    assert lost == Gone(gone, Absence.DELETED)

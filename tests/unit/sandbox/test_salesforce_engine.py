@@ -156,6 +156,7 @@ def test_the_amount_of_a_deal_with_products_is_quietly_not_changed(org: Salesfor
         org,
         {"records": [{"attributes": {"type": "Opportunity"}, "id": row.id, "Amount": 5}]},
         org.integration_user_id,
+        {},
     )
 
     assert result[0]["success"] is True
@@ -238,9 +239,8 @@ def test_collections_answer_row_by_row_and_refuse_an_unreadable_request_whole(
     kind = {"attributes": {"type": "Opportunity"}}
     before = len(org.store.rows("Opportunity"))
 
-    results = create_records(
-        org, {"records": [{**kind, **_deal()}, {**kind, "Name": "x"}, {**kind, **_deal()}]}, by
-    )
+    three = [{**kind, **_deal()}, {**kind, "Name": "x"}, {**kind, **_deal()}]
+    results = create_records(org, {"records": three}, by, {})
 
     assert [r["success"] for r in results] == [True, False, False]
     assert [e["statusCode"] for r in results for e in r["errors"]] == [
@@ -250,8 +250,9 @@ def test_collections_answer_row_by_row_and_refuse_an_unreadable_request_whole(
     fresh = {**kind, **_deal(Dealreg_Id__c="another")}
     for wrong in ({**fresh, "Nothing": 1}, {**fresh, "Amount": "lots"}):
         with pytest.raises(SalesforceError):
-            create_records(org, {"records": [fresh, wrong]}, by)
-    assert _code(lambda: create_records(org, {"records": [fresh] * 201}, by)) == "EXCEEDED_ID_LIMIT"
+            create_records(org, {"records": [fresh, wrong]}, by, {})
+    many = {"records": [fresh] * 201}
+    assert _code(lambda: create_records(org, many, by, {})) == "EXCEEDED_ID_LIMIT"
     assert len(org.store.rows("Opportunity")) == before + 1
 
 

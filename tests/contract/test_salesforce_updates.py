@@ -1,0 +1,188 @@
+"""Updates of Salesforce records that somebody else has just changed, and what stops them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from connectors.port import (
+    Absence,
+    ConnectionSettings,
+    CreateItem,
+    CrmConnector,
+    Deferred,
+    Gone,
+    Outcome,
+    Refused,
+    RemoteRecord,
+    Stale,
+    UpdateItem,
+    Written,
+)
+from connectors.salesforce.connector import SalesforceConnector
+from connectors.salesforce.records import CONTENDED_FOR
+from registration_core.contracts import Fields
+from sandbox.salesforce.engine import SalesforceOrg
+from sandbox.serving import Running
+from tests.contract.peers import Timepiece, settings_of
+from tests.contract.salesforce import KEY, OPPORTUNITY, REP, create, item
+
+LEAD = "Lead"
+
+
+@pytest.fixture(scope="session")
+def settings(running: Running) -> ConnectionSettings:
+    """The connection to the Salesforce stand-in."""
+    return settings_of(running, "salesforce")
+
+
+@pytest.fixture(scope="session")
+def connector(settings: ConnectionSettings, timepiece: Timepiece) -> CrmConnector:
+    """The connector under test."""
+    return SalesforceConnector(settings, timepiece)
+
+
+@pytest.fixture
+def org(running: Running) -> Iterator[SalesforceOrg]:
+    """The engine behind the stand-in; rules and quota are as before afterwards."""
+    engine = running.crms["salesforce"].org
+    assert isinstance(engine, SalesforceOrg)
+    allowed = engine.calls_max
+    yield engine
+    engine.rules.clear()
+    engine.calls_max = allowed
+
+
+def test_a_record_that_somebody_has_just_changed_is_written_only_as_it_was_read(
+    connector: CrmConnector, org: SalesforceOrg, timepiece: Timepiece
+) -> None:
+    calm, moved, steady = (create(connector) for _ in range(3))
+    for record_id in (moved, steady):
+        org.edit(OPPORTUNITY, record_id, {"NextStep": "Call"}, REP)
+    seen = connector.read(OPPORTUNITY, [calm, moved, steady], ["NextStep"])
+    versions = {i: r.version for i, r in seen.items() if isinstance(r, RemoteRecord)}
+    assert versions[calm] is None
+    timepiece.skip(timedelta(seconds=2))
+    org.edit(OPPORTUNITY, moved, {"NextStep": "Sign"}, REP)
+
+    patch = {"NextStep": "Ours"}
+    outcomes = connector.update(
+        OPPORTUNITY, [UpdateItem(i, patch, versions[i]) for i in (calm, moved, steady)]
+    )
+
+    assert outcomes == (Written(calm), Stale(moved), Written(steady))
+    held = connector.read(OPPORTUNITY, [calm, moved, steady], ["NextStep"])
+    assert [r.fields["NextStep"] for r in held.values() if isinstance(r, RemoteRecord)] == [
+        "Ours",
+        "Sign",
+        "Ours",
+    ]
+    timepiece.skip(CONTENDED_FOR)
+    (later,) = connector.read(OPPORTUNITY, [moved], []).values()
+    assert isinstance(later, RemoteRecord)
+    assert later.version is None
+
+
+def test_a_refusal_of_a_guarded_write_is_told_of_its_row(
+    connector: CrmConnector, org: SalesforceOrg
+) -> None:
+    good, bad, gone = (create(connector) for _ in range(3))
+    for record_id in (good, bad, gone):
+        org.edit(OPPORTUNITY, record_id, {"NextStep": "Call"}, REP)
+    read = connector.read(OPPORTUNITY, [good, bad, gone], [])
+    org.remove(OPPORTUNITY, gone, REP)
+    ours: Fields = {"NextStep": "Ours"}
+    patches: dict[str, Fields] = {good: ours, bad: {"Name": None}, gone: ours}
+    written, refused, lost = connector.update(
+        OPPORTUNITY,
+        [UpdateItem(i, patch, getattr(read[i], "version", None)) for i, patch in patches.items()],
+    )
+
+    assert written == Written(good)
+    assert isinstance(refused, Refused)
+    assert refused.field == "Name"
+    assert lost == Gone(gone, Absence.DELETED)
+
+
+def test_no_write_of_ours_hands_a_lead_to_the_queue_of_an_assignment_rule(
+    connector: CrmConnector, org: SalesforceOrg
+) -> None:
+    """Requests within a Composite inherit no such header: each says it itself."""
+    queue = org.rules.assign(LEAD)
+    calm, moved = (_lead(connector) for _ in range(2))
+    assert queue.startswith("00G")
+    org.edit(LEAD, moved, {"Company": "Moved Ltd"}, REP)
+    read = connector.read(LEAD, [calm, moved], ["OwnerId"])
+    versions = {i: r.version for i, r in read.items() if isinstance(r, RemoteRecord)}
+    assert versions[calm] is None
+    assert versions[moved] is not None
+
+    outcomes = connector.update(
+        LEAD, [UpdateItem(i, {"Email": "buyer@acme.example"}, versions[i]) for i in (calm, moved)]
+    )
+
+    assert outcomes == (Written(calm), Written(moved))
+    owners = [org.store.get(LEAD, i) for i in (calm, moved)]
+    assert {row.fields["OwnerId"] for row in owners if row} == {org.integration_user_id}
+
+
+def test_a_spent_quota_ends_an_update_at_once_and_what_was_not_sent_waits(
+    connector: CrmConnector, org: SalesforceOrg, running: Running
+) -> None:
+    patches = _contended(connector, org, 55)
+    journal = running.crms["salesforce"].journal
+    sent, org.calls_max = journal.total, org.calls_today + 1
+
+    outcomes = connector.update(OPPORTUNITY, patches)
+
+    assert journal.total - sent == 2
+    assert [type(outcome) for outcome in outcomes] == [Written] * 25 + [Deferred] * 31
+    assert {_pause(outcome) for outcome in outcomes[25:]} == {900.0}
+
+
+def test_a_spent_quota_ends_the_questions_about_duplicates(
+    connector: CrmConnector, org: SalesforceOrg, running: Running
+) -> None:
+    """Collections do not say which records a duplicate rule found, so each row is asked about."""
+    org.rules.block_duplicates(LEAD, "Email")
+    org.add(LEAD, {"LastName": "Buyer", "Company": "Acme", "Email": "same@acme.example"}, REP)
+    items = [_item_of_lead(Email="same@acme.example") for _ in range(3)]
+    journal = running.crms["salesforce"].journal
+    connector.describe(LEAD)
+    sent, org.calls_max = journal.total, org.calls_today + 1
+
+    outcomes = connector.create(LEAD, KEY, items)
+
+    assert journal.total - sent == 2
+    assert [_pause(outcome) for outcome in outcomes] == [900.0] * 3
+
+
+def _item_of_lead(**fields: str) -> CreateItem:
+    key = str(uuid.uuid4())
+    base = {KEY: key, "LastName": f"Buyer {key[:8]}", "Company": f"Company {key[:8]}"}
+    return CreateItem(key, base | fields)
+
+
+def _lead(connector: CrmConnector) -> str:
+    """Make a lead that the connector's own user wrote last and owns."""
+    (outcome,) = connector.create(LEAD, KEY, [_item_of_lead()])
+    assert isinstance(outcome, Written)
+    return outcome.record_id
+
+
+def _contended(connector: CrmConnector, org: SalesforceOrg, count: int) -> list[UpdateItem]:
+    """Word patches of so many deals that a person has just changed, and of one that nobody has."""
+    outcomes = connector.create(OPPORTUNITY, KEY, [item() for _ in range(count + 1)])
+    ids = [outcome.record_id for outcome in outcomes if isinstance(outcome, Written)]
+    for record_id in ids[:count]:
+        org.edit(OPPORTUNITY, record_id, {"NextStep": "Call"}, REP)
+    read = connector.read(OPPORTUNITY, ids, [])
+    return [UpdateItem(i, {"NextStep": "Ours"}, getattr(read[i], "version", None)) for i in ids]
+
+
+def _pause(outcome: Outcome) -> float:
+    assert isinstance(outcome, Deferred)
+    return outcome.retry_after_seconds
