@@ -17,6 +17,7 @@ from connectors.errors import (
     CallRejected,
     ConnectorError,
     CrmUnavailable,
+    FeedExpired,
     NotPermitted,
     RateLimited,
 )
@@ -85,6 +86,28 @@ def missing_privilege(message: str) -> str:
     """Find the privilege a refusal names, such as `prvWriteOpportunity`; empty if it names none."""
     found = re.search(r"\bprv\w+", message)
     return found.group() if found else ""
+
+
+def expired_link(reply: Answered, connection: str, operation: str) -> FeedExpired | None:
+    """Tell of a link that was kept and is not taken any more; None where it is something else.
+
+    By status alone: the guide names no code for an expired delta token. A sign-in, a privilege or
+    a throttle that is refused says nothing of the link.
+    """
+    if not 400 <= reply.status < 500 or reply.status in (401, 403, 429):
+        return None
+    reason = read_fault(reply).message or f"HTTP {reply.status}"
+    return feed_expired(reason.removesuffix("."), connection, operation)
+
+
+def feed_expired(reason: str, connection: str, operation: str) -> FeedExpired:
+    """Say why a change feed starts again."""
+    return FeedExpired(
+        f"The change feed of {connection} cannot go on: {reason}.",
+        connection=connection,
+        operation=operation,
+        hint="Read everything again, with no cursor.",
+    )
 
 
 def call_error(reply: Answered, connection: str, operation: str, *, writes: bool) -> ConnectorError:

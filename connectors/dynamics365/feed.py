@@ -15,10 +15,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.dynamics365 import wire
+from connectors.dynamics365.errors import feed_expired
 from connectors.dynamics365.reading import Reader
 from connectors.dynamics365.tables import Table
 from connectors.dynamics365.transport import Reply, Transport
-from connectors.errors import CallRejected, ConnectorError, FeedExpired
+from connectors.errors import CallRejected, FeedExpired
 from connectors.port import Absence, ChangePage, Gone, RemoteRecord
 
 _PAGE = 1000
@@ -104,13 +105,13 @@ class Feed:
         self, state: Mapping[str, str], first: str, preferences: str
     ) -> tuple[dict[str, Any], Reply]:
         headers = {"Prefer": f"{preferences}odata.maxpagesize={_PAGE},{wire.ANNOTATIONS}"}
+        if not state["link"]:
+            reply = self._transport.get(first, _OPERATION, headers)
+            return self._transport.decoded(reply, _OPERATION), reply
         try:
-            reply = self._transport.get(state["link"] or first, _OPERATION, headers)
-        except CallRejected as error:
-            # Which code an expired token has is not documented; any refusal of a stored link is one.
-            if not state["link"]:
-                raise
-            raise self._expired(error.message) from error
+            reply = self._transport.follow(state["link"], _OPERATION, headers)
+        except CallRejected as error:  # it leads to another host, or to nothing the service has
+            raise self._expired(error.message.removesuffix(".")) from error
         return self._transport.decoded(reply, _OPERATION), reply
 
     def _handed_out(
@@ -139,10 +140,5 @@ class Feed:
         except (ValueError, KeyError, TypeError) as error:
             raise self._expired("the cursor cannot be read") from error
 
-    def _expired(self, reason: str) -> ConnectorError:
-        return FeedExpired(
-            f"The change feed of {self._connection} cannot go on: {reason}.",
-            connection=self._connection,
-            operation=_OPERATION,
-            hint="Read everything again, with no cursor.",
-        )
+    def _expired(self, reason: str) -> FeedExpired:
+        return feed_expired(reason, self._connection, _OPERATION)

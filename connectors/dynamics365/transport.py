@@ -21,7 +21,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
 
 from connectors.dynamics365.auth import TokenSource
-from connectors.dynamics365.errors import call_error
+from connectors.dynamics365.errors import call_error, expired_link
 from connectors.errors import AuthenticationFailed, CallRejected, CrmUnavailable
 from connectors.port import ConnectionSettings
 from connectors.tokens import TokenVault
@@ -109,6 +109,8 @@ class _Request:
     headers: Mapping[str, str] | None = None
     body: bytes | None = None
     writes: bool = False
+    #: The address is a link that was kept from an earlier answer, and may have expired.
+    kept: bool = False
 
 
 class Transport:
@@ -133,6 +135,11 @@ class Transport:
     def get(self, address: str, operation: str, headers: Mapping[str, str] | None = None) -> Reply:
         """Read `address` (below the API root, or a link the environment gave); retried shortly."""
         return self._retried(_Request("GET", self._url(address, operation), operation, headers))
+
+    def follow(self, link: str, operation: str, headers: Mapping[str, str]) -> Reply:
+        """Read a link that was kept from an earlier answer; `FeedExpired` if it is not taken any more."""
+        url = self._url(link, operation)
+        return self._retried(_Request("GET", url, operation, headers, kept=True))
 
     def get_json(self, address: str, operation: str) -> Any:
         """Read `address` and return its JSON."""
@@ -180,6 +187,9 @@ class Transport:
                 operation=request.operation,
                 hint="Check base_url, and that the application user exists in this environment.",
             )
+        expired = expired_link(reply, self._name, request.operation) if request.kept else None
+        if expired is not None:
+            raise expired
         if reply.status >= 300 and not _multipart(reply):
             raise call_error(reply, self._name, request.operation, writes=request.writes)
         return reply

@@ -40,6 +40,9 @@ class Behaviour:
     closed_takes_changes: bool = True
     #: `ExpireChangeTrackingInDays` of the organization table.
     feed_kept: timedelta = timedelta(days=7)
+    #: Status and code for a delta token that is older. The guide names none; this one is documented
+    #: for the stamps of metadata.
+    expiry: tuple[int, str] = (400, "0x80044352")
     #: The app registration has an application user; without one every call is refused.
     application_user: bool = True
     #: (`Create | Write | Read`, table) that the integration user's role lacks.

@@ -44,15 +44,13 @@ class FeedPage:
     following: Mark | None
 
 
-def from_token(token: str, store: RecordStore, keep: timedelta) -> Mark:
-    """Open a window at a token; 400 when it is not one, or older than changes are kept."""
+def from_token(token: str, store: RecordStore, keep: timedelta, expiry: tuple[int, str]) -> Mark:
+    """Open a window at a token; 400 when it is not one, `expiry` when changes are not kept so long."""
     since, given_at = _parsed(token)
     now = store.clock()
     if now - given_at > keep:
-        # The guide names no code for an expired row token; this one is documented for metadata.
         raise WebApiError(
-            400,
-            "0x80044352",
+            *expiry,
             "Version stamp associated with the client has expired. Please perform a full sync.",
         )
     return Mark(since, store.version, now)

@@ -154,7 +154,7 @@ def changes(org: DynamicsOrg, table: Table, call: Call) -> Answer:
         deleted, version = cookie["after"]
         mark = feed.resumed(cookie["token"], cookie["since"], (deleted, version))
     elif token is not None:
-        mark = feed.from_token(token, org.store, org.behaviour.feed_kept)
+        mark = feed.from_token(token, org.store, org.behaviour.feed_kept, org.behaviour.expiry)
     else:
         mark = feed.Mark(0, org.store.version, org.clock())
     page = feed.page(org.store, table.name, mark, call.page_size)

@@ -12,8 +12,13 @@ from typing import Any
 import pytest
 
 from connectors.errors import (
+    AuthenticationFailed,
     CallRejected,
+    ConnectorError,
+    CrmUnavailable,
     FeedExpired,
+    NotPermitted,
+    RateLimited,
 )
 from connectors.port import (
     Absence,
@@ -241,12 +246,51 @@ def test_the_loser_of_a_merge_is_gone_wherever_it_is_asked_for(crm: Crm) -> None
 # --- the feed
 
 
-def test_an_expired_cursor_asks_for_everything_again(crm: Crm) -> None:
+@pytest.mark.parametrize(
+    "expiry",
+    [
+        (400, "0x80044352"),
+        (400, "0x80040216"),  # "unexpected error", which passes by itself anywhere else
+        (400, ""),
+        (404, "0x80040217"),
+        (410, ""),
+        (412, "0x80060882"),
+    ],
+)
+def test_an_expired_cursor_asks_for_everything_again_whatever_it_is_called(
+    crm: Crm, expiry: tuple[int, str]
+) -> None:
     cursor = crm.drain(None)[-1].cursor
-    crm.org.behaviour.feed_kept = timedelta(0)
+    crm.org.behaviour.feed_kept, crm.org.behaviour.expiry = timedelta(0), expiry
     crm.peer.clock.skip(timedelta(seconds=2))
-    with pytest.raises(FeedExpired):
+    changed = crm.account()
+    with pytest.raises(FeedExpired, match="full sync"):
         crm.connector.changes(ACCOUNT, ("name",), cursor)
+    again = [record.record_id for page in crm.drain(None) for record in page.records]
+    assert changed in again
+    assert len(again) == crm.connector.count(ACCOUNT, [])
+
+
+@pytest.mark.parametrize(
+    ("answered", "told"),
+    [
+        ((401, "0x80041d52"), AuthenticationFailed),
+        ((403, "0x80040220"), NotPermitted),
+        ((429, "0x80072322"), RateLimited),
+        ((500, "0x80044151"), CrmUnavailable),
+    ],
+)
+def test_a_refusal_that_says_nothing_of_the_cursor_keeps_it(
+    crm: Crm, answered: tuple[int, str], told: type[ConnectorError]
+) -> None:
+    cursor = crm.drain(None)[-1].cursor
+    crm.org.behaviour.feed_kept, crm.org.behaviour.expiry = timedelta(0), answered
+    crm.peer.clock.skip(timedelta(seconds=2))
+    changed = crm.account()
+    with pytest.raises(told):
+        crm.connector.changes(ACCOUNT, ("name",), cursor)
+    crm.org.behaviour.feed_kept = timedelta(days=7)
+    assert [record.record_id for record in crm.drain(cursor)[-1].records] == [changed]
 
 
 @pytest.mark.parametrize("cursor", ["", "[]", "not json", '{"link": "accounts"}'])
@@ -303,7 +347,7 @@ def test_a_table_without_change_tracking_is_followed_by_its_stamps(
     everything = untracked.drain(None)
     assert len(everything) > 2
     seen = {record.record_id for page in everything for record in page.records}
-    assert len(seen) == crm.connector.count(ACCOUNT, [])
+    assert len(seen) == untracked.connector.count(ACCOUNT, [])
     assert untracked.drain(everything[-1].cursor)[-1].records == ()
     changed = crm.account()
     cursor = everything[-1].cursor
@@ -314,7 +358,7 @@ def test_a_table_without_change_tracking_is_followed_by_its_stamps(
         cursor = page.cursor
     crm.org.behaviour.untracked.clear()
     with pytest.raises(FeedExpired, match="switched on"):
-        crm.connector.changes(ACCOUNT, ("name",), cursor)
+        fresh(crm).changes(ACCOUNT, ("name",), cursor)
 
 
 # --- long and odd questions
