@@ -19,7 +19,8 @@ import requests
 from jwt import PyJWTError
 from msal.exceptions import MsalError
 
-from connectors.errors import AuthenticationFailed, CrmUnavailable
+from connectors.dynamics365.errors import retry_after_seconds
+from connectors.errors import AuthenticationFailed, CrmUnavailable, RateLimited
 from connectors.port import ConnectionSettings
 from connectors.tokens import StoredToken, TokenVault
 
@@ -45,6 +46,30 @@ _SPARE = timedelta(minutes=5)
 _PFX = (".pfx", ".p12")
 
 
+class _HttpClient:
+    """The session as msal calls it, which would take a 429 for refused credentials."""
+
+    def __init__(self, session: requests.Session, connection: str) -> None:
+        self._session = session
+        self._connection = connection
+
+    def get(self, url: str, **options: Any) -> requests.Response:
+        return self._unthrottled(self._session.get(url, **options))
+
+    def post(self, url: str, **options: Any) -> requests.Response:
+        return self._unthrottled(self._session.post(url, **options))
+
+    def _unthrottled(self, answer: requests.Response) -> requests.Response:
+        if answer.status_code == 429:
+            raise RateLimited(
+                "The sign-in service asks to slow down.",
+                retry_after_seconds=retry_after_seconds(answer.headers),
+                connection=self._connection,
+                operation=_SIGN_IN,
+            )
+        return answer
+
+
 class TokenSource:
     """Hands out the access token of one connection; thread-safe, for it is the vault that waits."""
 
@@ -65,8 +90,8 @@ class TokenSource:
     def token(self) -> str:
         """Return a good token, from memory where it still lasts.
 
-        Raises `AuthenticationFailed` when Entra refuses the credentials and `CrmUnavailable` when
-        it does not answer.
+        Raises `AuthenticationFailed` when Entra refuses the credentials, `CrmUnavailable` when it
+        does not answer and `RateLimited` when it asks to wait.
         """
         known = self._known
         if known is None or self._ends(known):
@@ -119,7 +144,7 @@ class TokenSource:
             authority=authority.rstrip("/"),
             # Microsoft vouches for its own hosts only.
             instance_discovery=None if urlsplit(authority).hostname in _MICROSOFT_HOSTS else False,
-            http_client=self._session,
+            http_client=_HttpClient(self._session, self._settings.name),
         )
 
     def _proof(self, credentials: Mapping[str, str]) -> str | dict[str, Any]:

@@ -76,9 +76,9 @@ def read_fault(reply: Answered) -> Fault:
     return Fault("", f"HTTP {reply.status} without a message.")
 
 
-def retry_after_seconds(reply: Answered) -> float:
-    """Read how long the environment asks to wait; ten seconds when it does not say."""
-    told = reply.headers.get("retry-after", "")
+def retry_after_seconds(headers: Mapping[str, str]) -> float:
+    """Read how long we are asked to wait; ten seconds when it is not said."""
+    told = headers.get("retry-after", "")
     return float(told) if re.fullmatch(r"\d+(\.\d+)?", told) else _DEFAULT_RETRY_SECONDS
 
 
@@ -123,7 +123,7 @@ def call_error(reply: Answered, connection: str, operation: str, *, writes: bool
     if reply.status == 429:
         return RateLimited(
             f"Dynamics 365 asks to slow down: {fault.message}",
-            retry_after_seconds=retry_after_seconds(reply),
+            retry_after_seconds=retry_after_seconds(reply.headers),
             **where,
         )
     if fault.code in _ACCOUNT_DISABLED:
@@ -170,7 +170,7 @@ def update_outcome(reply: Answered, record_id: str, fields: Collection[str]) -> 
 
 def _row_outcome(reply: Answered, fault: Fault, fields: Collection[str]) -> Outcome:
     if reply.status == 429:
-        return Deferred(fault.message or "throttled", retry_after_seconds(reply))
+        return Deferred(fault.message or "throttled", retry_after_seconds(reply.headers))
     if fault.code == DUPLICATE_RULE:
         return Refused(fault.code, fault.message, remedy=_DUPLICATE_REMEDY)
     if (reply.status >= 500 and reply.status != 501) or fault.code == _UNEXPECTED:

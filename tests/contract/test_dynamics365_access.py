@@ -25,6 +25,7 @@ from connectors.errors import (
     AuthenticationFailed,
     CrmUnavailable,
     NotPermitted,
+    RateLimited,
 )
 from connectors.port import (
     CheckItem,
@@ -273,12 +274,25 @@ def test_workers_that_share_a_vault_sign_in_once(crm: Crm) -> None:
     assert crm.peer.org.sign_ins() - before == 3
 
 
-def test_a_sign_in_service_that_is_down_is_an_outage(crm: Crm) -> None:
-    crm.stand_in.faults.add(Fault(FaultKind.DOWN, path="openid-configuration|token"))
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("path", ["openid-configuration", "token"])
+def test_a_sign_in_service_that_is_down_is_an_outage(crm: Crm, path: str, cut: bool) -> None:
+    crm.stand_in.faults.add(Fault(FaultKind.DOWN, path=path, cut=cut))
     connector = fresh(crm)
     with pytest.raises(CrmUnavailable) as caught:
         connector.create(OPPORTUNITY, KEY, [CreateItem("k", {KEY: "k", "name": "X"})])
     assert not caught.value.may_have_happened
+    crm.stand_in.faults.clear()
+    assert connector.identity().org_id == crm.org.org_id
+
+
+@pytest.mark.parametrize("path", ["openid-configuration", "token"])
+def test_a_sign_in_service_that_asks_to_slow_down_is_given_its_time(crm: Crm, path: str) -> None:
+    crm.stand_in.faults.add(Fault(FaultKind.THROTTLED, path=path, seconds=42))
+    connector = fresh(crm)
+    with pytest.raises(RateLimited, match="sign-in service") as caught:
+        connector.identity()
+    assert caught.value.retry_after_seconds == 42
     crm.stand_in.faults.clear()
     assert connector.identity().org_id == crm.org.org_id
 
