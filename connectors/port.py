@@ -180,6 +180,8 @@ class Deferred:
 
     reason: str
     retry_after_seconds: float = 0.0
+    #: The CRM is asked too much: all workers of the connection wait, and it is no attempt of the row.
+    throttled: bool = False
 
 
 Outcome = Written | AlreadyExists | Stale | Gone | Refused | Deferred

@@ -28,6 +28,7 @@ from connectors.port import (
     CheckItem,
     CreateItem,
     CrmConnector,
+    Deferred,
     FieldChange,
     Gone,
     ObjectNeed,
@@ -228,11 +229,11 @@ class GuardedConnector:
         self, object_name: str, key_field: str, items: Sequence[CreateItem]
     ) -> tuple[Outcome, ...]:
         """Create records."""
-        return self._call("create", lambda: self._inner.create(object_name, key_field, items))
+        return self._write("create", lambda: self._inner.create(object_name, key_field, items))
 
     def update(self, object_name: str, items: Sequence[UpdateItem]) -> tuple[Outcome, ...]:
         """Patch records."""
-        return self._call("update", lambda: self._inner.update(object_name, items))
+        return self._write("update", lambda: self._inner.update(object_name, items))
 
     def record_url(self, object_name: str, record_id: str) -> str:
         """Say where a person opens a record."""
@@ -245,6 +246,22 @@ class GuardedConnector:
         return self._call(
             "history", lambda: self._inner.history(object_name, record_ids, fields, since)
         )
+
+    def _write(
+        self, operation: str, call: Callable[[], tuple[Outcome, ...]]
+    ) -> tuple[Outcome, ...]:
+        """Write, and pause the connection as for a throttled call where a row was throttled."""
+        outcomes = self._call(operation, call)
+        throttled = [o for o in outcomes if isinstance(o, Deferred) and o.throttled]
+        if throttled:
+            told = max(throttled, key=lambda one: one.retry_after_seconds)
+            error = RateLimited(
+                f"The CRM asks to slow down: {told.reason}",
+                retry_after_seconds=told.retry_after_seconds,
+                connection=self.name,
+            )
+            _note_failure(self._database, self.name, error)
+        return outcomes
 
     def _call(self, operation: str, call: Callable[[], T]) -> T:
         if self._pinned is None:

@@ -203,7 +203,8 @@ def _settle(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome: 
         case Refused():
             _refused(unit, intent, outcome)
         case Deferred():
-            postpone(unit, intent, outcome.reason, outcome.retry_after_seconds)
+            wait, counted = outcome.retry_after_seconds, not outcome.throttled
+            postpone(unit, intent, outcome.reason, wait, counted=counted)
         case _:
             assert_never(outcome)
 
@@ -326,12 +327,14 @@ def _retry(unit: UnitOfWork, intent: IntentRow, reason: str) -> None:
         postpone(unit, intent, reason, 0)
 
 
-def postpone(unit: UnitOfWork, intent: IntentRow, reason: str, least_seconds: float) -> None:
+def postpone(
+    unit: UnitOfWork, intent: IntentRow, reason: str, least_seconds: float, *, counted: bool = True
+) -> None:
     """Try a row again later: 1, 2, 4, … seconds, at least what the CRM asks, then never."""
     row = unit.session.get(OutboxRow, (intent.registration_id, intent.connection))
     if row is None:
         return
-    row.attempts += 1
+    row.attempts += counted
     if row.attempts >= ATTEMPTS_MAX:
         _refused(
             unit, intent, Refused("gave_up", f"{reason}; gave up after {row.attempts} attempts")

@@ -170,7 +170,8 @@ def update_outcome(reply: Answered, record_id: str, fields: Collection[str]) -> 
 
 def _row_outcome(reply: Answered, fault: Fault, fields: Collection[str]) -> Outcome:
     if reply.status == 429:
-        return Deferred(fault.message or "throttled", retry_after_seconds(reply.headers))
+        wait = retry_after_seconds(reply.headers)
+        return Deferred(fault.message or "throttled", wait, throttled=True)
     if fault.code == DUPLICATE_RULE:
         return Refused(fault.code, fault.message, remedy=_DUPLICATE_REMEDY)
     if (reply.status >= 500 and reply.status != 501) or fault.code == _UNEXPECTED:

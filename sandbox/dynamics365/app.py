@@ -17,7 +17,7 @@ from sandbox.dynamics365 import entra
 from sandbox.dynamics365.calls import API, Answer, Call, refusal
 from sandbox.dynamics365.engine import DynamicsOrg
 from sandbox.dynamics365.errors import WebApiError
-from sandbox.dynamics365.protection import Protection, ThrottledError
+from sandbox.dynamics365.protection import Protection
 from sandbox.dynamics365.service import WebApi
 
 _BODY_MAX = 8 * 1024 * 1024
@@ -77,10 +77,6 @@ def build_app(org: DynamicsOrg) -> Starlette:
                     root=f"{base(request)}{API}",
                 )
                 response = _response(api.handle(call))
-        except ThrottledError as throttled:
-            refused = _response(refusal(throttled))
-            refused.headers["Retry-After"] = str(throttled.retry_after_seconds)
-            return refused
         except WebApiError as error:
             refused = _response(refusal(error))
             if error.status == 401:

@@ -16,25 +16,35 @@ from uuid import UUID, uuid5
 
 from sandbox.dynamics365 import multipart
 from sandbox.dynamics365.calls import Answer, Call, inner_call, refusal
+from sandbox.dynamics365.engine import DynamicsOrg
 from sandbox.dynamics365.errors import WebApiError
+from sandbox.dynamics365.protection import ThrottledError
 from sandbox.records import RecordStore
 
 Handle = Callable[[Call], Answer]
+#: "Service protection API limits": what any request may meet, a part of a batch included.
+_THROTTLED = ThrottledError(
+    "0x80072326", "Number of concurrent requests exceeded the limit of 52.", 7
+)
 
 
 class _UndoneError(Exception):
     """Takes a failed change set out of its transaction."""
 
 
-def answer(call: Call, store: RecordStore, org_id: str, handle: Handle) -> Answer:
+def answer(org: DynamicsOrg, call: Call, handle: Handle) -> Answer:
     """Answer a batch; without continue-on-error it stops at the first refusal, and answers 400."""
     parts = multipart.parse(call.body, call.headers.get("content-type", ""))
     carry_on = call.prefers("odata.continue-on-error")
     answers: list[multipart.Part | list[multipart.Part]] = []
     failed = False
-    for part in parts:
-        if isinstance(part, multipart.ChangeSet):
-            done, answered = _change_set(call, part, store, handle)
+    answered: multipart.Part | list[multipart.Part]
+    for place, part in enumerate(parts):
+        throttled_after = org.behaviour.batch_throttled_after
+        if throttled_after is not None and place >= throttled_after:
+            done, answered = False, _part(refusal(_THROTTLED), "")
+        elif isinstance(part, multipart.ChangeSet):
+            done, answered = _change_set(call, part, org.store, handle)
         else:
             one, _ = _inner(call, part, {}, handle)
             done, answered = one.status < 400, one
@@ -42,7 +52,7 @@ def answer(call: Call, store: RecordStore, org_id: str, handle: Handle) -> Answe
         failed = failed or not done
         if failed and not carry_on:
             break
-    name = str(uuid5(UUID(org_id), f"batch:{store.version}"))
+    name = str(uuid5(UUID(org.org_id), f"batch:{org.store.version}"))
     boundary, body = multipart.compose(answers, name)
     headers = {"Content-Type": f"multipart/mixed; boundary={boundary}"}
     return Answer(400 if failed and not carry_on else 200, body, headers)
@@ -77,13 +87,16 @@ def _inner(
         answered = handle(inner_call(call, _resolved(operation, created)))
     except WebApiError as error:
         answered = refusal(error)
+    return _part(answered, operation.content_id), answered.created
+
+
+def _part(answered: Answer, content_id: str) -> multipart.Part:
     body = answered.encoded()
     headers = {"OData-Version": "4.0", **answered.headers}
     if body:
         headers = {"Content-Type": "application/json; odata.metadata=minimal", **headers}
     reason = HTTPStatus(answered.status).phrase
-    part = multipart.Part(answered.status, reason, headers, body, operation.content_id)
-    return part, answered.created
+    return multipart.Part(answered.status, reason, headers, body, content_id)
 
 
 def _resolved(operation: multipart.Operation, created: Mapping[str, str]) -> multipart.Operation:

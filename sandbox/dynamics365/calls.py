@@ -77,7 +77,8 @@ class Answer:
 
 def refusal(error: WebApiError) -> Answer:
     """Word a refusal as the Web API does."""
-    return Answer(error.status, {"error": {"code": error.code, "message": error.message}})
+    body = {"error": {"code": error.code, "message": error.message}}
+    return Answer(error.status, body, dict(error.headers))
 
 
 def inner_call(outer: Call, operation: Operation) -> Call:

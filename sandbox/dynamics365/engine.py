@@ -53,6 +53,8 @@ class Behaviour:
     absent: set[tuple[str, str]] = field(default_factory=set)
     #: Tables whose change tracking is off.
     untracked: set[str] = field(default_factory=set)
+    #: Operations of a batch behind which each is throttled; None throttles batches as a whole only.
+    batch_throttled_after: int | None = None
     #: `EntityKeyIndexStatus` of every alternate key.
     key_status: str = "Active"
 

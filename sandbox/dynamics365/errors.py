@@ -6,17 +6,22 @@ errors".
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sandbox.org import SandboxError
 
 
 class WebApiError(SandboxError):
     """One refusal, as the Web API words it."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self.headers = headers or {}
 
 
 class TokenRefusedError(Exception):

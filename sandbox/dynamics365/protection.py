@@ -41,8 +41,7 @@ class ThrottledError(WebApiError):
     """One request too many of a kind."""
 
     def __init__(self, code: str, message: str, retry_after_seconds: int) -> None:
-        super().__init__(429, code, message)
-        self.retry_after_seconds = retry_after_seconds
+        super().__init__(429, code, message, {"Retry-After": str(retry_after_seconds)})
 
 
 class Protection:

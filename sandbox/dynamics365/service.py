@@ -69,7 +69,7 @@ class WebApi:
         try:
             if call.method == "POST" and call.path == "$batch":
                 with self.org.store.exclusive():
-                    return batches.answer(call, self.org.store, self.org.org_id, self.handle)
+                    return batches.answer(self.org, call, self.handle)
             with self.org.store.transaction(), self.org.tagging(call.query.get("tag", "")):
                 return self._routed(call)
         except WebApiError as error:

@@ -36,6 +36,19 @@ def test_a_condition_with_more_values_than_a_query_takes_is_asked_in_pieces(crm:
     assert [record.record_id for record in selection.records] == [wanted]
 
 
+def test_a_row_that_is_throttled_inside_a_batch_says_so_and_for_how_long(crm: Crm) -> None:
+    ids = [crm.create() for _ in range(3)]
+    crm.org.behaviour.batch_throttled_after = 1
+    patches = [UpdateItem(record_id, {"name": "Later"}) for record_id in ids]
+    first, *others = crm.connector.update(OPPORTUNITY, patches)
+    assert isinstance(first, Written)
+    for other in others:
+        assert isinstance(other, Deferred)
+        assert (other.throttled, other.retry_after_seconds) == (True, 7.0)
+        assert "concurrent requests" in other.reason
+    assert crm.read(ids[1], "name").fields["name"] == "Deal"
+
+
 def test_rows_behind_a_full_batch_wait_and_are_written_by_the_next(
     crm: Crm, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -14,9 +15,11 @@ from prometheus_client import CollectorRegistry
 from connectors.errors import RateLimited
 from connectors.memory import MemoryConnector, MemoryFault
 from connectors.memory_org import MemoryOrg
+from connectors.port import CreateItem, Deferred, Outcome
 from registration_core.contracts import ConnectionName
 from registration_core.model import RegistrationState
-from sync import budget, clock, leases, push
+from registration_core.store.tables import OutboxRow
+from sync import budget, clock, leases, push, settling
 from sync.guard import (
     CallMetrics,
     ConnectionPaused,
@@ -59,6 +62,32 @@ def test_a_throttled_connection_rests_as_long_as_it_was_told_on_every_worker(wor
 
     with pytest.raises(ConnectionPaused):
         world.runtime.connector(HOME).describe("Deal")
+    world.settle()
+    assert len(world.deals(HOME)) == 1
+
+
+def test_a_throttled_row_rests_the_connection_on_every_worker_and_is_no_attempt_of_the_row(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, door = world.approved(), world.doors[HOME]
+    create, calls = door.create, list[int]()
+
+    def throttled(_object: str, _key: str, items: Sequence[CreateItem]) -> tuple[Outcome, ...]:
+        calls.append(len(items))
+        return tuple(Deferred("one too many", 120.0, throttled=True) for _ in items)
+
+    monkeypatch.setattr(door, "create", throttled)
+    for turn in range(1, 2 * settling.ATTEMPTS_MAX):
+        push.drain(world.runtime, HOME)
+        with pytest.raises(ConnectionPaused, match="one too many"):
+            world.runtime.connector(HOME).describe("Deal")
+        assert len(calls) == turn
+        world.pass_time(121)
+    with world.database.read() as session:
+        row = session.get_one(OutboxRow, (made.id, HOME))
+    assert (row.state, row.attempts, row.reason) == ("open", 0, "one too many")
+
+    monkeypatch.setattr(door, "create", create)
     world.settle()
     assert len(world.deals(HOME)) == 1
 

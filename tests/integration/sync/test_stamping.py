@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from connectors.memory import MemoryFault
-from connectors.port import Outcome, UpdateItem
+from connectors.port import Deferred, Outcome, UpdateItem
 from registration_core import protecting
 from registration_core.contracts import Mode, Value
 from registration_core.limits import Limits
@@ -144,6 +144,25 @@ def test_a_stamp_that_never_succeeds_is_a_dead_letter_and_can_be_tried_again(
     world.doors[HOME].recover()
     dead_letters.retry(world.runtime, letter.id, BEN)
     world.settle()
+    assert stamped(world, deal) == PARTNER
+
+
+def test_a_throttled_stamp_waits_and_has_not_been_tried(
+    world: World, protected: Registration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deal, update, calls = open_deal(world), world.doors[HOME].update, list[int]()
+
+    def throttled(_object: str, items: Sequence[UpdateItem]) -> tuple[Outcome, ...]:
+        calls.append(len(items))
+        return tuple(Deferred("one too many", 120.0, throttled=True) for _ in items)
+
+    monkeypatch.setattr(world.doors[HOME], "update", throttled)
+    for _ in range(stamps.ATTEMPTS_MAX + 1):
+        world.settle(seconds=200)
+    assert len(calls) > stamps.ATTEMPTS_MAX
+    assert letters(world) == []
+    monkeypatch.setattr(world.doors[HOME], "update", update)
+    world.settle(seconds=200)
     assert stamped(world, deal) == PARTNER
 
 

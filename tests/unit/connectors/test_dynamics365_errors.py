@@ -141,6 +141,7 @@ def test_a_refused_row_is_told_apart(reply: Reply, created: type, updated: type,
             assert told in f"{outcome.message} {outcome.remedy}"
         if isinstance(outcome, Deferred):
             assert told in outcome.reason
+            assert outcome.throttled == (reply.status == 429)
 
 
 def test_a_refused_row_names_its_field() -> None:
