@@ -180,8 +180,7 @@ class Deferred:
 
     reason: str
     retry_after_seconds: float = 0.0
-    #: The CRM is asked too much: all workers of the connection wait, and it is no attempt of the row.
-    throttled: bool = False
+    throttled: bool = False  #: everybody waits for the CRM, and it is no attempt of the row
 
 
 Outcome = Written | AlreadyExists | Stale | Gone | Refused | Deferred
@@ -206,8 +205,7 @@ class ChangePage:
     gone: tuple[Gone, ...]
     #: Opaque; hand it back to get the next page or, later, the next changes.
     cursor: str
-    #: More pages are waiting right now.
-    more: bool
+    more: bool  #: more pages are waiting right now
     #: The CRM's own clock: everything changed up to here has been handed out once `more` is False.
     as_of: datetime
 
