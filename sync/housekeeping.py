@@ -1,7 +1,8 @@
 """What the store need not keep for ever is deleted, nightly and a little at a time.
 
 Kept for good: registrations, claims, decisions and the complete checks they rest on, links, open
-work of every kind, conflicts, what people declined, account lists, and the audit trail.
+work of every kind, conflicts, what people declined, account lists, and the audit trail. That an end
+was announced is kept until it has come, so that nobody is told twice.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, delete, exists, select, tuple_
 from sqlalchemy.orm import aliased
 
+from registration_core.announcing import Topic
 from registration_core.store.announcements import AnnouncementRow
 from registration_core.store.database import Database
-from registration_core.store.tables import Base, ConflictCheckRow
+from registration_core.store.tables import Base, ConflictCheckRow, RegistrationRow
 from sync.ledger.drift import DriftFindingRow, DriftRunRow
 from sync.ledger.gates import HeldChangeRow, HeldRow, TallyRow
 from sync.ledger.tables import DeadLetterRow, InboxRow, IntentRow, QuarantineRow, SyncRunRow
@@ -46,6 +48,12 @@ def _too_old(now: datetime) -> Mapping[type[Base], ColumnElement[bool]]:
         newer.registration_id == ConflictCheckRow.registration_id,
         newer.began_at > ConflictCheckRow.began_at,
     )
+    # An end that is still to come is foreseen every hour, and its notices say that it was told.
+    to_come = exists().where(
+        RegistrationRow.id == AnnouncementRow.registration_id,
+        RegistrationRow.protection_ends_on >= now.date(),
+    )
+    foretold = (AnnouncementRow.topic == Topic.EXPIRING.value) & to_come
     released = select(HeldRow.id).where(HeldRow.state == "released", HeldRow.decided_at < old)
     return {
         TallyRow: TallyRow.minute < now - COUNTS_KEPT,
@@ -57,7 +65,7 @@ def _too_old(now: datetime) -> Mapping[type[Base], ColumnElement[bool]]:
         HeldChangeRow: HeldChangeRow.held_id.in_(released),
         DriftRunRow: (DriftRunRow.finished_at < old)
         & DriftRunRow.id.not_in(select(DriftFindingRow.run_id)),
-        AnnouncementRow: AnnouncementRow.settled_at < old,
+        AnnouncementRow: (AnnouncementRow.settled_at < old) & ~foretold,
         ConflictCheckRow: (ConflictCheckRow.finished_at < old)
         & superseded
         & ConflictCheckRow.readings.contains('"complete": false'),

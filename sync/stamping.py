@@ -36,9 +36,8 @@ def drain(
         rows = session.scalars(
             query.order_by(StampRow.due_at, StampRow.record_id).limit(crm.capabilities.write_batch)
         ).all()
-        rows = sorted(
-            rows, key=lambda row: row.record_id
-        )  # held in this order, as those who ask do
+        # Held in the order of those who ask for stamps, so that the two never wait in a ring.
+        rows = sorted(rows, key=lambda row: row.record_id)
         still = schema_watch.standing_still(session, crm.name)
     mapped = stamps.mapping_in(runtime, crm.name)
     if mapped is None or mapped.object in still:

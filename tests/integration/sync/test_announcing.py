@@ -20,7 +20,7 @@ from registration_core.errors import InvalidInput
 from registration_core.findings import ReasonCode
 from registration_core.store import audit
 from registration_core.store.announcements import AnnouncementRow
-from sync import dead_letters, leases, rounds, wiring
+from sync import dead_letters, housekeeping, leases, rounds, wiring
 from sync.announcing import drain, foreseeing
 from sync.announcing.email import EmailChannel
 from sync.announcing.port import Message, NoAddress, Undeliverable, Undelivered, Unreachable
@@ -133,6 +133,23 @@ def test_an_end_is_announced_at_each_of_the_days_and_anew_after_an_extension(
     with world.database.read() as session:
         events = audit.events(session, f"registration:{made.id}")
     assert sum(event["action"] == "announce the end" for event in events) == 4
+
+
+def test_an_end_that_was_announced_long_before_is_not_announced_again_after_a_pruning(
+    world: World, partners: Pretended
+) -> None:
+    made = world.approved()
+    with world.database.begin(BEN) as unit:
+        protecting.extend(unit, made.number, 90, "a long project")
+    assert foreseeing.foresee_ends(world.runtime, (365,)) == 1
+    drain.drain(world.runtime)
+    world.pass_time(100 * 86_400)
+    assert housekeeping.prune(world.database)["announcement"] > 0
+    assert foreseeing.foresee_ends(world.runtime, (365,)) == 0
+    world.pass_time(100 * 86_400)
+    housekeeping.prune(world.database)
+    with world.database.read() as session:
+        assert session.scalars(select(AnnouncementRow)).all() == []
 
 
 def test_a_protection_ends_by_itself_and_never_silently(
