@@ -31,23 +31,35 @@ class Line:
 
 def read_file(path: Path, required: Sequence[str], optional: Sequence[str]) -> list[Line]:
     """Read a whole file; `InvalidInput` where it cannot be taken as a table with these columns."""
+    return table_of(content_of(path), path.name, required, optional)
+
+
+def content_of(path: Path) -> bytes:
+    """Return what a file holds; `InvalidInput` where that is too much."""
     with path.open("rb") as file:
         content = file.read(BYTES_MAX + 1)
     if len(content) > BYTES_MAX:
         raise InvalidInput(f"{path.name} is larger than {BYTES_MAX:,} bytes.", hint="Split it.")
+    return content
+
+
+def table_of(
+    content: bytes, name: str, required: Sequence[str], optional: Sequence[str]
+) -> list[Line]:
+    """Read the content of a file of this name, as `read_file` does."""
     try:
         whole = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise InvalidInput(
-            f"{path.name} is not UTF-8 text (line {line}).",
+            f"{name} is not UTF-8 text (line {line}).",
             hint="Save it as CSV UTF-8.",
         ) from error
     reader = csv.reader(io.StringIO(whole, newline=""), strict=True)
-    header = _header(reader, path.name, required, optional)
+    header = _header(reader, name, required, optional)
     lines = list(_lines(reader, header))
     if len(lines) > ROWS_MAX:
-        raise InvalidInput(f"{path.name} has more than {ROWS_MAX:,} rows.", hint="Split it.")
+        raise InvalidInput(f"{name} has more than {ROWS_MAX:,} rows.", hint="Split it.")
     return lines
 
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
-from cli.csv_file import Line, read_file
+from cli.csv_file import Line, content_of, table_of
 from cli.frame import Exit, Frame
 from cli.submissions import OPTIONAL, REQUIRED, column_of, submission
 from cli.values import day, text
@@ -56,9 +56,11 @@ def read(path: Path, program: Program, connections: Iterable[ConnectionName]) ->
     """Read a file; `InvalidInput` where it is no table with these columns."""
     ids = [f"{name}{end}" for name in sorted(connections) for end in (_ACCOUNT, _RECORD)]
     optional = [name for name in OPTIONAL if name != "token"]
-    lines = read_file(
-        path, (*REQUIRED, *_NEEDED), (*optional, *_MORE, *ids, *program.custom_fields)
-    )
+    content = content_of(path)  # once: what people say is right is what was read
+    lines = table_of(
+        content, path.name, (*REQUIRED, *_NEEDED),
+        (*optional, *_MORE, *ids, *program.custom_fields),
+    )  # fmt: skip
     rows, bad = list[Row](), list[Unreadable]()
     for line in lines:
         try:
@@ -68,7 +70,7 @@ def read(path: Path, program: Program, connections: Iterable[ConnectionName]) ->
             field = column_of(error)
             reason = error.message.removeprefix(f"{error.field}: ")
             bad.append(Unreadable(line.number, partner, field, reason, error.hint))
-    digest = hashlib.sha256(path.read_bytes() + b"\0" + program.name.encode()).hexdigest()
+    digest = hashlib.sha256(content + b"\0" + program.name.encode()).hexdigest()
     return File(digest, tuple(rows), tuple(bad))
 
 

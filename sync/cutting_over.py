@@ -6,23 +6,35 @@ interrupted is simply done again. Nothing is written to a CRM, and nobody is tol
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
+
+from sqlalchemy.orm import Session
 
 from registration_core import legacy
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import DomainRefusal, InvalidInput, NeedsAnother
 from registration_core.legacy import Legacy
+from registration_core.matching import MatchKey, customer_keys
 from registration_core.model import Actor, Band, ProtectionState, Registration
 from registration_core.overriding import PEOPLE
 from registration_core.program import Program
+from registration_core.store import repository
 from registration_core.store.database import Database, UnitOfWork
 from sync import ladder, proposing
 from sync.fitting import Candidate
 from sync.runtime import Runtime
+from sync.tied import tied
+
+#: Most rows of a trial's transaction, if no more of them may be one customer's.
+_AT_ONCE = 50
+#: Between two transactions of a trial: so long may a waiting writer of SQLite sleep at a time.
+_PAUSE = timedelta(milliseconds=100)
 
 
 class Result(StrEnum):
@@ -97,19 +109,50 @@ def try_out(
 ) -> list[Landed]:
     """Say what would become of every row, overlaps within the file included; keeps nothing.
 
-    One transaction, in which nobody else can submit or decide: about as long as the cut-over.
+    A few rows at a time, so that others submit and decide meanwhile.
     """
     twice = _twice(rows)
     found = [Landed(row, Result.BAD, refusal=twice[row.line]) for row in rows if row.line in twice]
+    with runtime.database.read() as session:
+        batches = _apart(session, [row for row in rows if row.line not in twice])
+    for batch in batches:
+        found += _tried(runtime, program, batch, actor)
+        told(len(found), len(rows))
+        if batch is not batches[-1]:
+            time.sleep(_PAUSE.total_seconds())
+    return sorted(found, key=lambda each: _receipt(each.row))
+
+
+def _tried(runtime: Runtime, program: Program, rows: Sequence[Row], actor: Actor) -> list[Landed]:
+    found = []
     with _rolled_back(runtime.database, actor) as unit:
-        for row in _in_order([row for row in rows if row.line not in twice]):
+        for row in _in_order(rows):
             try:
                 with unit.session.begin_nested():
                     found.append(_landed(unit, runtime, program, row))
             except DomainRefusal as refusal:
                 found.append(Landed(row, Result.BAD, refusal=refusal))
-            told(len(found), len(rows))
     return found
+
+
+def _apart(session: Session, rows: Sequence[Row]) -> list[list[Row]]:
+    """Return rows in batches; those whose customers may turn out to be one are in the same.
+
+    They share a match key, or a customer of ours has keys of theirs.
+    """
+    by_line = {row.line: row for row in rows}
+    marks: dict[int | str, frozenset[MatchKey]] = {
+        row.line: customer_keys(row.legacy.submission.customer) for row in rows
+    }
+    every = frozenset[MatchKey]().union(*marks.values())
+    marks.update(repository.customers_with(session, every).items())
+    batches = list[list[Row]]()
+    for group in tied(marks):
+        alike = [by_line[each] for each in group if isinstance(each, int)]
+        if not batches or len(batches[-1]) + len(alike) > _AT_ONCE:
+            batches.append([])
+        batches[-1] += alike
+    return batches
 
 
 class _NotKept(Exception):
@@ -127,7 +170,12 @@ def _rolled_back(database: Database, actor: Actor) -> Iterator[UnitOfWork]:
 
 
 def _in_order(rows: Sequence[Row]) -> list[Row]:
-    return sorted(rows, key=lambda row: (row.legacy.submitted_at, row.order, row.line))
+    return sorted(rows, key=_receipt)
+
+
+def _receipt(row: Row) -> tuple[datetime, int, int]:
+    """Return a row's place in the order of receipt."""
+    return row.legacy.submitted_at, row.order, row.line
 
 
 def _twice(rows: Sequence[Row]) -> dict[int, InvalidInput]:

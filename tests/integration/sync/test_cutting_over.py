@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -55,7 +55,7 @@ def row(number: int, **changes: Any) -> Row:
     submission = Submission(**deal)
     records = changes.pop("records", {})
     legacy = Legacy(
-        submission, RegistrationState.APPROVED, datetime(2025, 1, 1 + number, tzinfo=UTC),
+        submission, RegistrationState.APPROVED, datetime(2025, 1, 1, tzinfo=UTC) + timedelta(number),
         date(2025, 1, 20), date(2025, 1, 20), date(2026, 5, 31),
     )  # fmt: skip
     return Row(number, replace(legacy, **changes), 0, records)
@@ -176,6 +176,26 @@ def test_a_trial_tells_the_overlaps_and_what_is_bad_and_keeps_nothing(world: Wor
     )
     with world.database.read() as session:
         assert repository.registrations(session) == []
+
+
+def test_others_submit_while_a_trial_goes_on_and_overlaps_far_apart_are_told(
+    world: World,
+) -> None:
+    world.submit(customer=Customer("Known to us", "DE", tax_id="DE7002", duns="150483782"))
+    rows = [row(number) for number in range(1, 121)]
+    rows.append(row(121, customer=Customer("Other name", "DE", tax_id="DE7001")))
+    rows.append(row(122, customer=Customer("Third name", "DE", duns="150483782")))
+    submitted = []
+
+    def submit(done: int, total: int) -> None:
+        submitted.append(world.submit(token=f"meanwhile-{done}").number)
+
+    tried = cutting_over.try_out(world.runtime, world.runtime.program("default"), rows, EVA, submit)
+    assert len(submitted) > 2
+    assert [each.row.line for each in tried] == [each.line for each in rows]
+    assert [each.row.line for each in tried if each.result is Result.CONTESTED] == [121, 122]
+    with world.database.read() as session:
+        assert len(repository.registrations(session)) == 1 + len(submitted)
 
 
 def test_they_are_checked_at_once_and_what_a_check_finds_is_disputed(world: World) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
+from cli.cut_over import read
 from tests.unit.cli.conftest import Dealreg, answer
+from tests.world import program
 
 TODAY = datetime.now(UTC).date()
 HEADER = (
@@ -72,3 +75,14 @@ def test_standing_protections_need_another_person(dealreg: Dealreg, file: Path) 
     assert done.exit_code == 3
     assert "2 people have to" in done.stderr
     assert answer(dealreg("registration", "list", "--json")) == []
+
+
+def test_what_people_agree_on_is_what_was_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody saves the file anew each time that it is opened."""
+    file, rules = write(tmp_path / "old.csv", {}), program({})
+    found = read(file, rules, ())
+    saved = iter([file.read_bytes(), b"something else", b"something else"])
+    monkeypatch.setattr(Path, "open", lambda *_, **__: BytesIO(next(saved)))
+    assert read(file, rules, ()) == found
