@@ -19,6 +19,7 @@ from registration_core.model import Band, Registration
 _NAMES_ALIKE = 88.0
 #: So far apart may two expected closes be that count as one.
 _CLOSES_APART = timedelta(days=31)
+_COMPARED = frozenset({"deal_name", "amount", "currency", "expected_close_on"})
 #: What people are shown of a record, by our names.
 _SHOWN = {
     "name": "deal_name", "stage": "sales_stage", "amount": "amount", "currency": "currency",
@@ -67,6 +68,28 @@ def compare(
     return Candidate(
         record.object, record.record_id, evidence, Band.STRONG if sure else Band.REVIEW, agrees
     )
+
+
+def lost(
+    evidence: Mapping[str, str],
+    registration: Registration,
+    record: RemoteRecord,
+    mapping: ObjectMapping,
+) -> list[str]:
+    """Return what spoke for a record when it was compared, and does not any more."""
+    still = set(_agreements(registration, to_store(mapping, record.fields).fields))
+    return [each for each in compared(evidence) if each not in still]
+
+
+def compared(evidence: Mapping[str, str]) -> list[str]:
+    """Return what agreed, of a record that was compared; empty of one that something else named."""
+    agreed = evidence.get("agrees", "").split(", ")
+    return [each for each in ("name", "amount", "close") if each in agreed]
+
+
+def reads_of(mapping: ObjectMapping) -> set[str]:
+    """Return the CRM's fields that a record is compared by."""
+    return {name for row in mapping.rows if row.ours.name in _COMPARED for name in row.theirs}
 
 
 _HOW_SURE = {Band.STRONG: "surely the customer", Band.REVIEW: "perhaps the customer"}

@@ -169,7 +169,7 @@ def accept_all(
                     rows[each] = _row(session, each)
                 except NotFound as unknown:
                     ended[each] = unknown
-        refused = linkable.why_not(runtime, list(rows.values()))
+        refused = linkable.why_not(runtime, list(rows.values()), surely=surely)
         for each, row in rows.items():
             ended[each] = refused.get(row.id) or _accepted(runtime, row.id, actor, surely=surely)
         told(at + len(few), len(proposal_ids))

@@ -253,3 +253,21 @@ def test_what_is_not_sure_any_more_is_left_to_a_person(world: World) -> None:
     said = [why.message for why in accept(world, sure).values() if why is not None]
     assert said == [f"{first} in alpha is not surely {ours} any more."]
     assert len(waiting(world)) == 2
+
+
+def test_a_record_that_is_not_any_more_what_made_it_sure_is_left_to_a_person(world: World) -> None:
+    renamed, closed, *_ = [deal(world, number) for number in range(DEALS)]
+    climb(world, Mode.LINK)
+    search(world)
+    world.orgs[HOME].edit("Deal", renamed, {"Name": "Something else"}, "rep")
+    world.orgs[HOME].edit("Deal", closed, {"Stage": "Lost", "Closed": True}, "rep")
+
+    said = {why.message for why in accept_sure(world).values() if why is not None}
+    one, other = registration(world, 0).number, registration(world, 1).number
+    assert said == {
+        f"The record {renamed} in alpha does not agree with {one} in its name any more.",
+        f"The record {closed} in alpha is not open any more, so it is not surely {other}.",
+    }
+    (looked_at,) = [each.id for each in waiting(world) if each.record_id == renamed]
+    linking.accept(world.runtime, looked_at, BEN)
+    assert links(world, registration(world, 0)) == [renamed]
