@@ -20,6 +20,8 @@ from registration_core.contracts import FieldSchema, FieldType, Value
 Json = str | int | float | bool | None
 _ID = re.compile(r"[0-9A-Za-z]{15}(?:[0-9A-Za-z]{3})?", re.ASCII)
 _CHECKSUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+#: Line ends of Unicode, by their codes: a literal stands on one line.
+_LINE_ENDS = str.maketrans({"\u2028": "\\u2028", "\u2029": "\\u2029"})
 _DATE_LENGTH = len("2026-01-31")
 
 
@@ -142,4 +144,4 @@ def literal(field: FieldSchema, value: Value) -> str:
         return str(raw)
     if field.type is FieldType.NUMBER and isinstance(value, Decimal):
         return format(value, "f")
-    return quote_soql_value(raw)
+    return str(quote_soql_value(raw)).translate(_LINE_ENDS)

@@ -64,10 +64,7 @@ def _comparison(thing: SalesforceObject, test: Comparison) -> Predicate:
         )
     wanted = [_comparable_literal(field, literal) for literal in test.literals]
     if test.operator in ("INCLUDES", "EXCLUDES"):
-        raise SalesforceError(
-            "INVALID_QUERY_FILTER_OPERATOR",
-            f"includes/excludes operators only valid on multipicklist field: {field.name}",
-        )
+        return _includes(field, test.operator, wanted)
     if test.operator == "LIKE":
         pattern = _like(str(test.literals[0]))
         return lambda row: pattern.fullmatch(str(_comparable(row, field) or "")) is not None
@@ -83,6 +80,24 @@ def _comparison(thing: SalesforceObject, test: Comparison) -> Predicate:
             "INVALID_QUERY_FILTER_OPERATOR", f"null is only valid with = and != on {field.name}"
         )
     return _ordered(field, test.operator, limit)
+
+
+def _includes(field: SalesforceField, operator: str, wanted: list[AnyValue]) -> Predicate:
+    """`INCLUDES ('A;B', 'C')`: A and B, or C (SOQL and SOSL Reference, "Query Multi-Select Picklists")."""
+    if field.type != "multipicklist":
+        raise SalesforceError(
+            "INVALID_QUERY_FILTER_OPERATOR",
+            f"includes/excludes operators only valid on multipicklist field: {field.name}",
+        )
+    if operator == "EXCLUDES":
+        raise Unsupported("EXCLUDES is not played by the Salesforce stand-in")
+    sets = [set(str(literal).split(";")) for literal in wanted]
+
+    def test(row: Row) -> bool:
+        chosen = set(str(_comparable(row, field) or "").split(";"))
+        return any(each <= chosen for each in sets)
+
+    return test
 
 
 def _ordered(field: SalesforceField, operator: str, limit: AnyValue) -> Predicate:

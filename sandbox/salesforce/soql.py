@@ -87,8 +87,10 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.DOTALL,
 )
-#: Others, like `\_`, mean something to LIKE and are left as they are.
+#: SOQL and SOSL Reference, "Quoted String Escape Sequences"; `\_` and `\%` mean something to LIKE
+#: and are left as they are, any other is an error.
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "\\": "\\", "'": "'", '"': '"'}
+_ESCAPE = re.compile(r"\\(?:u(?P<code>[0-9A-Fa-f]{4})|(?P<letter>.))", re.DOTALL)
 _NOT_PLAYED = frozenset({"GROUP", "HAVING", "FOR", "WITH", "USING", "TYPEOF", "ALL"})
 _MAXIMUM_LENGTH = 100_000
 
@@ -214,9 +216,7 @@ class _Parser:
     def _literal(self) -> Literal:
         token = self._next()
         if token.kind == "string":
-            return re.sub(
-                r"\\(.)", lambda m: _ESCAPES.get(m[1], m[0]), token.text[1:-1], flags=re.DOTALL
-            )
+            return _ESCAPE.sub(_unescaped, token.text[1:-1])
         if token.kind == "number":
             return Decimal(token.text)
         if token.kind == "date":
@@ -291,6 +291,19 @@ class _Parser:
         if text.upper() in _NOT_PLAYED:
             raise Unsupported(f"SOQL clause {text} is not played by the Salesforce stand-in")
         raise SalesforceError("MALFORMED_QUERY", f"unexpected token: '{text}'")
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    if escape["code"]:
+        return chr(int(escape["code"], 16))
+    if escape["letter"] in "_%":
+        return escape[0]
+    meant = _ESCAPES.get(escape["letter"].lower())
+    if meant is None:
+        raise SalesforceError(
+            "MALFORMED_QUERY", f"Invalid string literal. Illegal character sequence '{escape[0]}'"
+        )
+    return meant
 
 
 def _read_date(text: str) -> date:

@@ -35,6 +35,8 @@ def to_store(field: SalesforceField, value: Json) -> Json:
         return _date(field, value)
     if field.type == "reference":
         return _reference(field, value)
+    if field.type == "multipicklist":
+        return _options(field, value)
     return _text(field, value)
 
 
@@ -65,6 +67,13 @@ def _text(field: SalesforceField, value: Json) -> str:
             (field.name,),
         )
     return text
+
+
+def _options(field: SalesforceField, value: Json) -> str:
+    """Keep the options that were chosen in the picklist's own order, each once."""
+    chosen = dict.fromkeys(part.strip() for part in _text(field, value).split(";"))
+    known = [option for option in field.options if option in chosen]
+    return ";".join([*known, *(option for option in chosen if option not in known)])
 
 
 def _number(field: SalesforceField, value: Json) -> Json:

@@ -122,6 +122,10 @@ def test_no_text_can_leave_its_literal(text: str) -> None:
     assert from_wire(TEXT, read_back) == from_wire(TEXT, text)
 
 
+def test_a_literal_stands_on_one_line() -> None:
+    assert literal(TEXT, "a\nb\u2028c\u2029'") == r"'a\nb\u2028c\u2029\''"
+
+
 def test_empty_is_compared_with_null_and_joined_in_parentheses() -> None:
     assert one_of(TEXT, [None, "a"]) == "(Name = null OR Name = 'a')"
     assert one_of(FLAG, [True]) == "House_Account__c = true"

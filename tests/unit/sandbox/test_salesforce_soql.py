@@ -54,6 +54,7 @@ ALL = ["O'Brien \\ Co", "beta_1", "Beta 2"]
     ("where", "expected"),
     [
         (r"Name = 'o\'brien \\ co'", ALL[:1]),
+        (r"Name = 'O\u0027Brien \\ Co'", ALL[:1]),
         ("Name IN ('BETA_1', 'beta 2')", ALL[1:]),
         ("Name NOT IN ('beta_1')", [ALL[0], ALL[2]]),
         ("Name LIKE 'beta%'", ALL[1:]),
@@ -75,6 +76,30 @@ def test_a_comparison_finds_what_salesforce_would_find(
     names: Names, where: str, expected: list[object]
 ) -> None:
     assert names(where) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("'routing'", ["both", "one"]),
+        ("'Routing;Customs'", ["both"]),
+        ("'Routing;Cooling','customs'", ["both", "other"]),
+        ("'Cooling'", []),
+    ],
+)
+def test_a_set_of_options_is_met_by_whoever_chose_all_of_one_of_them(
+    org: SalesforceOrg, asked: str, expected: list[str]
+) -> None:
+    for name, chosen in (("both", "Customs; Routing"), ("one", "Routing"), ("other", "Customs")):
+        deal = {"Name": name, "StageName": "Prospecting", "CloseDate": "2027-06-30"}
+        org.add("Opportunity", {**deal, "Modules__c": chosen}, SALES_REPS[0])
+
+    soql = "SELECT Name, Modules__c FROM Opportunity WHERE Modules__c"
+    found = org.reader.query(f"{soql} INCLUDES ({asked}) ORDER BY Name").records
+
+    assert [record["Name"] for record in found] == expected
+    told = {record["Name"]: record["Modules__c"] for record in found}
+    assert told.get("both", "Routing;Customs") == "Routing;Customs"
 
 
 def test_order_limit_and_offset_are_kept(names: Names) -> None:
@@ -106,6 +131,8 @@ def test_count_answers_a_number_and_no_rows(org: SalesforceOrg) -> None:
     [
         ("SELECT Id FROM Opportunity WHERE A = 1 AND B = 2 OR C = 3", "MALFORMED_QUERY"),
         ("SELECT Id FROM Opportunity WHERE Name = 'open", "MALFORMED_QUERY"),
+        (r"SELECT Id FROM Opportunity WHERE Name = 'a \ b'", "MALFORMED_QUERY"),
+        (r"SELECT Id FROM Opportunity WHERE Name = '\u27'", "MALFORMED_QUERY"),
         ("SELECT Id FROM Opportunity WHERE Id IN ()", "MALFORMED_QUERY"),
         ("SELECT Id FROM Opportunity extra words", "MALFORMED_QUERY"),
         ("SELECT FROM Opportunity", "MALFORMED_QUERY"),
@@ -139,6 +166,7 @@ def test_a_query_that_salesforce_refuses_is_refused_with_its_code(
         "SELECT StageName FROM Opportunity GROUP BY StageName",
         "SELECT Id FROM Opportunity WHERE CloseDate = TODAY",
         "SELECT Account.Name FROM Opportunity",
+        "SELECT Id FROM Opportunity WHERE Modules__c EXCLUDES ('Routing')",
     ],
 )
 def test_what_is_not_played_says_so_and_never_guesses(org: SalesforceOrg, soql: str) -> None:

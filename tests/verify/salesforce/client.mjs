@@ -42,10 +42,10 @@ assert.ok(limits.DailyApiRequests.Remaining > 0);
 assert.ok(conn.limitInfo.apiUsage.used > 0);
 
 // One record
-const account = await conn.sobject("Account").create({ Name: "O'Neill \\ Söhne" });
+const account = await conn.sobject("Account").create({ Name: "O'Neill & Söhne" });
 assert.ok(account.success);
 assert.match(account.id, /^001.{15}$/);
-const found = await conn.sobject("Account").findOne({ Name: "O'Neill \\ Söhne" }, ["Id", "Name"]);
+const found = await conn.sobject("Account").findOne({ Name: "O'Neill & Söhne" }, ["Id", "Name"]);
 assert.equal(found.Id, account.id);
 assert.ok((await conn.sobject("Account").update({ Id: account.id, Phone: "1" })).success);
 assert.equal((await conn.sobject("Account").retrieve(account.id)).Phone, "1");
