@@ -114,11 +114,14 @@ def poll(runtime: Runtime, connection: str) -> SyncRun | None:
 
 def _reread(runtime: Runtime, crm: CrmConnector) -> int:
     """Note every active link from time to time; returns how many."""
+    noted: list[int] = []
+
+    def note(unit: UnitOfWork) -> None:
+        noted.append(take_note(unit, crm.name, _linked(unit.session, crm.name), "poll"))
+
     every = REREAD_SECONDS[crm.capabilities.feed_tells_deletes]
-    if not schedule.claim(runtime, f"reread:{crm.name}", every):
-        return 0
-    with runtime.database.begin() as unit:
-        return take_note(unit, crm.name, _linked(unit.session, crm.name), "poll")
+    schedule.claim(runtime, f"reread:{crm.name}", every, begin=note)
+    return sum(noted)
 
 
 def _linked(

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from connectors.errors import CrmUnavailable, RateLimited
 from connectors.memory import MemoryFault
 from connectors.port import Gone, Refused, RemoteRecord
-from sync import guard, pull, push, resolving
+from sync import guard, pull, push, resolving, runs
 from sync.dead_letters import dead_letters
 from sync.inbox import Notice, take_note
 from sync.ledger.tables import ConnectionStateRow, IntentRow, LinkRow
@@ -283,3 +283,24 @@ def test_a_success_that_was_under_way_does_not_lift_a_pause_that_came_meanwhile(
     with world.database.read() as session:
         state = session.get_one(ConnectionStateRow, HOME)
     assert state.paused_until == world.now + timedelta(seconds=120)
+
+
+def test_a_round_that_died_as_it_noted_what_to_read_again_notes_it_the_next_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.approved()
+    world.settle()
+    world.pass_time(90_000)  # every linked record is due to be read again
+
+    def die(*_: object) -> list[Notice]:
+        raise ConnectionAbortedError
+
+    with monkeypatch.context() as dying:
+        dying.setattr(runs, "_linked", die)
+        with pytest.raises(ConnectionAbortedError):
+            runs.poll(world.runtime, HOME)
+
+    world.pass_time(60)
+    run = runs.poll(world.runtime, HOME)
+    assert run is not None
+    assert run.notices == run.records + len(world.deals(HOME))
