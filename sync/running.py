@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 
@@ -68,6 +69,11 @@ class Clock:
             loop.stop()
 
 
+def _is_no_word_of_workers(record: logging.LogRecord) -> bool:
+    """Leave out that a broker has two workers: they are meant, each for queues of its own."""
+    return "_WorkerMiddleware" not in record.getMessage()
+
+
 class Workers:
     """Worker threads on the runtime's broker, or on one inside this process (embedded)."""
 
@@ -80,6 +86,7 @@ class Workers:
         self.nudge = careful(self._actors.nudge)
         runtime.database.on_work = self.nudge
         self._broker = broker
+        broker.logger.addFilter(_is_no_word_of_workers)
         # Checks have threads of their own: bulk work may keep all others for seconds.
         self._workers = [
             dramatiq.Worker(broker, queues={queue}, worker_threads=count, worker_timeout=100)
