@@ -180,7 +180,9 @@ class Deferred:
 
     reason: str
     retry_after_seconds: float = 0.0
-    throttled: bool = False  #: everybody waits for the CRM, and it is no attempt of the row
+    #: False where the CRM has not looked at the row yet, so that it has lost no attempt.
+    tried: bool = True
+    throttled: bool = False  #: the CRM is asked too much: all workers of the connection wait
 
 
 Outcome = Written | AlreadyExists | Stale | Gone | Refused | Deferred
@@ -191,8 +193,7 @@ class Selection:
     """The answer to a query."""
 
     records: tuple[RemoteRecord, ...]
-    #: False when `limit` cut it short or the CRM did not give every page.
-    complete: bool
+    complete: bool  #: False when `limit` cut it short or the CRM did not give every page
     #: The CRM's own clock: changes up to here are certain to be in the answer.
     as_of: datetime
 
@@ -251,8 +252,7 @@ class ObjectNeed:
     writes: tuple[str, ...] = ()
     #: Of `writes`, what goes to another vendor's CRM too: a sync of theirs would carry it twice.
     written_elsewhere: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    #: Its records are made and never changed, so that nothing can be overwritten.
-    made_once: bool = False
+    made_once: bool = False  #: records are never changed, so that nothing can be overwritten
 
 
 @dataclass(frozen=True)

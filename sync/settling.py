@@ -203,7 +203,7 @@ def _settle(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome: 
         case Refused():
             _refused(unit, intent, outcome)
         case Deferred():
-            wait, counted = outcome.retry_after_seconds, not outcome.throttled
+            wait, counted = outcome.retry_after_seconds, outcome.tried
             postpone(unit, intent, outcome.reason, wait, counted=counted)
         case _:
             assert_never(outcome)

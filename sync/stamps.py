@@ -147,7 +147,7 @@ def settle(unit: UnitOfWork, intent: IntentRow, outcome: Outcome) -> None:
             lose(unit, row, outcome)
         case Refused():
             give_up(unit, row, intent.payload, outcome)
-        case Deferred() if outcome.throttled:
+        case Deferred() if not outcome.tried:
             wait(unit, row, outcome.reason, outcome.retry_after_seconds)
         case Deferred():
             postpone(unit, row, outcome.reason, intent.payload, outcome.retry_after_seconds)

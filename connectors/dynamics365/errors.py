@@ -41,6 +41,10 @@ _DEFAULT_RETRY_SECONDS = 10.0
 _MESSAGE_MAX = 500
 
 
+class CallTooLarge(CallRejected):
+    """The body of a call was too long; a part of it may not be."""
+
+
 class Answered(Protocol):
     """An answer with status, headers (lower case) and body."""
 
@@ -145,7 +149,8 @@ def call_error(reply: Answered, connection: str, operation: str, *, writes: bool
             may_have_happened=writes,
             **where,
         )
-    return CallRejected(f"{told} [{fault.code}]" if fault.code else told, **where)
+    rejected = CallTooLarge if reply.status == 413 else CallRejected
+    return rejected(f"{told} [{fault.code}]" if fault.code else told, **where)
 
 
 def create_outcome(reply: Answered, fields: Collection[str]) -> Outcome:
@@ -171,7 +176,7 @@ def update_outcome(reply: Answered, record_id: str, fields: Collection[str]) -> 
 def _row_outcome(reply: Answered, fault: Fault, fields: Collection[str]) -> Outcome:
     if reply.status == 429:
         wait = retry_after_seconds(reply.headers)
-        return Deferred(fault.message or "throttled", wait, throttled=True)
+        return Deferred(fault.message or "throttled", wait, tried=False, throttled=True)
     if fault.code == DUPLICATE_RULE:
         return Refused(fault.code, fault.message, remedy=_DUPLICATE_REMEDY)
     if (reply.status >= 500 and reply.status != 501) or fault.code == _UNEXPECTED:

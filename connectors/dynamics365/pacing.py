@@ -22,6 +22,7 @@ class Pace:
 
     def __init__(self) -> None:
         self.size = START
+        self._most = OPERATIONS_MAX
 
     def note(self, operations: int, took: timedelta) -> None:
         """Learn from a batch that was answered: shrink to what fits, or double when it was quick.
@@ -31,7 +32,11 @@ class Pace:
         if took > LONGEST:
             self.size = max(LEAST, int(operations * (LONGEST / took)))
         elif operations * 2 > self.size and took * 2 < LONGEST:
-            self.size = min(OPERATIONS_MAX, self.size * 2)
+            self.size = min(self._most, self.size * 2)
+
+    def note_too_large(self, operations: int) -> None:
+        """Learn from a batch that was too long to be looked at: half of it is the most from now on."""
+        self._most = self.size = max(LEAST, min(operations, self.size) // 2)
 
     def note_no_answer(self) -> None:
         """Learn from a batch that was not answered: it may have been too large for a time-out."""

@@ -17,7 +17,12 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from connectors.dynamics365 import batch, duplicates, wire
-from connectors.dynamics365.errors import create_outcome, stops_the_call, update_outcome
+from connectors.dynamics365.errors import (
+    CallTooLarge,
+    create_outcome,
+    stops_the_call,
+    update_outcome,
+)
 from connectors.dynamics365.pacing import OPERATIONS_MAX, Pace
 from connectors.dynamics365.tables import Table
 from connectors.dynamics365.transport import Reply, Transport
@@ -201,6 +206,9 @@ class Writer:
         except CrmUnavailable:
             self._pace.note_no_answer()
             raise
+        except CallTooLarge:  # the caller sends it in halves
+            self._pace.note_too_large(len(written))
+            raise
         self._pace.note(len(written), reply.took)
         try:
             outcomes = self._outcomes(rows, batch.parse(reply), operation)
@@ -275,7 +283,7 @@ def _fitting(rows: Sequence[_Row]) -> list[_Row]:
         room, room_bytes = room - row.size, room_bytes - row.bytes_at_most
         # One row by itself goes however long it is: Dataverse says what it thinks of it.
         fits = first or (room >= 0 and room_bytes >= 0)
-        fitting.append(row if fits else Deferred("the batch was full"))
+        fitting.append(row if fits else Deferred("the batch was full", tried=False))
         first = False
     return fitting
 

@@ -20,15 +20,16 @@ from sandbox.dynamics365.errors import WebApiError
 from sandbox.dynamics365.protection import Protection
 from sandbox.dynamics365.service import WebApi
 
-_BODY_MAX = 8 * 1024 * 1024
 
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
+async def _body(request: Request, most: int) -> bytes:
+    """Read a body; one that is too long is read to its end, or its sender would see no answer."""
+    body, length = bytearray(), 0
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > _BODY_MAX:
-            raise HTTPException(413, "The request is too large.")
+        length += len(chunk)
+        if length <= most:
+            body += chunk
+    if length > most:
+        raise HTTPException(413, "The request is too large.")
     return bytes(body)
 
 
@@ -42,8 +43,11 @@ def _response(answer: Answer) -> Response:
 
 
 def build_app(org: DynamicsOrg) -> Starlette:
-    """Build the app: identity provider and Web API on one address. Bodies up to 8 MB."""
+    """Build the app: identity provider and Web API on one address."""
     api, protection = WebApi(org), Protection(org.clock, org.limits)
+
+    async def body_of(request: Request) -> bytes:
+        return await _body(request, org.behaviour.body_max)
 
     def base(request: Request) -> str:
         return f"{request.url.scheme}://{request.url.netloc}"
@@ -52,7 +56,7 @@ def build_app(org: DynamicsOrg) -> Starlette:
         return JSONResponse(entra.discovery(base(request), request.path_params["tenant"]))
 
     async def token(request: Request) -> Response:
-        form = dict(parse_qsl((await _body(request)).decode(), keep_blank_values=True))
+        form = dict(parse_qsl((await body_of(request)).decode(), keep_blank_values=True))
         status, answered = org.entra.answer(request.path_params["tenant"], form, str(request.url))
         return JSONResponse(answered, status)
 
@@ -93,7 +97,7 @@ def build_app(org: DynamicsOrg) -> Starlette:
         return response
 
     async def web_api(request: Request) -> Response:
-        return await run_in_threadpool(answer, request, await _body(request))
+        return await run_in_threadpool(answer, request, await body_of(request))
 
     async def elsewhere(request: Request) -> Response:
         message = f"The stand-in does not implement {request.method} {request.url.path}."

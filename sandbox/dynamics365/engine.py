@@ -53,6 +53,9 @@ class Behaviour:
     absent: set[tuple[str, str]] = field(default_factory=set)
     #: Tables whose change tracking is off.
     untracked: set[str] = field(default_factory=set)
+    #: Longest body in bytes; more is answered 413. The guide's "Use bulk operation messages" has
+    #: 116.85 MB for the message that is made of it.
+    body_max: int = 122_526_105
     #: Operations of a batch behind which each is throttled; None throttles batches as a whole only.
     batch_throttled_after: int | None = None
     #: `EntityKeyIndexStatus` of every alternate key.

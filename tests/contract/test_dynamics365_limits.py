@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from connectors.port import Deferred, UpdateItem, Written
+from connectors.port import CreateItem, Deferred, Refused, UpdateItem, Written
 from registration_core.contracts import Condition
-from tests.contract.dynamics365 import ACCOUNT, OPPORTUNITY, Crm, restored
+from sync.apart import sent
+from tests.contract.dynamics365 import ACCOUNT, KEY, OPPORTUNITY, Crm, fresh, restored
 from tests.contract.peers import Peer
 
 
@@ -47,6 +48,31 @@ def test_a_row_that_is_throttled_inside_a_batch_says_so_and_for_how_long(crm: Cr
         assert (other.throttled, other.retry_after_seconds) == (True, 7.0)
         assert "concurrent requests" in other.reason
     assert crm.read(ids[1], "name").fields["name"] == "Deal"
+
+
+def test_a_batch_that_is_too_long_is_sent_in_halves_and_the_next_ones_are_smaller(
+    crm: Crm,
+) -> None:
+    connector = fresh(crm)
+    keys = [crm.peer.new_key() for _ in range(40)]
+    items = [CreateItem(key, {KEY: key, "name": "Deal", "description": "x" * 400}) for key in keys]
+    before = connector.capabilities.write_batch
+    crm.org.behaviour.body_max = 20_000
+    outcomes = sent(lambda few: connector.create(OPPORTUNITY, KEY, few), items)
+    assert [type(outcome) for outcome in outcomes] == [Written] * 40
+    assert connector.capabilities.write_batch <= before // 4
+
+
+def test_a_row_that_is_too_long_by_itself_is_refused(crm: Crm) -> None:
+    crm.org.behaviour.body_max = 20_000
+    keys = [crm.peer.new_key() for _ in range(2)]
+    long, short = (
+        CreateItem(key, {KEY: key, "name": "Deal", "description": "x" * length})
+        for key, length in zip(keys, (30_000, 10), strict=True)
+    )
+    refused, written = sent(lambda few: crm.connector.create(OPPORTUNITY, KEY, few), [long, short])
+    assert isinstance(refused, Refused)
+    assert isinstance(written, Written)
 
 
 def test_rows_behind_a_full_batch_wait_and_are_written_by_the_next(

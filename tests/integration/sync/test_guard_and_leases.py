@@ -74,7 +74,7 @@ def test_a_throttled_row_rests_the_connection_on_every_worker_and_is_no_attempt_
 
     def throttled(_object: str, _key: str, items: Sequence[CreateItem]) -> tuple[Outcome, ...]:
         calls.append(len(items))
-        return tuple(Deferred("one too many", 120.0, throttled=True) for _ in items)
+        return tuple(Deferred("one too many", 120.0, tried=False, throttled=True) for _ in items)
 
     monkeypatch.setattr(door, "create", throttled)
     for turn in range(1, 2 * settling.ATTEMPTS_MAX):

@@ -154,7 +154,7 @@ def test_a_throttled_stamp_waits_and_has_not_been_tried(
 
     def throttled(_object: str, items: Sequence[UpdateItem]) -> tuple[Outcome, ...]:
         calls.append(len(items))
-        return tuple(Deferred("one too many", 120.0, throttled=True) for _ in items)
+        return tuple(Deferred("one too many", 120.0, tried=False, throttled=True) for _ in items)
 
     monkeypatch.setattr(world.doors[HOME], "update", throttled)
     for _ in range(stamps.ATTEMPTS_MAX + 1):

@@ -51,7 +51,7 @@ CALLS: list[tuple[Reply, type[ConnectorError], str]] = [
     (refused(403, "0x8004A112", "disabled"), AuthenticationFailed, "Enable the application user"),
     (refused(400, "0x8004a104", "disabled"), AuthenticationFailed, "and the environment"),
     (refused(405, "0x80040315", "Not supported."), CallRejected, "Not supported. [0x80040315]"),
-    (refused(413, "", "Too large."), CallRejected, "Too large."),
+    (refused(413, "", "Too large."), errors.CallTooLarge, "Too large."),
     (refused(429, "0x80072321", "Time."), RateLimited, SLOW_DOWN),
     (refused(429, "0x80072322", "Requests."), RateLimited, SLOW_DOWN),
     (refused(429, "0x80072326", "Concurrent."), RateLimited, SLOW_DOWN),
@@ -141,7 +141,8 @@ def test_a_refused_row_is_told_apart(reply: Reply, created: type, updated: type,
             assert told in f"{outcome.message} {outcome.remedy}"
         if isinstance(outcome, Deferred):
             assert told in outcome.reason
-            assert outcome.throttled == (reply.status == 429)
+            throttled = reply.status == 429
+            assert (outcome.tried, outcome.throttled) == (not throttled, throttled)
 
 
 def test_a_refused_row_names_its_field() -> None:

@@ -37,6 +37,16 @@ def test_a_few_records_say_nothing_of_many() -> None:
     assert pace.size == START
 
 
+def test_a_batch_that_was_too_long_leaves_half_of_itself_for_good() -> None:
+    pace = Pace()
+    pace.note_too_large(60)
+    pace.note(30, QUICK)
+    assert pace.size == 30
+    for _ in range(5):
+        pace.note_too_large(pace.size)
+    assert pace.size == LEAST
+
+
 def test_a_batch_without_an_answer_halves_the_next() -> None:
     pace = Pace()
     pace.note_no_answer()
@@ -72,6 +82,7 @@ def test_what_does_not_fit_into_a_batch_waits_for_the_next() -> None:
     writer = Writer(Answering(), "dynamics", Pace())  # type: ignore[arg-type]
     outcomes = writer.send([row] * (OPERATIONS_MAX + 2), "update")
     assert [type(each) for each in outcomes] == [Stale] * OPERATIONS_MAX + [Deferred] * 2
+    assert {each.tried for each in outcomes if isinstance(each, Deferred)} == {False}
 
 
 def test_long_texts_fill_a_batch_before_its_thousand_operations() -> None:
