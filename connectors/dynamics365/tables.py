@@ -2,7 +2,7 @@
 
 A field is presented under its logical name, with two exceptions: a lookup whose target decides its
 navigation property (`customerid`) is one field per navigation property (`customerid_account`), and
-`transactioncurrencyid` is the ISO code. Dataverse developer guide, "Query table definitions using
+`transactioncurrencyid` is the ISO code. An owner, user or team, is read and not written. Dataverse developer guide, "Query table definitions using
 the Web API".
 """
 
@@ -73,6 +73,11 @@ class Column:
     def whole(self) -> bool:
         """The column takes whole numbers only."""
         return self.kind in _WHOLE
+
+    @property
+    def ambiguous(self) -> bool:
+        """Several tables lie behind one navigation property, and an id does not say which: owners."""
+        return self.kind == "Owner" or len(self.navigation) > 1
 
 
 @dataclass(frozen=True)
@@ -278,7 +283,9 @@ def _columns(
         text = replace(schema, type=FieldType.TEXT, length=_ISO_LENGTH, references=())
         return [Column(text, kind, wire_name, navigation)]
     if len(set(navigation.values())) <= 1:
-        return [Column(schema, kind, wire_name, navigation)]
+        column = Column(schema, kind, wire_name, navigation)
+        locked = replace(schema, createable=False, updateable=False)
+        return [replace(column, schema=locked) if column.ambiguous else column]
     return [
         Column(
             replace(schema, name=property_name, references=(target,)),

@@ -77,16 +77,15 @@ def to_wire(table: Table, name: str, value: Value, ids: Mapping[str, str]) -> di
 
 
 def _bound(table: Table, column: Column, value: Value, ids: Mapping[str, str]) -> dict[str, Any]:
-    property_name = next(iter(column.navigation.values()))
+    if column.ambiguous:
+        raise UnfitValueError(column.schema.name, "an id does not say which table it is of")
+    ((target, property_name),) = column.navigation.items()
     if value is None:
         return {f"{property_name}@odata.bind": None}
     if column.schema.name == CURRENCY:
         record_id = _currency_id(column, value, ids)
     else:
         record_id = _guid(column, value)
-    # One navigation property may lead to several tables (owner); the first one is the usual one.
-    target = next(iter(column.schema.references or column.navigation), "")
-    target = target if target in column.navigation else next(iter(column.navigation))
     return {f"{property_name}@odata.bind": f"/{table.target_sets[target]}({record_id})"}
 
 

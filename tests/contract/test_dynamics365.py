@@ -114,6 +114,8 @@ def test_describe_shows_each_customer_type_as_a_reference_of_its_own(crm: Crm) -
     assert fields["customerid_account"].references == ("account",)
     assert fields["customerid_contact"].references == ("contact",)
     assert "customerid" not in fields
+    owner = fields["ownerid"]
+    assert (owner.createable, owner.updateable) == (False, False)
     currency = fields["transactioncurrencyid"]
     assert (currency.type, currency.length) == (FieldType.TEXT, 3)
     assert fields["statecode"].options == ("0", "1", "2")

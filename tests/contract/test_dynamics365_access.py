@@ -98,6 +98,12 @@ def test_check_tells_of_columns_that_cannot_be_written(crm: Crm) -> None:
     assert "createdon" in problem.detail
 
 
+def test_check_tells_that_an_owner_is_read_and_not_written(crm: Crm) -> None:
+    need = ObjectNeed(OPPORTUNITY, KEY, ("ownerid",), ("name", "ownerid"))
+    (problem,) = [item for item in crm.connector.check([need]) if not item.ok]
+    assert "ownerid" in problem.detail
+
+
 def test_check_names_the_privilege_to_point_at_a_customer(crm: Crm) -> None:
     crm.org.behaviour.revoked.add(("AppendTo", ACCOUNT))
     remedies = " ".join(remedy for _, remedy in wrong(fresh(crm).check([MIRROR_NEED])))

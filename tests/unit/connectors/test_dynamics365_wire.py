@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -90,6 +91,19 @@ def test_a_value_comes_back_as_it_was_sent(name: str, value: Value) -> None:
 def test_a_time_is_sent_in_utc() -> None:
     local = datetime(2027, 1, 1, 0, 30, tzinfo=timezone(timedelta(hours=2)))
     assert wire.to_wire(TABLE, "createdon", local, {}) == {"createdon": "2026-12-31T22:30:00Z"}
+
+
+@pytest.mark.parametrize("value", [ACCOUNT_ID, None])
+@pytest.mark.parametrize("navigation", [("systemuser", "team"), ("owner",)])
+def test_an_owner_is_not_written_as_its_id_says_nothing_of_its_table(
+    navigation: tuple[str, ...], value: Value
+) -> None:
+    owner = dict.fromkeys(navigation, "ownerid")
+    column = _column("ownerid", "Owner", FieldType.REFERENCE, navigation=owner)
+    table = dataclasses.replace(TABLE, columns={"ownerid": column})
+    with pytest.raises(wire.UnfitValueError, match="which table") as caught:
+        wire.to_wire(table, "ownerid", value, {})
+    assert caught.value.field == "ownerid"
 
 
 def test_a_lookup_is_written_through_its_navigation_property_in_its_case() -> None:
