@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from connectors.dynamics365.registration import registration
-from connectors.dynamics365.tables import CURRENCY, Table, Tables
+from connectors.dynamics365.tables import CURRENCY, OPPORTUNITY, Table, Tables
 from connectors.dynamics365.transport import Transport
 from connectors.errors import ConnectorError
 from connectors.port import ApiBudget, CheckItem, ObjectNeed, OrgIdentity
@@ -58,9 +58,7 @@ class Checker:
                     CheckItem(need.object, ok=False, detail=error.message, remedy=_remedy(error))
                 )
         if self._connection:
-            items += registration(
-                self._transport, self._connection, [n.object for n in needs if n.reads]
-            )
+            items += self._webhook(needs)
         budget = self._budget()
         if budget is not None:
             detail = f"{budget.used} of {budget.allowed} requests used ({budget.window})"
@@ -75,11 +73,14 @@ class Checker:
     def _object(self, need: ObjectNeed, held: Mapping[str, str]) -> Iterator[CheckItem]:
         table = self._tables.table(need.object, (*need.reads, *need.writes))
         yield self._readable(table, held)
+        if CURRENCY in (*need.reads, *need.writes):
+            yield _privilege(self._tables.table("transactioncurrency"), "Read", held)
         if need.reads:
             yield _tracked(table, held)
         if need.writes or need.key_field:
             yield from (_privilege(table, access, held) for access in ("Create", "Write"))
             yield from self._appending(table, need, held)
+            yield from self._closing(table, need, held)
             yield _writable(table, need)
             yield _precondition(table)
         if need.key_field:
@@ -99,6 +100,34 @@ class Checker:
             yield _privilege(table, "Append", held)
         for target in sorted(targets):
             yield _privilege(self._tables.table(target), "AppendTo", held)
+
+    def _closing(
+        self, table: Table, need: ObjectNeed, held: Mapping[str, str]
+    ) -> Iterator[CheckItem]:
+        """Closing an opportunity makes an activity that points at it."""
+        if need.object != OPPORTUNITY or "statecode" not in need.writes:
+            return
+        activity = self._tables.table("opportunityclose")
+        yield from (_privilege(activity, access, held) for access in ("Create", "Read", "Append"))
+        yield _privilege(table, "AppendTo", held)
+
+    def _webhook(self, needs: Sequence[ObjectNeed]) -> Iterator[CheckItem]:
+        """Tables that cannot be read have been told already, and are left out."""
+        columns: dict[str, set[str]] = {}
+        for need in needs:
+            if not need.reads:
+                continue
+            try:
+                table = self._tables.table(need.object, need.reads)
+            except ConnectorError:
+                continue
+            changing = columns.setdefault(need.object, set())
+            changing |= {
+                table.columns[name].logical_name
+                for name in need.reads
+                if table.columns[name].changes
+            }
+        yield from registration(self._transport, self._connection, columns)
 
     def _readable(self, table: Table, held: Mapping[str, str]) -> CheckItem:
         # A field-level profile may hide a column that the metadata shows; a row would tell.

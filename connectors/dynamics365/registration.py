@@ -1,4 +1,4 @@
-"""Is our webhook registered, with a step for every message of every table we mirror?
+"""Is our webhook registered, with a step for every message of every table we mirror, well filtered?
 
 Nothing is lost without it, for the change feed brings everything, so what is missing is a warning;
 only a synchronous step fails the check, because it can abort a user's save. Dataverse developer
@@ -7,7 +7,7 @@ guide, "Register a webhook"; developer reference, "SdkMessageProcessingStep".
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,15 +17,19 @@ from connectors.errors import ConnectorError
 from connectors.port import CheckItem
 
 _STEP = "webhook"
-_MESSAGES = ("Create", "Update", "Delete")
+_UPDATE = "Update"
+_MESSAGES = ("Create", _UPDATE, "Delete")
 _WEBHOOK, _ASYNCHRONOUS, _POST_OPERATION = 8, 1, 40
 _HOW = "See docs/dynamics.md, section Webhook."
 
 
 def registration(
-    transport: Transport, connection: str, tables: Sequence[str]
+    transport: Transport, connection: str, tables: Mapping[str, Collection[str]]
 ) -> Iterator[CheckItem]:
-    """Read the registration and tell what it lacks; a role that may not read it is told too."""
+    """Read the registration and tell what it lacks; a role that may not read it is told too.
+
+    `tables` are those that steps are wanted for, with the columns that calls should tell of.
+    """
     try:
         endpoints = _rows(
             transport, "serviceendpoints", "serviceendpointid,name,url", f"contract eq {_WEBHOOK}"
@@ -44,7 +48,7 @@ def registration(
 
 
 def _steps(
-    transport: Transport, endpoint_ids: Sequence[str], tables: Sequence[str]
+    transport: Transport, endpoint_ids: Sequence[str], tables: Mapping[str, Collection[str]]
 ) -> Iterator[CheckItem]:
     messages = {
         row["sdkmessageid"]: row["name"]
@@ -56,26 +60,43 @@ def _steps(
             transport,
             "sdkmessagefilters",
             "sdkmessagefilterid,primaryobjecttypecode",
-            _any("primaryobjecttypecode", tables),
+            _any("primaryobjecttypecode", list(tables)),
         )
     }
     handlers = wire.either(f"_eventhandler_value eq {one}" for one in endpoint_ids)
-    columns = "name,mode,stage,_sdkmessageid_value,_sdkmessagefilterid_value"
+    columns = "name,mode,stage,filteringattributes,_sdkmessageid_value,_sdkmessagefilterid_value"
     found = _rows(transport, "sdkmessageprocessingsteps", columns, f"{handlers} and statecode eq 0")
     for row in found:
         if row["mode"] != _ASYNCHRONOUS:
             detail = f"the step {row['name']} is synchronous: a failing call aborts the user's save"
             remedy = "Make it asynchronous in the Plug-in Registration Tool."
             yield CheckItem(_STEP, ok=False, detail=detail, remedy=remedy)
-    covered = {
-        (filters.get(row["_sdkmessagefilterid_value"]), messages.get(row["_sdkmessageid_value"]))
-        for row in found
-        if row["stage"] == _POST_OPERATION
-    }
-    for table in dict.fromkeys(tables):
+    covered: dict[tuple[str, str], list[str]] = {}
+    for row in found:
+        table = filters.get(row["_sdkmessagefilterid_value"], "")
+        message = messages.get(row["_sdkmessageid_value"], "")
+        if row["stage"] == _POST_OPERATION:
+            covered.setdefault((table, message), []).append(row.get("filteringattributes") or "")
+    for table, wanted in tables.items():
         missing = [message for message in _MESSAGES if (table, message) not in covered]
         if missing:
             yield _warning(f"no post-operation step for {', '.join(missing)} of {table}")
+        yield from _filtering(table, wanted, covered.get((table, _UPDATE), ()))
+
+
+def _filtering(table: str, wanted: Collection[str], steps: Sequence[str]) -> Iterator[CheckItem]:
+    """Tell of an Update step that calls for every column, or not for one that is mapped."""
+    if not steps:
+        return
+    if not all(steps):
+        detail = f"the step for Update of {table} has no filtering attributes: any change calls"
+        remedy = f"Set them to the mapped columns: {', '.join(sorted(wanted))}."
+        yield CheckItem(_STEP, ok=True, detail=detail, remedy=remedy, warning=True)
+        return
+    listed = {name.strip() for step in steps for name in step.split(",")}
+    silent = sorted(set(wanted) - listed)
+    if silent:
+        yield _warning(f"the step for Update of {table} is not filtered on {', '.join(silent)}")
 
 
 def _rows(

@@ -75,6 +75,20 @@ class Column:
         return self.kind in _WHOLE
 
     @property
+    def logical_name(self) -> str:
+        """Name of the column behind it, which a lookup has several fields for."""
+        return (
+            self.wire_name.removeprefix("_").removesuffix("_value")
+            if self.navigation
+            else self.wire_name
+        )
+
+    @property
+    def changes(self) -> bool:
+        """A user may change it."""
+        return self.schema.updateable or self.ambiguous
+
+    @property
     def ambiguous(self) -> bool:
         """Several tables lie behind one navigation property, and an id does not say which: owners."""
         return self.kind == "Owner" or len(self.navigation) > 1

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid5
 
 from sandbox.dynamics365 import qualifying, seeding, webhooks
+from sandbox.dynamics365.behaviour import Behaviour
 from sandbox.dynamics365.columns import LOOKUPS, Kind, Table
 from sandbox.dynamics365.entra import Entra
 from sandbox.dynamics365.errors import (
@@ -30,36 +29,8 @@ from sandbox.records import Clock, Event, Json, RecordStore, Row
 
 _NAMES = UUID("6d2c1c50-7a5b-4f0e-9f0c-0d365d365d36")
 _OPEN, _WON, _QUALIFIED = 0, 1, 1
-
-
-@dataclass
-class Behaviour:
-    """What real environments differ in, or the vendor's guide leaves open; tests set it."""
-
-    #: Closed opportunities take changes of other columns through the Web API.
-    closed_takes_changes: bool = True
-    #: `ExpireChangeTrackingInDays` of the organization table.
-    feed_kept: timedelta = timedelta(days=7)
-    #: Status and code for a delta token that is older. The guide names none; this one is documented
-    #: for the stamps of metadata.
-    expiry: tuple[int, str] = (400, "0x80044352")
-    #: The app registration has an application user; without one every call is refused.
-    application_user: bool = True
-    #: (`Create | Write | Read`, table) that the integration user's role lacks.
-    revoked: set[tuple[str, str]] = field(default_factory=set)
-    #: Published duplicate detection rules: table -> columns that are the same in two records.
-    duplicate_rules: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    #: What the definitions lack: (table, "") whole, (table, column), (table, schema name of a key).
-    absent: set[tuple[str, str]] = field(default_factory=set)
-    #: Tables whose change tracking is off.
-    untracked: set[str] = field(default_factory=set)
-    #: Longest body in bytes; more is answered 413. The guide's "Use bulk operation messages" has
-    #: 116.85 MB for the message that is made of it.
-    body_max: int = 122_526_105
-    #: Operations of a batch behind which each is throttled; None throttles batches as a whole only.
-    batch_throttled_after: int | None = None
-    #: `EntityKeyIndexStatus` of every alternate key.
-    key_status: str = "Active"
+#: Status reason of an activity that closed an opportunity: table reference, "OpportunityClose".
+_COMPLETED = 2
 
 
 class DynamicsOrg:
@@ -117,6 +88,10 @@ class DynamicsOrg:
         """Refuse with 403 what the integration user's security role does not allow."""
         if (access, table.name) in self.behaviour.revoked:
             raise not_permitted(user_id, f"prv{access}{table.schema_name}")
+
+    def depth(self, access: str, table: Table) -> str:
+        """How far a privilege of the integration user's security role reaches."""
+        return self.behaviour.depths.get((access, table.name), "Global")
 
     # Rows --------------------------------------------------------------------------------------
 
@@ -176,7 +151,7 @@ class DynamicsOrg:
         fields = {**checked(table, fields), "statecode": state, "statuscode": status}
         activity = {"opportunityid": row.id, "subject": close.get("subject") or "Closed"}
         with self.store.transaction():
-            self.store.insert("opportunityclose", {**activity, "statuscode": status}, by)
+            self.store.insert("opportunityclose", {**activity, "statuscode": _COMPLETED}, by)
             self.store.update(row, fields, by)
 
     def _with_state(self, table: Table, row: Row, fields: dict[str, Json]) -> dict[str, Json]:

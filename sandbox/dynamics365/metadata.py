@@ -40,7 +40,7 @@ def _label(text: str) -> dict[str, Any]:
     return {"LocalizedLabels": [localized], "UserLocalizedLabel": localized}
 
 
-def definition(table: Table, *, tracked: bool) -> dict[str, Any]:
+def definition(table: Table, *, tracked: bool, versioned: bool) -> dict[str, Any]:
     """`EntityMetadata`, the properties a client asks for."""
     return {
         "MetadataId": str(uuid5(_NAMES, table.name)),
@@ -50,7 +50,7 @@ def definition(table: Table, *, tracked: bool) -> dict[str, Any]:
         "PrimaryIdAttribute": table.primary_id,
         "PrimaryNameAttribute": table.primary_name,
         "ChangeTrackingEnabled": tracked,
-        "IsOptimisticConcurrencyEnabled": True,
+        "IsOptimisticConcurrencyEnabled": versioned,
         "DisplayName": _label(table.label),
         "Privileges": [
             {

@@ -15,7 +15,7 @@ from sandbox.dynamics365 import feed
 from sandbox.dynamics365.calls import Answer, Call
 from sandbox.dynamics365.columns import Table
 from sandbox.dynamics365.engine import DynamicsOrg
-from sandbox.dynamics365.errors import WebApiError, query_error
+from sandbox.dynamics365.errors import WebApiError, not_permitted, query_error
 from sandbox.dynamics365.query import parse_filter, parse_orderby, parse_select, sort_key
 from sandbox.dynamics365.values import property_of, represent, shown
 from sandbox.records import Json, RecordStore, Row
@@ -147,6 +147,8 @@ def changes(org: DynamicsOrg, table: Table, call: Call) -> Answer:
                 f'The "{option}" query parameter isn\'t supported when Change Tracking is enabled.'
             )
             raise WebApiError(400, "0x80060888", message)
+    if org.depth("Read", table) != "Global":
+        raise not_permitted(call.user_id, f"prvRead{table.schema_name}")
     if not org.tracks(table):
         raise WebApiError(400, "0x80040203", f"Change tracking is not enabled for '{table.name}'.")
     cookie, token = _cookie(call), call.query.get("$deltatoken")

@@ -261,6 +261,22 @@ OPPORTUNITY_PRODUCT = Table(
     schema_name="OpportunityProduct",
 )
 
+#: The activity that `WinOpportunity` and `LoseOpportunity` make.
+OPPORTUNITY_CLOSE = Table(
+    "opportunityclose",
+    "opportunitycloses",
+    "Opportunity Close",
+    "activityid",
+    "subject",
+    (
+        *system("activityid", "Opportunity Close"),
+        text("subject", "Subject", 200),
+        lookup("opportunityid", "Opportunity", "opportunity"),
+        choice("statuscode", Kind.STATUS, "Status Reason", Option(2, "Completed", 1)),
+    ),
+    schema_name="OpportunityClose",
+)
+
 CURRENCY = Table(
     "transactioncurrency",
     "transactioncurrencies",
@@ -347,6 +363,7 @@ TABLES: Mapping[str, Table] = {
         DEAL_REGISTRATION,
         CONTACT,
         OPPORTUNITY_PRODUCT,
+        OPPORTUNITY_CLOSE,
         CURRENCY,
         USER,
         *REGISTRATION,

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from uuid import UUID, uuid5
 
-from sandbox.dynamics365.schema import CURRENCIES
+from sandbox.dynamics365.schema import CURRENCIES, TABLES
 from sandbox.dynamics365.webhooks import SUBSCRIBED
 from sandbox.records import Json, RecordStore
 
@@ -63,6 +63,9 @@ def _seed_webhook(store: RecordStore, names: UUID, by: str) -> None:
                 "statecode": 0,
                 "statuscode": 1,
             }
+            if message == "Update":
+                columns = [column.name for column in TABLES[table].columns if column.writable]
+                step["filteringattributes"] = ",".join(columns)
             insert("sdkmessageprocessingstep", name, step)
 
 

@@ -102,7 +102,7 @@ class WebApi:
         if key is None:
             return self._set(call, table, rest)
         if rest == f"{_CAST}RetrieveUserPrivileges" and table.name == "systemuser":
-            return self._privileges(key)
+            return self._privileges(call, key)
         if rest:
             return not_built(call)
         verbs: dict[str, Callable[[Call, Table, str], Answer]] = {
@@ -208,6 +208,9 @@ class WebApi:
     def _close(self, call: Call, state: int) -> Answer:
         table = TABLES["opportunity"]
         self.org.require("Write", table, call.user_id)
+        self.org.require("AppendTo", table, call.user_id)
+        for access in ("Create", "Append"):
+            self.org.require(access, TABLES["opportunityclose"], call.user_id)
         body = call.json(table.set_name)
         close = body.get("OpportunityClose")
         if not isinstance(close, dict):
@@ -226,12 +229,13 @@ class WebApi:
 
     # Metadata ----------------------------------------------------------------------------------
 
-    def _privileges(self, user_id: str) -> Answer:
+    def _privileges(self, call: Call, user_id: str) -> Answer:
+        self.org.require("Read", TABLES["systemuser"], call.user_id)
         if self.org.store.get("systemuser", user_id) is None:
             raise missing("User", user_id)
         privileges = [
             {
-                "Depth": "Global",
+                "Depth": self.org.depth(access, table),
                 "PrivilegeId": metadata.privilege_id(access, table),
                 "BusinessUnitId": self.org.business_unit_id,
                 "PrivilegeName": f"prv{access}{table.schema_name}",
@@ -243,7 +247,8 @@ class WebApi:
         return Answer(200, {"RolePrivileges": privileges})
 
     def _definition(self, table: Table) -> dict[str, Any]:
-        return metadata.definition(table, tracked=self.org.tracks(table))
+        versioned = table.name not in self.org.behaviour.unversioned
+        return metadata.definition(table, tracked=self.org.tracks(table), versioned=versioned)
 
     def _definitions(self, call: Call) -> Answer:
         absent = self.org.behaviour.absent

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from connectors.port import ChangePage, CreateItem, CrmConnector, RemoteRecord, UpdateItem, Written
 from registration_core.contracts import Fields, Value
-from sandbox.dynamics365.engine import Behaviour, DynamicsOrg
+from sandbox.dynamics365.behaviour import Behaviour
+from sandbox.dynamics365.engine import DynamicsOrg
 from sandbox.serving import StandIn
 from tests.contract.peers import Peer, SandboxPeerOrg
 
