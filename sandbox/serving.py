@@ -40,6 +40,8 @@ HOST = "127.0.0.1"
 CRMS = ("salesforce", "dynamics365", "hubspot")
 #: How long an idle connection is kept; shorter ones are closed under their clients' hands.
 _IDLE_SECONDS = 300
+#: Most bytes of an address and its headers that are read at all.
+HEAD_READ_MAX = 128 * 1024
 _STARTED_WITHIN_SECONDS = 20.0
 _STOPPED_WITHIN_SECONDS = 5.0
 
@@ -247,6 +249,8 @@ def _serve(
         app,
         http=_CuttableProtocol,
         ws="none",
+        # A stand-in answers for itself what its vendor thinks of a long address.
+        h11_max_incomplete_event_size=HEAD_READ_MAX,
         lifespan="off",
         log_config=None,
         log_level=logging.WARNING,

@@ -1,329 +1,150 @@
 """The Salesforce REST API of the stand-in, as a Starlette app over the record engine.
 
-Routes exist because the connector or a client that verifies the stand-in sends them
-(simple-salesforce, jsforce, aiosalesforce): the token endpoint, the versions root, limits,
-describe, query and queryAll with their cursors, single records, sObject Collections, Composite, Get
-Updated and Get Deleted, and Bulk API 2.0 jobs. Everything else answers 501. `Date` is the engine's clock, so serve
-it without the server's own Date header.
+A route is here because the connector or a client that verifies the stand-in sends it
+(simple-salesforce, jsforce, aiosalesforce); everything else answers 501. `Date` is the engine's
+clock, so serve it without the server's own Date header.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import format_datetime
-from typing import Any
+from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from sandbox.salesforce import bodies, composite, rows
-from sandbox.salesforce.bulk import BulkJobs
-from sandbox.salesforce.collections import (
-    create_records,
-    delete_records,
-    update_records,
-    upsert_records,
-)
-from sandbox.salesforce.describe import describe_global, describe_object
+from sandbox.salesforce import answers, bodies
 from sandbox.salesforce.engine import SalesforceOrg
 from sandbox.salesforce.errors import SalesforceError, Unsupported
-from sandbox.salesforce.objects import OBJECTS
-from sandbox.salesforce.reading import PAGE_SIZE_MAX, Page
-from sandbox.salesforce.schema import SalesforceObject
+from sandbox.salesforce.handlers import Call, Handlers
 from sandbox.salesforce.sessions import OAuthError
 
 VERSION_OLDEST, VERSION_NEWEST = 31, 68
-_BATCH_SIZE = re.compile(r"batchSize=(\d+)")
-Handler = Callable[[Request], Awaitable[Response]]
-
-
-@dataclass(frozen=True)
-class Call:
-    """A request that was admitted, with its body."""
-
-    request: Request
-    body: bytes
+#: REST API Developer Guide, "Status Codes and Error Responses", 414 and 431: bytes of the address,
+#: and of address and headers together.
+HEAD_MAX = 16_384
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+_Handler = Callable[[Call], object]
 
 
 def build_app(org: SalesforceOrg) -> Starlette:
     """Serve one org."""
-    api = _Api(org)
-    data = "/services/data/v{version}"
-
-    def route(path: str, handler: Callable[[Call], object], *methods: str) -> list[Route]:
-        guarded = api.guard(handler)
-        return [Route(path + tail, guarded, methods=list(methods)) for tail in ("", "/")]
-
+    door = _Door(org)
+    routes = [
+        Route(f"/services/data/v{{version}}{path}{tail}", door.guarded(handler), methods=methods)
+        for methods, path, handler in _routes(Handlers(org))
+        for tail in ("", "/")
+    ]
+    # OAuth Authorization Flows: client credentials, JWT bearer, refresh token.
+    token = Route("/services/oauth2/token", door.token, methods=["POST"])
     return Starlette(
-        routes=[
-            Route("/services/oauth2/token", api.token, methods=["POST"]),
-            Route("/services/data", api.versions, methods=["GET"]),
-            Route("/services/data/", api.versions, methods=["GET"]),
-            *route(f"{data}/limits", api.limits, "GET"),
-            *route(f"{data}/sobjects/{{object}}/describe", api.describe, "GET"),
-            *route(f"{data}/query", api.query, "GET"),
-            *route(f"{data}/queryAll", api.query_all, "GET"),
-            *route(f"{data}/query/{{cursor}}", api.query_more, "GET"),
-            *route(f"{data}/sobjects", api.describe_global, "GET"),
-            *route(f"{data}/sobjects/{{object}}", api.create, "POST"),
-            *route(f"{data}/sobjects/{{object}}/updated", api.updated, "GET"),
-            *route(f"{data}/sobjects/{{object}}/deleted", api.deleted, "GET"),
-            *route(f"{data}/sobjects/{{object}}/{{id}}", api.row, "GET", "PATCH", "DELETE"),
-            *route(f"{data}/sobjects/{{object}}/{{field}}/{{value}}", api.by_key, "GET", "PATCH"),
-            *route(f"{data}/composite", api.composite, "POST"),
-            *route(f"{data}/composite/sobjects", api.collections, "POST", "PATCH", "DELETE"),
-            *route(f"{data}/composite/sobjects/{{object}}", api.retrieve, "POST"),
-            *route(f"{data}/composite/sobjects/{{object}}/{{field}}", api.upsert_many, "PATCH"),
-            *route(f"{data}/jobs/ingest", api.open_job, "POST"),
-            *route(f"{data}/jobs/ingest/{{id}}", api.job, "GET", "PATCH"),
-            *route(f"{data}/jobs/ingest/{{id}}/batches", api.upload, "PUT"),
-            *route(f"{data}/jobs/ingest/{{id}}/{{kind}}", api.job_rows, "GET"),
-            *route(f"{data}/jobs/query", api.open_query, "POST"),
-            *route(f"{data}/jobs/query/{{id}}", api.job, "GET"),
-            *route(f"{data}/jobs/query/{{id}}/results", api.query_rows, "GET"),
-            Route("/{rest:path}", api.not_played, methods=_METHODS),
-        ]
+        routes=[token, *routes, Route("/{rest:path}", door.not_played, methods=_METHODS)]
     )
 
 
-_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+def _routes(api: Handlers) -> list[tuple[list[str], str, _Handler]]:
+    """List methods, path and handler of each resource, under its name in the vendor's guides."""
+    record, key = "/sobjects/{object}/{id}", "/sobjects/{object}/{field}/{value}"
+    many, ingest, queries = "/composite/sobjects", "/jobs/ingest", "/jobs/query"
+    return [
+        # REST API Developer Guide, "Limits".
+        (["GET"], "/limits", api.limits),
+        # "Describe Global" and "sObject Describe".
+        (["GET"], "/sobjects", api.describe_global),
+        (["GET"], "/sobjects/{object}/describe", api.describe),
+        # "Query", "QueryAll" and "Query More Results".
+        (["GET"], "/query", api.query),
+        (["GET"], "/queryAll", api.query_all),
+        (["GET"], "/query/{cursor}", api.query_more),
+        # "sObject Get Updated" and "sObject Get Deleted".
+        (["GET"], "/sobjects/{object}/updated", api.updated),
+        (["GET"], "/sobjects/{object}/deleted", api.deleted),
+        # "sObject Basic Information", "sObject Rows" and "sObject Rows by External ID".
+        (["POST"], "/sobjects/{object}", api.create),
+        (["GET", "PATCH", "DELETE"], record, api.row),
+        (["GET", "PATCH"], key, api.by_key),
+        # "Composite".
+        (["POST"], "/composite", api.composite),
+        # "sObject Collections", and its retrieve and upsert.
+        (["POST", "PATCH", "DELETE"], many, api.collections),
+        (["POST"], f"{many}/{{object}}", api.retrieve),
+        (["PATCH"], f"{many}/{{object}}/{{field}}", api.upsert_many),
+        # Bulk API 2.0 Developer Guide, "Create a Job", "Get Information About an Ingest Job",
+        # "Upload Job Data", "Upload Complete" and "Get Job Successful Record Results" to "Failed".
+        (["POST"], ingest, api.open_job),
+        (["GET", "PATCH"], f"{ingest}/{{id}}", api.job),
+        (["PUT"], f"{ingest}/{{id}}/batches", api.upload),
+        (["GET"], f"{ingest}/{{id}}/{{kind}}", api.job_rows),
+        # "Create a Query Job", "Get Information About a Query Job", "Get Results for a Query Job".
+        (["POST"], queries, api.open_query),
+        (["GET"], f"{queries}/{{id}}", api.job),
+        (["GET"], f"{queries}/{{id}}/results", api.query_rows),
+    ]
 
 
-class _Api:
+class _Door:
     def __init__(self, org: SalesforceOrg) -> None:
         self._org = org
-        self._jobs = BulkJobs(org)
 
-    def guard(self, handler: Callable[[Call], object]) -> Handler:
-        """Check token, version and quota, run the handler off the event loop, word refusals."""
+    def guarded(self, handler: _Handler) -> Callable[[Request], Awaitable[Response]]:
+        """Check length, token, version and quota, run the handler off the event loop, word refusals."""
 
         async def answer(request: Request) -> Response:
-            try:
-                self._admit(request)
-                used = self._org.count_call()
-                body = await bodies.read(request)
-                result = await run_in_threadpool(handler, Call(request, body))
-            except SalesforceError as refusal:
-                return self._refused(refusal)
-            except Unsupported as missing:
-                return self._answer([_error("NOT_IMPLEMENTED", str(missing))], 501)
-            response = result if isinstance(result, Response) else self._answer(result, 200)
-            response.headers["Sforce-Limit-Info"] = f"api-usage={used}/{self._org.calls_max}"
+            too_long = _too_long(request)
+            if too_long is not None:
+                return too_long
+            response = await self._answer(handler, request)
+            # "Limit Info Header": with every answer of the API, refusals too.
+            used, allowed = self._org.calls_today, self._org.calls_max
+            response.headers["Sforce-Limit-Info"] = f"api-usage={used}/{allowed}"
             return response
 
         return answer
 
     async def token(self, request: Request) -> Response:
         """Sign in, by any of the flows of `sessions.py`."""
+        org = self._org
         try:
             form = dict(parse_qsl((await bodies.read(request)).decode("utf-8", "replace")))
-            grant = self._org.sessions.sign_in(form, self._org.store.clock())
+            grant = org.sessions.sign_in(form, org.store.clock())
         except SalesforceError as refusal:
-            return self._refused(refusal)
+            return answers.refused(refusal, org)
         except OAuthError as no:
-            return self._answer({"error": no.error, "error_description": no.description}, 400)
+            told = {"error": no.error, "error_description": no.description}
+            return answers.as_json(told, 400, org)
         origin = f"{request.url.scheme}://{request.headers.get('host', request.url.netloc)}"
         rotated = {"refresh_token": grant.refresh_token} if grant.refresh_token else {}
-        return self._answer(
-            {
-                **rotated,
-                "access_token": grant.access_token,
-                "signature": grant.signature,
-                "scope": "api",
-                "instance_url": origin,
-                "id": f"{origin}/id/{self._org.org_id}/{self._org.integration_user_id}",
-                "token_type": "Bearer",
-                "issued_at": str(int(grant.issued_at.timestamp() * 1000)),
-            },
-            200,
-        )
-
-    async def versions(self, _request: Request) -> Response:
-        """List API versions; no sign-in, not counted."""
-        listed = [
-            {"label": f"v{n}", "url": f"/services/data/v{n}.0", "version": f"{n}.0"}
-            for n in range(VERSION_OLDEST, VERSION_NEWEST + 1)
-        ]
-        return self._answer(listed, 200)
+        signed_in = {
+            **rotated,
+            "access_token": grant.access_token,
+            "signature": grant.signature,
+            "scope": "api",
+            "instance_url": origin,
+            "id": f"{origin}/id/{org.org_id}/{org.integration_user_id}",
+            "token_type": "Bearer",
+            "issued_at": str(int(grant.issued_at.timestamp() * 1000)),
+        }
+        return answers.as_json(signed_in, 200, org)
 
     async def not_played(self, request: Request) -> Response:
         """Say that this part of the API is not here."""
         where = f"{request.method} {request.url.path}"
-        message = f"The Salesforce stand-in does not play {where}"
-        return self._answer([_error("NOT_IMPLEMENTED", message)], 501)
+        return answers.not_played(f"The Salesforce stand-in does not play {where}", self._org)
 
-    def limits(self, _call: Call) -> object:
-        """Answer the daily quota."""
-        allowed = self._org.calls_max
-        used = self._org.calls_today
-        return {"DailyApiRequests": {"Max": allowed, "Remaining": allowed - used}}
-
-    def describe(self, call: Call) -> object:
-        """Describe an object."""
-        thing = self._object(call)
-        types = self._org.rules.describe_record_types(thing)
-        return describe_object(thing, call.request.path_params["version"], types)
-
-    def describe_global(self, call: Call) -> object:
-        """List the objects."""
-        seen = [self._org.object_named(name) for name in OBJECTS]
-        return describe_global([o for o in seen if o], call.request.path_params["version"])
-
-    def create(self, call: Call) -> object:
-        """Create one record."""
-        by, headers = self._org.integration_user_id, call.request.headers
-        return self._single(
-            rows.create(self._org, self._object(call), bodies.json_of(call.body), by, headers)
-        )
-
-    def row(self, call: Call) -> object:
-        """Read, change or delete one record."""
-        org, thing, by = self._org, self._object(call), self._org.integration_user_id
-        record_id, version = (call.request.path_params[n] for n in ("id", "version"))
-        match call.request.method:
-            case "PATCH":
-                body, headers = bodies.json_of(call.body), call.request.headers
-                return self._single(rows.change(org, thing, record_id, body, by, headers))
-            case "DELETE":
-                return self._single(rows.delete(org, thing, record_id, by))
-        names = call.request.query_params.get("fields", "")
-        return self._single(rows.read(org, thing, record_id, names, version))
-
-    def by_key(self, call: Call) -> object:
-        """Read (GET) or upsert (PATCH) one record by an external id."""
-        org, thing, by = self._org, self._object(call), self._org.integration_user_id
-        key = (call.request.path_params["field"], call.request.path_params["value"])
-        if call.request.method == "PATCH":
-            return self._single(rows.upsert(org, thing, key, bodies.json_of(call.body), by))
-        version = call.request.path_params["version"]
-        return self._single(rows.read_by_key(org, thing, key, version))
-
-    def updated(self, call: Call) -> object:
-        """List ids that changed within a span (sObject Get Updated)."""
-        return self._org.reader.updated(self._object(call), *_span(call))
-
-    def deleted(self, call: Call) -> object:
-        """List ids that were deleted within a span (sObject Get Deleted)."""
-        return self._org.reader.deleted(self._object(call), *_span(call))
-
-    def query(self, call: Call) -> object:
-        """Run a query without deleted records."""
-        return self._query(call, deleted=False)
-
-    def query_all(self, call: Call) -> object:
-        """Run a query with deleted and merged-away records."""
-        return self._query(call, deleted=True)
-
-    def query_more(self, call: Call) -> object:
-        """Answer the next page of a query."""
-        page = self._org.reader.more(call.request.path_params["cursor"])
-        return _page_json(page, call.request.path_params["version"])
-
-    def collections(self, call: Call) -> object:
-        """Create (POST), update (PATCH) or delete (DELETE) up to 200 records."""
-        if call.request.method == "DELETE":
-            ids = call.request.query_params.get("ids", "")
-            return delete_records(self._org, ids, self._org.integration_user_id)
-        write = create_records if call.request.method == "POST" else update_records
-        by, headers = self._org.integration_user_id, call.request.headers
-        return write(self._org, bodies.json_of(call.body), by, headers)
-
-    def composite(self, call: Call) -> object:
-        """Carry out up to 25 requests."""
-        return composite.run(self._org, bodies.json_of(call.body), self._org.integration_user_id)
-
-    def retrieve(self, call: Call) -> object:
-        """Read up to 2,000 records by id."""
-        asked = bodies.json_of(call.body)
-        if not isinstance(asked, dict) or not isinstance(asked.get("ids"), list):
-            raise SalesforceError("JSON_PARSER_ERROR", "The request body has no list of ids")
-        ids = [str(record_id) for record_id in asked["ids"]]
-        names = [str(name) for name in asked.get("fields", [])]
-        version = call.request.path_params["version"]
-        return self._org.reader.retrieve(self._object(call), ids, names, version)
-
-    def upsert_many(self, call: Call) -> object:
-        """Upsert up to 200 records by an external id."""
-        thing, field = self._object(call), call.request.path_params["field"]
-        by = self._org.integration_user_id
-        return upsert_records(self._org, thing.name, field, bodies.json_of(call.body), by)
-
-    def open_job(self, call: Call) -> object:
-        """Open a bulk ingest job."""
-        return self._jobs.create_ingest(bodies.mapping_of(call.body))
-
-    def open_query(self, call: Call) -> object:
-        """Start a bulk query job."""
-        version = call.request.path_params["version"]
-        return self._jobs.create_query(bodies.mapping_of(call.body), version)
-
-    def job(self, call: Call) -> object:
-        """Tell how a job stands (GET), or close or abort it (PATCH)."""
-        job_id = call.request.path_params["id"]
-        if call.request.method == "PATCH":
-            return self._jobs.close(job_id, str(bodies.mapping_of(call.body).get("state")))
-        return self._jobs.told(job_id)
-
-    def upload(self, call: Call) -> object:
-        """Take a job's rows: 201 without a body."""
-        self._jobs.upload(call.request.path_params["id"], call.body)
-        return self._single((201, None))
-
-    def job_rows(self, call: Call) -> object:
-        """Answer a job's rows as CSV."""
-        asked = call.request.path_params
-        return self._csv(self._jobs.results(asked["id"], asked["kind"]), {})
-
-    def query_rows(self, call: Call) -> object:
-        """Answer a page of a query job as CSV, its locator in a header."""
-        asked = call.request.query_params
-        text, locator, count = self._jobs.query_results(
-            call.request.path_params["id"],
-            asked.get("locator", ""),
-            int(asked.get("maxRecords", 50_000)),
-        )
-        headers = {"Sforce-Locator": locator, "Sforce-NumberOfRecords": str(count)}
-        return self._csv(text, headers)
-
-    def _csv(self, text: str, headers: Mapping[str, str]) -> Response:
-        date = {"Date": _http_date(self._org.store.clock().astimezone(UTC))}
-        return Response(text, 200, {**date, **headers}, media_type="text/csv;charset=UTF-8")
-
-    def _single(self, answer: tuple[int, Any]) -> Response:
-        status, body = answer
-        response = self._answer(body, status)
-        if body is None:
-            response.body = b""
-            response.headers["Content-Length"] = "0"
-        return response
-
-    def _query(self, call: Call, *, deleted: bool) -> object:
-        soql = call.request.query_params.get("q")
-        if soql is None:
-            raise Unsupported("only ?q= is played on the query resource")
-        hint = _BATCH_SIZE.search(call.request.headers.get("sforce-query-options", ""))
-        version = call.request.path_params["version"]
-        page = self._org.reader.query(
-            soql,
-            deleted=deleted,
-            page_size=int(hint[1]) if hint else PAGE_SIZE_MAX,
-            version=version,
-        )
-        return _page_json(page, version)
-
-    def _object(self, call: Call) -> SalesforceObject:
-        thing = self._org.object_named(call.request.path_params["object"])
-        if thing is None:
-            raise SalesforceError("NOT_FOUND", "The requested resource does not exist", status=404)
-        return thing
+    async def _answer(self, handler: _Handler, request: Request) -> Response:
+        try:
+            self._admit(request)
+            self._org.count_call()
+            body = await bodies.read(request)
+            result = await run_in_threadpool(handler, Call(request, body))
+        except SalesforceError as refusal:
+            return answers.refused(refusal, self._org)
+        except Unsupported as missing:
+            return answers.not_played(str(missing), self._org)
+        return result if isinstance(result, Response) else answers.as_json(result, 200, self._org)
 
     def _admit(self, request: Request) -> None:
         self._org.sessions.check(request.headers.get("authorization", ""))
@@ -335,44 +156,17 @@ class _Api:
                 "UNSUPPORTED_API_VERSION", "The requested API version is retired", status=410
             )
 
-    def _refused(self, refusal: SalesforceError) -> Response:
-        error = _error(refusal.code, refusal.text, *refusal.fields)
-        if refusal.duplicates is not None:
-            error["duplicateResult"] = refusal.duplicates
-        return self._answer([error], refusal.status)
 
-    def _answer(self, content: object, status: int) -> Response:
-        now = self._org.store.clock().astimezone(UTC)
-        return Response(
-            json.dumps(content),
-            status,
-            {"Date": _http_date(now)},
-            media_type="application/json;charset=UTF-8",
-        )
+def _too_long(request: Request) -> Response | None:
+    """Refuse an address, or address and headers, of more bytes than the edge of Salesforce takes.
 
-
-def _page_json(page: Page, version: str) -> dict[str, Any]:
-    done: dict[str, Any] = {"totalSize": page.total, "done": page.cursor is None}
-    if page.cursor is not None:
-        done["nextRecordsUrl"] = f"/services/data/v{version}/query/{page.cursor}"
-    return {**done, "records": list(page.records)}
-
-
-def _error(code: str, message: str, *fields: str) -> dict[str, Any]:
-    error: dict[str, Any] = {"message": message, "errorCode": code}
-    return {**error, "fields": list(fields)} if fields else error
-
-
-def _http_date(moment: datetime) -> str:
-    return format_datetime(moment.replace(microsecond=0), usegmt=True)
-
-
-def _span(call: Call) -> tuple[datetime, datetime]:
-    try:
-        start, end = (
-            datetime.fromisoformat(call.request.query_params[name]).astimezone(UTC)
-            for name in ("start", "end")
-        )
-    except (KeyError, ValueError) as wrong:
-        raise SalesforceError("INVALID_REPLICATION_DATE", "start and end are needed") from wrong
-    return start, end
+    What stands in front of the API answers: no JSON, nothing is counted.
+    """
+    query = request.scope["query_string"]
+    address = len(request.scope["raw_path"]) + len(query) + bool(query)
+    if address > HEAD_MAX:
+        return PlainTextResponse("URI Too Long", 414)
+    headers = sum(len(name) + len(value) + len(": \r\n") for name, value in request.headers.raw)
+    if address + headers > HEAD_MAX:
+        return PlainTextResponse("Request Header Fields Too Large", 431)
+    return None
