@@ -15,6 +15,10 @@ from starlette.responses import Response
 from sandbox.salesforce.engine import SalesforceOrg
 from sandbox.salesforce.errors import SalesforceError
 
+#: The last version seen to misspell the key of a duplicate rule's findings. The guide names the right
+#: spelling alone; answers of v51 have the wrong one and answers of v60 the right one.
+MISSPELT_UNTIL = 51
+
 
 def as_json(content: object, status: int, org: SalesforceOrg) -> Response:
     """Answer JSON."""
@@ -26,11 +30,12 @@ def as_json(content: object, status: int, org: SalesforceOrg) -> Response:
     )
 
 
-def refused(refusal: SalesforceError, org: SalesforceOrg) -> Response:
-    """Answer a refusal."""
+def refused(refusal: SalesforceError, org: SalesforceOrg, version: str = "") -> Response:
+    """Answer a refusal as a version of the API (`67.0`) words it."""
     error = _error(refusal.code, refusal.text, *refusal.fields)
     if refusal.duplicates is not None:
-        error["duplicateResult"] = refusal.duplicates
+        old = version and float(version) <= MISSPELT_UNTIL
+        error["duplicateResut" if old else "duplicateResult"] = refusal.duplicates
     return as_json([error], refusal.status, org)
 
 

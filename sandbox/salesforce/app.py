@@ -141,7 +141,7 @@ class _Door:
             body = await bodies.read(request)
             result = await run_in_threadpool(handler, Call(request, body))
         except SalesforceError as refusal:
-            return answers.refused(refusal, self._org)
+            return answers.refused(refusal, self._org, request.path_params["version"])
         except Unsupported as missing:
             return answers.not_played(str(missing), self._org)
         return result if isinstance(result, Response) else answers.as_json(result, 200, self._org)

@@ -220,8 +220,19 @@ def _value(known: SalesforceField, text: str) -> Json:
     if known.type == "boolean":
         return text.lower() in ("true", "1")
     if known.type in NUMBER_TYPES:
-        return float(text)
+        return _number(known, text)
     return text
+
+
+def _number(known: SalesforceField, text: str) -> Json:
+    try:
+        return float(text)
+    except ValueError as wrong:
+        raise SalesforceError(
+            "INVALID_TYPE_ON_FIELD_IN_RECORD",
+            f"{known.label}: value not of required type: {text}",
+            (known.name,),
+        ) from wrong
 
 
 def _csv_value(value: object) -> str:

@@ -215,6 +215,22 @@ def test_a_duplicate_rule_is_obeyed_and_names_the_records_it_found(
     assert connector.find(LEAD, KEY, [other.key], [KEY]) == {}
 
 
+@pytest.mark.parametrize("version", ["51.0", "52.0"])
+def test_the_records_of_a_duplicate_rule_are_read_in_either_spelling_of_their_key(
+    settings: ConnectionSettings, timepiece: Timepiece, org: SalesforceOrg, version: str
+) -> None:
+    connector = SalesforceConnector(replace(settings, api_version=version), timepiece)
+    email = f"buyer@{version}.example"
+    (written,) = connector.create(LEAD, KEY, [_lead(Email=email)])
+    assert isinstance(written, Written)
+    org.rules.block_duplicates(LEAD, "Email")
+
+    (refused,) = connector.create(LEAD, KEY, [_lead(Email=email)])
+
+    assert isinstance(refused, Refused)
+    assert refused.duplicates == (written.record_id,)
+
+
 def test_a_validation_rule_is_told_in_the_admins_own_words(
     connector: SalesforceConnector, org: SalesforceOrg
 ) -> None:
