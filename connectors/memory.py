@@ -366,7 +366,7 @@ class MemoryConnector:
                 items.append(
                     CheckItem(step, ok=False, detail="read only", remedy="make it writable")
                 )
-            elif name in need.reads and not (each.history_kept and self._capabilities.history):
+            elif name in need.two_way and not (each.history_kept and self._capabilities.history):
                 detail = "no history is kept: an overwrite would be unproven"
                 items.append(CheckItem(step, ok=True, detail=detail, warning=True))
         key = schema.fields.get(need.key_field or "")

@@ -167,8 +167,7 @@ class Refused:
     code: str
     message: str
     field: str | None = None
-    #: A create that was refused for being a duplicate: ids of the records of the same object
-    #: that the CRM takes for it. Nothing of ours gets around such a rule.
+    #: Ids of the records of the same object that the CRM takes for a create that it refused.
     duplicates: tuple[str, ...] = ()
     #: What a person has to do about it, where the code tells; empty where the message has to do.
     remedy: str = ""
@@ -252,7 +251,8 @@ class ObjectNeed:
     writes: tuple[str, ...] = ()
     #: Of `writes`, what goes to another vendor's CRM too: a sync of theirs would carry it twice.
     written_elsewhere: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    made_once: bool = False  #: records are never changed, so that nothing can be overwritten
+    #: Of `writes`, what comes here when it changes there: without history, a loss cannot be proven.
+    two_way: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -206,6 +206,11 @@ class ObjectMapping:
         pushed = {name for row in self.rows if row.writes for name in row.theirs}
         return tuple(sorted(pushed | self.on_create.keys()))
 
+    def two_way(self) -> tuple[str, ...]:
+        """All CRM fields that an update may write and a change may come from, sorted."""
+        rows = (row for row in self.rows if row.pushes and row.pulls)
+        return tuple(sorted({name for row in rows for name in row.theirs}))
+
 
 @dataclass(frozen=True)
 class Companion:

@@ -26,13 +26,14 @@ def check(runtime: Runtime, name: str) -> tuple[CheckItem, ...]:
     """Return every step with its outcome and, where it fails, the remedy. Writes nothing."""
     crm = runtime.connector(name)
     mapping = runtime.mappings[ConnectionName(name)]
-    items = list(crm.check(needs_of(runtime, mapping)))
+    # Two objects of the mapping may stand on one of the CRM.
+    items = list(dict.fromkeys(crm.check(needs_of(runtime, mapping))))
     if any(not item.ok and not item.warning for item in items):
         return tuple(items)
     try:
         identity = crm.identity()
         items.append(CheckItem("pinned org", True, identity.org_id))
-        report = check_against_all(runtime, name)
+        report = check_against_all(runtime, name, history=False)  # the CRM's own check told of it
     except (ConnectorError, SyncError) as error:
         items.append(CheckItem("org", False, error.message, error.hint))
         return tuple(items)
@@ -61,13 +62,14 @@ def needs_of(runtime: Runtime, mapping: ConnectionMapping) -> tuple[ObjectNeed, 
             mapped.reads(),
             mapped.writes(),
             _written_elsewhere(runtime, mapping, mapped),
+            mapped.two_way(),
         )
         for mapped in mapping.objects.values()
     ]
     for mapped in mapping.objects.values():
         for each in mapped.companions.values():
             made = each.made
-            needs.append(ObjectNeed(made.object, made.key, (), made.writes(), made_once=True))
+            needs.append(ObjectNeed(made.object, made.key, (), made.writes()))
     needs.append(
         ObjectNeed(
             mapping.accounts.object, None, directory.account_reads(runtime, mapping.connection)
@@ -115,12 +117,16 @@ def _lists_against(
                 )
 
 
-def check_against_all(runtime: Runtime, name: str) -> SchemaReport:
-    """Hold a connection's mapping against the CRM's live schema and against the programs."""
+def check_against_all(runtime: Runtime, name: str, *, history: bool = True) -> SchemaReport:
+    """Hold a connection's mapping against the CRM's live schema and against the programs.
+
+    Without `history`, two-way fields whose past values the CRM does not keep are not told of.
+    """
     mapping = runtime.mappings[ConnectionName(name)]
     crm = runtime.connector(name)
     schemas = describe_all(crm, mapping)
-    found = check_mapping(mapping, schemas, precondition=crm.capabilities.precondition)
+    proven = crm.capabilities.precondition or not history
+    found = check_mapping(mapping, schemas, precondition=proven)
     warnings = (*found.warnings, *check_against_programs(mapping, runtime.programs))
     return SchemaReport(found.problems, warnings)
 

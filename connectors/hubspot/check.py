@@ -155,7 +155,7 @@ def _field_item(
             detail=f"{field.name} is read-only",
             remedy="Map another property, or make the mapping pull only.",
         )
-    if field.name in need.writes and not (field.history_kept or need.made_once):
+    if field.name in need.two_way and not field.history_kept:
         return CheckItem(
             step,
             ok=True,

@@ -103,12 +103,8 @@ def _object(connector: Checked, transport: Transport, need: ObjectNeed) -> Itera
 
 def _history(schema: SalesforceSchema, need: ObjectNeed) -> Iterator[CheckItem]:
     """Name two-way fields whose past values nobody could look up after an overwrite."""
-    fields = schema.schema.fields if not need.made_once else {}
-    unkept = [
-        name
-        for name in need.writes
-        if name in fields and not fields[name].history_kept and name != need.key_field
-    ]
+    fields = schema.schema.fields
+    unkept = [n for n in need.two_way if n in fields and not fields[n].history_kept]
     if unkept and not schema.tracking_seen:
         yield CheckItem(
             f"history {need.object}",

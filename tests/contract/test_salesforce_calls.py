@@ -228,6 +228,7 @@ def test_a_field_that_is_hidden_is_an_error_and_never_an_empty_value(
         with pytest.raises(CallRejected, match="LeadSource"):
             connector.read(OPPORTUNITY, [deal], ["LeadSource"])
         need = ObjectNeed(OPPORTUNITY, KEY, reads=("LeadSource",), writes=("NextStep", "IsWon"))
+        need = replace(need, two_way=("NextStep",))
         items = {item.step: item for item in connector.check([need])}
     finally:
         org.show_field(OPPORTUNITY, "LeadSource")

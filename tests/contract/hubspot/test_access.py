@@ -128,6 +128,7 @@ def test_a_missing_scope_is_named_by_call_and_check(
         hubspot.create("deals", "dealreg_id", [item(new_key())])
     assert "crm.objects.deals.write" in caught.value.hint
     need = ObjectNeed("deals", "dealreg_id", ("dealname",), ("dealname", COMPANY))
+    need = replace(need, two_way=(COMPANY,))
     items = hubspot.check([need])
     wrong = [each for each in items if not each.ok]
     assert ["crm.objects.deals.write" in each.remedy for each in wrong] == [True]

@@ -44,6 +44,21 @@ def test_what_two_vendors_get_of_us_is_told_to_the_check_of_each(world: World) -
     assert needs["Account"].written_elsewhere == {}
 
 
+def test_history_is_asked_of_fields_that_flow_both_ways_and_each_is_named_once(
+    world: World,
+) -> None:
+    """Ours alone stand in what only flows to the CRM: an edit there is put back, not lost."""
+    schema = world.orgs[HOME].schemas["Deal"]
+    untracked = {name: replace(field, history_kept=False) for name, field in schema.fields.items()}
+    world.orgs[HOME].schemas["Deal"] = replace(schema, fields=untracked)
+
+    told = [item for item in connecting.check(world.runtime, HOME) if "history" in item.detail]
+
+    both_ways = ("Account", "Amount", "Close", "Currency", "Name", "Stage")
+    assert [item.step for item in told] == [f"Deal.{name}" for name in both_ways]
+    assert all(item.warning for item in told)
+
+
 def test_a_list_that_asks_for_a_value_that_never_occurs_is_told_of(world: World) -> None:
     house = world.orgs[HOME].schemas["Account"].fields["House"]
     options = replace(house, type=FieldType.PICKLIST, options=("yes", "no"))

@@ -305,6 +305,7 @@ def test_a_key_that_is_not_unique_is_rejected() -> None:
 
 def test_check_names_each_obstacle_with_its_remedy_and_warns_where_history_is_missing() -> None:
     need = ObjectNeed("Deal", "name", reads=("name", "amount", "size"), writes=("amount", "number"))
+    need = replace(need, two_way=("amount",))
     items = {item.step: item for item in connector().check([need, ObjectNeed("Lead")])}
     assert items["sign in"].ok
     assert [step for step, item in items.items() if not item.ok] == [

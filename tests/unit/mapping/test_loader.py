@@ -80,6 +80,7 @@ def test_a_good_file_becomes_values() -> None:
         "Probability",
         "StageName",
     )
+    assert home.two_way() == ("Name", "StageName")
     assert mapping.opportunities.open == (Condition("IsClosed", (False,)),)
     assert mapping.opportunities.reads() == ("AccountId", "Dealreg_Id__c", "Name")
 
