@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from registration_core.contracts import ConnectionName
 from registration_core.errors import CheckNotUsable, NotAllowed
-from registration_core.findings import Decision
+from registration_core.findings import AGED, NEVER_BACKWARDS, Decision, FindingKind
 from registration_core.model import (
     SYSTEM,
     Actor,
@@ -120,6 +120,32 @@ def rejecting(findings: Sequence[Finding]) -> Finding | None:
     """Return the first finding that the program rejects for by itself; weak ones never do."""
     surely = (f for f in findings if f.decision is Decision.REJECT and f.band is Band.STRONG)
     return next(surely, None)
+
+
+def new_findings(check: ConflictCheck, before: ConflictCheck | None) -> list[Finding]:
+    """Return what a check found that the one before had not; a claim that only aged is known."""
+    known = {_claim(f) for f in before.findings} if before else set()
+    return [
+        f
+        for f in check.findings
+        if _claim(f) not in known and _claim(f, AGED.get(f.claim)) not in known
+    ]
+
+
+def disputing_findings(check: ConflictCheck, before: ConflictCheck | None) -> list[Finding]:
+    """Return the new findings that a protection is disputed for.
+
+    Not what the program lets pass, nor a reservation of the customer or a relative: that one came
+    later.
+    """
+    return [f for f in holding(new_findings(check, before)) if f.claim not in NEVER_BACKWARDS]
+
+
+def _claim(finding: Finding, kind: FindingKind | None = None) -> tuple[object, ...]:
+    """Return what makes two findings the same claim."""
+    of_family = finding.claim is not finding.kind
+    about = (finding.connection, finding.record_id, finding.registration_id)
+    return (kind or finding.claim, of_family, *about)
 
 
 def deciders(findings: Sequence[Finding]) -> frozenset[str]:

@@ -102,3 +102,8 @@ USUAL_RULES: Mapping[FindingKind, FindingRule] = {
 ALWAYS_REVIEWED = frozenset({FindingKind.DO_NOT_CALL, FindingKind.AMBIGUOUS_MATCH})
 #: Reservations that came later than an approval never apply backwards to its claim.
 NEVER_BACKWARDS = frozenset({FindingKind.HOUSE_ACCOUNT, FindingKind.NAMED_ACCOUNT})
+#: What a claim becomes by nothing but time, and what it was: the weaker one is no news.
+AGED: Mapping[FindingKind, FindingKind] = {
+    FindingKind.DORMANT_ACCOUNT: FindingKind.DIRECT_ACCOUNT,
+    FindingKind.STALE_OPPORTUNITY: FindingKind.OPEN_OPPORTUNITY,
+}

@@ -293,6 +293,11 @@ class Finding:
     decision: Decision = Decision.REVIEW
     reason: str = ""
 
+    @property
+    def claim(self) -> FindingKind:
+        """What is claimed: of the customer, or of a relative where the finding is of the family."""
+        return FindingKind(self.evidence.get("claim", self.kind))
+
 
 @dataclass(frozen=True)
 class Reading:

@@ -15,11 +15,17 @@ import structlog
 
 from connectors.errors import ConnectorError
 from registration_core import disputing, legacy, protecting, recording, use_cases
-from registration_core.conflict_check import is_low_risk, rejecting, require_usable
+from registration_core.conflict_check import (
+    disputing_findings,
+    is_low_risk,
+    new_findings,
+    rejecting,
+    require_usable,
+)
 from registration_core.contracts import ConnectionName
 from registration_core.errors import AlreadyProtected, CheckNotUsable, ConfigurationError, SyncError
 from registration_core.finding_claims import Candidate, find_claims
-from registration_core.findings import NEVER_BACKWARDS, ReasonCode
+from registration_core.findings import ReasonCode
 from registration_core.matching import (
     MATCHER_VERSION,
 )
@@ -29,7 +35,6 @@ from registration_core.model import (
     Actor,
     Band,
     ConflictCheck,
-    Finding,
     Reading,
     Registration,
     RegistrationState,
@@ -288,7 +293,7 @@ def _record(
         _follow(unit, registration, check, before, program)
         # Of what was taken over, an opportunity that the first check finds may be its own.
         if registration.protection_state.standing and before is not None:
-            stamps.request(unit, runtime, registration, _new_findings(check, before))
+            stamps.request(unit, runtime, registration, new_findings(check, before))
 
 
 def _repeats(check: ConflictCheck, last: ConflictCheck) -> bool:
@@ -336,22 +341,9 @@ def _follow(
         use_cases.review(unit, registration, because)
     elif registration.state is RegistrationState.APPROVED:
         use_cases.request_recheck(unit, registration)
-        fresh = [f for f in _new_findings(check, before) if f.kind not in NEVER_BACKWARDS]
+        fresh = disputing_findings(check, before)
         if before is None:  # it was taken over from another system
             registration = legacy.first_checked(unit, registration, check)
             fresh = legacy.to_dispute(fresh)
         if fresh:
             disputing.open_dispute(unit, registration, "; ".join(f.summary for f in fresh))
-
-
-def _new_findings(check: ConflictCheck, before: ConflictCheck | None) -> list[Finding]:
-    known = (
-        {(f.kind, f.connection, f.record_id, f.registration_id) for f in before.findings}
-        if before
-        else set()
-    )
-    return [
-        f
-        for f in check.findings
-        if (f.kind, f.connection, f.record_id, f.registration_id) not in known
-    ]

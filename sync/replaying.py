@@ -102,7 +102,7 @@ def _recorded(check: ConflictCheck, account: Account) -> tuple[OpenOpportunity, 
             datetime.fromisoformat(at) if (at := f.evidence.get("touched_at")) else None,
         )
         for f in check.findings
-        if FindingKind(f.evidence.get("claim", f.kind)) in _OPPORTUNITIES
+        if f.claim in _OPPORTUNITIES
         and (f.connection, f.evidence.get("account")) == (account.connection, account.name)
     )  # fmt: skip
 

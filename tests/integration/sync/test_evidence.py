@@ -13,6 +13,7 @@ from connectors.port import RemoteRecord
 from registration_core import use_cases
 from registration_core.contracts import Value
 from registration_core.errors import CheckNotUsable
+from registration_core.findings import FindingKind
 from registration_core.model import (
     Customer,
     DisputeState,
@@ -229,3 +230,23 @@ def test_an_account_that_comes_to_look_like_a_protected_customer_asks_for_a_chec
     directory.refresh(world.runtime, HOME)
     with world.database.read() as session:
         assert session.get(CheckRequestRow, made.id) is not None
+
+
+def test_a_relative_that_becomes_a_house_account_later_does_not_touch_a_claim(
+    world: World,
+) -> None:
+    org = world.orgs[HOME]
+    relative = org.add("Account", {"Name": "Nordhafen Logistik Polska", "Country": "PL"})
+    made = world.approved()
+    world.settle()
+    org.edit("Account", relative, {"House": True}, "admin")
+    world.settle()
+    with world.database.read() as session:
+        check = repository.last_check(session, made.id)
+    assert check is not None
+    assert [f.claim for f in check.findings] == [FindingKind.HOUSE_ACCOUNT]
+    assert world.registration(made.id).dispute_state is DisputeState.NONE
+
+    org.edit("Account", relative, {"NoCall": True}, "admin")
+    world.settle()
+    assert world.registration(made.id).dispute_state is DisputeState.OPEN

@@ -12,13 +12,14 @@ import pytest
 
 from registration_core.conflict_check import (
     deciders,
+    disputing_findings,
     is_low_risk,
     readings_of,
     require_usable,
 )
 from registration_core.errors import CheckNotUsable
 from registration_core.finding_claims import Candidate, OpenOpportunity, Rival, find_claims
-from registration_core.findings import FindingKind
+from registration_core.findings import Decision, FindingKind
 from registration_core.matching import Match
 from registration_core.model import (
     Band,
@@ -265,3 +266,48 @@ def test_low_risk_needs_the_tier_a_rule_a_complete_check_and_no_finding() -> Non
     assert not is_low_risk(made, partner(), program(low_risk=None), clean)
     assert not is_low_risk(made, partner(), program(), replace(clean, readings=UNREAD))
     assert not is_low_risk(made, partner(), program(), replace(clean, findings=(finding,)))
+
+
+# --- what a re-check disputes a protection for --------------------------------------------------
+
+
+def _finding(kind: FindingKind, claim: FindingKind | None = None, **changes: Any) -> Finding:
+    evidence = {"claim": claim.value} if claim else {}
+    made = Finding(kind, Band.STRONG, (), "found", SALESFORCE, "001A", evidence=evidence)
+    return replace(made, **changes)
+
+
+def _family(claim: FindingKind) -> Finding:
+    return _finding(FindingKind.FAMILY_CLAIM, claim)
+
+
+KIND = FindingKind
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "disputed"),
+    [
+        (None, _finding(KIND.DO_NOT_CALL), True),
+        (_finding(KIND.DO_NOT_CALL), _finding(KIND.DO_NOT_CALL), False),
+        (_finding(KIND.DO_NOT_CALL), _finding(KIND.DO_NOT_CALL, record_id="001B"), True),
+        (None, _finding(KIND.HOUSE_ACCOUNT), False),
+        (None, _finding(KIND.NAMED_ACCOUNT), False),
+        (None, _family(KIND.HOUSE_ACCOUNT), False),
+        (None, _family(KIND.NAMED_ACCOUNT), False),
+        (None, _family(KIND.EMBARGO), True),
+        (_family(KIND.HOUSE_ACCOUNT), _family(KIND.EMBARGO), True),
+        (_finding(KIND.OPEN_OPPORTUNITY), _finding(KIND.STALE_OPPORTUNITY), False),
+        (_finding(KIND.STALE_OPPORTUNITY), _finding(KIND.OPEN_OPPORTUNITY), True),
+        (_finding(KIND.DIRECT_ACCOUNT), _finding(KIND.DORMANT_ACCOUNT), False),
+        (_finding(KIND.DORMANT_ACCOUNT), _finding(KIND.DIRECT_ACCOUNT), True),
+        (_family(KIND.OPEN_OPPORTUNITY), _family(KIND.STALE_OPPORTUNITY), False),
+        (None, _finding(KIND.STALE_OPPORTUNITY), True),
+        (None, _finding(KIND.STALE_OPPORTUNITY, decision=Decision.ALLOW), False),
+    ],
+)
+def test_a_claim_is_disputed_for_what_is_new_holds_and_does_not_apply_backwards(
+    before: Finding | None, after: Finding, *, disputed: bool
+) -> None:
+    made = registration()
+    known = check(made, [before]) if before else None
+    assert disputing_findings(check(made, [after]), known) == ([after] if disputed else [])
