@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -45,6 +45,8 @@ class Row:
     deleted: bool = False
     deleted_at: datetime | None = None
     merged_into: str | None = None
+    #: The bin was emptied of it: kept only so that no other record gets its id.
+    purged: bool = False
     history: list[Change] = field(default_factory=list)
 
 
@@ -129,7 +131,7 @@ class RecordStore:
         """Return a record, or None; deleted ones only when asked for."""
         with self._lock:
             row = self._rows.get(object_name, {}).get(record_id)
-            return row if row is not None and (deleted or not row.deleted) else None
+            return row if row is not None and _shown(row, deleted=deleted) else None
 
     def objects(self) -> list[str]:
         """Return the names of all objects that have, or ever had, a record."""
@@ -139,10 +141,11 @@ class RecordStore:
     def rows(self, object_name: str, *, deleted: bool = False) -> list[Row]:
         """Return all records of an object, oldest first."""
         with self._lock:
-            return [r for r in self._rows.get(object_name, {}).values() if deleted or not r.deleted]
+            rows = self._rows.get(object_name, {}).values()
+            return [row for row in rows if _shown(row, deleted=deleted)]
 
     def size(self, object_name: str) -> int:
-        """Count all records of an object, deleted ones too."""
+        """Count all records that an object ever had."""
         with self._lock:
             return len(self._rows.get(object_name, {}))
 
@@ -207,6 +210,13 @@ class RecordStore:
             self._stamp(row, now, by)
             self._commit(row, Event("restored", row.object, row.id, {}, now, by, row.version))
 
+    def purge(self, row: Row) -> None:
+        """Empty the bin of a record: nobody sees it again, and nothing tells of it."""
+        with self._lock:
+            self._remember(row)
+            row.purged = True
+            self._write([(row, None)])
+
     def fact(self, name: str) -> str | None:
         """Read a small fact that is kept with the records (org id, seeded)."""
         with self._lock:
@@ -238,14 +248,14 @@ class RecordStore:
         else:
             self._pending.append((row, event))
 
-    def _write(self, done: list[tuple[Row, Event]]) -> None:
+    def _write(self, done: Sequence[tuple[Row, Event | None]]) -> None:
         with self._file:
             for row, _ in done:
                 body = json.dumps(asdict(row), default=datetime.isoformat)
                 self._file.execute(
                     "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", (row.object, row.id, body)
                 )
-        for _, event in done:
+        for event in filter(None, (event for _, event in done)):
             for listener in self._listeners:
                 listener(event)
 
@@ -254,6 +264,10 @@ class RecordStore:
         for row in sorted(loaded, key=lambda r: (r.created_at, r.version)):
             self._rows.setdefault(row.object, {})[row.id] = row
             self._version = max(self._version, row.version)
+
+
+def _shown(row: Row, *, deleted: bool) -> bool:
+    return not row.purged and (deleted or not row.deleted)
 
 
 def _row(body: dict[str, object]) -> Row:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sandbox.org import Delivery, SandboxError
 from sandbox.records import Clock, Event, Json, RecordStore, Row
-from sandbox.salesforce import effects
+from sandbox.salesforce import checks, effects
 from sandbox.salesforce.errors import SalesforceError
 from sandbox.salesforce.ids import is_id, make_id, pod, to_18
 from sandbox.salesforce.objects import DEFAULT_CURRENCY, OBJECTS, STAGES
@@ -123,8 +123,9 @@ class SalesforceOrg:
                 if name in thing.fields and values.get(name) is None:
                     values[name] = by if name == "OwnerId" else DEFAULT_CURRENCY
             values |= effects.of_stage(thing, values)
-            self._check_lookups(thing, values)
-            self._check_required(thing, values, creating=True)
+            self.rules.check_record_type(thing, values)
+            checks.lookups(self.store, thing, values)
+            checks.required(thing, values, creating=True)
             self._unique.check(thing, values, record_id=None)
             self.rules.check(thing, values, record_id=None)
             row = self.store.insert(thing.name, values, by)
@@ -158,8 +159,9 @@ class SalesforceOrg:
             if row.fields.get("HasOpportunityLineItem"):
                 values.pop("Amount", None)
             values |= effects.of_stage(thing, values)
-            self._check_lookups(thing, values)
-            self._check_required(thing, values, creating=False)
+            self.rules.check_record_type(thing, values)
+            checks.lookups(self.store, thing, values)
+            checks.required(thing, values, creating=False)
             self._unique.check(thing, values, record_id=row.id)
             self.rules.check(thing, values, record_id=row.id)
             self._unique.forget(thing, row)
@@ -194,6 +196,30 @@ class SalesforceOrg:
             self._unique.forget(thing, row)
             self.store.delete(row, by)
             return row
+
+    def restore(self, object_name: str, record_id: str, user: str) -> Row:
+        """Take a record out of the recycle bin as a person would, the loser of a merge too.
+
+        It has its id and values again, a new stamp, and none of the children that a merge moved.
+        """
+        thing, by = self._writable(object_name), self.user_named(user)
+        with self.store.exclusive():
+            row = self.store.get(thing.name, record_id, deleted=True)
+            if row is None or not row.deleted:
+                raise SalesforceError("UNDELETE_FAILED", "Entity is not in the recycle bin")
+            self._unique.check(thing, row.fields, record_id=row.id)
+            self.store.restore(row, by)
+            self._unique.learn(thing, row)
+            return row
+
+    def purge(self, object_name: str, record_id: str) -> None:
+        """Empty the recycle bin of a record: nothing tells of it any more."""
+        thing = self._writable(object_name)
+        with self.store.exclusive():
+            row = self.store.get(thing.name, record_id, deleted=True)
+            if row is None or not row.deleted:
+                raise SandboxError(f"no {thing.name} record {record_id!r} in the recycle bin")
+            self.store.purge(row)
 
     def merge(self, object_name: str, loser_id: str, winner_id: str, user: str) -> None:
         """Merge two accounts: the loser goes to the bin, its children move to the winner."""
@@ -346,43 +372,3 @@ class SalesforceOrg:
                 if not shape_only or refusal.code == "JSON_PARSER_ERROR":
                     raise
         return values
-
-    def _check_lookups(self, thing: SalesforceObject, values: Mapping[str, Json]) -> None:
-        self.rules.check_record_type(thing, values)
-        for name, value in values.items():
-            field = thing.fields[name]
-            if field.type != "reference" or value is None or name == "RecordTypeId":
-                continue
-            found = [self.store.get(to, str(value), deleted=True) for to in field.reference_to]
-            row = next((r for r in found if r is not None), None)
-            if row is None:
-                raise SalesforceError(
-                    "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", (name,)
-                )
-            if row.deleted:
-                raise SalesforceError("ENTITY_IS_DELETED", "entity is deleted", (name,))
-            if row.object == "User" and not row.fields.get("IsActive"):
-                raise SalesforceError(
-                    "INACTIVE_OWNER_OR_USER",
-                    f"operation performed with inactive user [{row.id}] as owner",
-                    (name,),
-                )
-
-    def _check_required(
-        self, thing: SalesforceObject, values: Mapping[str, Json], *, creating: bool
-    ) -> None:
-        missing = [
-            f.name
-            for f in thing.fields.values()
-            if f.createable
-            and not f.nillable
-            and (not f.defaulted or f.name in values)
-            and (creating or f.name in values)
-            and values.get(f.name) is None
-        ]
-        if missing:
-            raise SalesforceError(
-                "REQUIRED_FIELD_MISSING",
-                f"Required fields are missing: [{', '.join(missing)}]",
-                tuple(missing),
-            )
