@@ -166,8 +166,8 @@ def claimed_blindly(runtime: Any, name: str, every_seconds: int) -> bool:
     return True
 
 
-def claimed_unless_a_poll(runtime: Any, name: str, every_seconds: int) -> bool:
-    return not name.startswith("poll:") and _claim(runtime, name, every_seconds)
+def claimed_unless_a_poll(runtime: Any, name: str, every_seconds: int, **more: Any) -> bool:
+    return not name.startswith("poll:") and _claim(runtime, name, every_seconds, **more)
 
 
 def alphas(unit: Any, _connection: str) -> Any:
