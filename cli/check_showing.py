@@ -26,7 +26,13 @@ def show_check(out: Output, check: ConflictCheck, links: Links | None = None) ->
     )
     out.show(
         [asdict(reading) for reading in check.readings],
-        {"connection": "Connection", "complete": "Complete", "as_of": "As of", "reason": "Reason"},
+        {
+            "connection": "Connection",
+            "required": "Required",
+            "complete": "Complete",
+            "as_of": "As of",
+            "reason": "Reason",
+        },
     )
     if not check.findings:
         out.say("No findings.")

@@ -101,7 +101,7 @@ def _program(path: Path, connections: Collection[ConnectionName]) -> Program:
         required_connections=checker.required,
         freshness_seconds={
             name: entry.checks.freshness_seconds.get(name, DEFAULT_FRESHNESS_SECONDS)
-            for name in checker.required
+            for name in _names(checker.connections)
         },
         product_lines={code: _line(code, line) for code, line in entry.product_lines.items()},
         lists=tuple(
@@ -198,9 +198,10 @@ class _Checker:
             else _names(roles.check_only)
         )
         self._homes_without_part = sorted(homes - parted - set(self.check_only))
-        self._connections = sorted(homes | parted | set(self.check_only))
+        #: Every connection that has a part in the program.
+        self.connections = sorted(homes | parted | set(self.check_only))
         required = entry.checks.required
-        self.required = _names(self._connections if required is None else required)
+        self.required = _names(self.connections if required is None else required)
         self.problems: list[Problem] = []
 
     def say(self, path: Sequence[str | int], what: str, remedy: str) -> None:
@@ -249,7 +250,7 @@ class _Checker:
             remedy = "name connections, or remove the key to require every one"
             self.say(["checks", "required"], what, remedy)
         for name in self.required:
-            if name not in self._connections:
+            if name not in self.connections:
                 what = f"checks.required: {name} has no part in this program"
                 self.say(["checks", "required"], what, "give it one under connections")
         for dated in self._entry.checks.freshness_seconds:
@@ -269,7 +270,7 @@ class _Checker:
                     remedy = f"add {name} with field, equals and canary_tax_id"
                     self.say(["lists", kind, "where"], what, remedy)
             for listed in found.where:
-                if listed not in self._connections:
+                if listed not in self.connections:
                     what = f"lists.{kind}: {listed} has no part in this program"
                     self.say(["lists", kind, "where", listed], what, "give it one, or remove it")
 

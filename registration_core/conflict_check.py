@@ -54,11 +54,16 @@ def require_usable(
         raise CheckNotUsable(
             f"The rules of {program.name} changed after the check of {number}.", hint=again
         )
-    if check.incomplete:
-        unread = "; ".join(f"{r.connection}: {r.reason}" for r in check.incomplete)
+    accept = (
+        f"where it stays so, two people may type: dealreg approval override {number} --reason …"
+    )
+    unread = [r for r in check.incomplete if not (overridden and r.overridable)]
+    if unread:
+        why = "; ".join(f"{r.connection}: {r.reason}" for r in unread)
+        see = accept if all(r.overridable for r in unread) else "see: dealreg connection list"
         raise CheckNotUsable(
-            f"The check of {number} is incomplete ({unread}).",
-            hint="It is repeated by itself; see: dealreg connection list",
+            f"The check of {number} is incomplete ({why}).",
+            hint=f"It is repeated by itself; {see}",
         )
     read = {r.connection: r for r in check.readings}
     for connection in program.required_connections:
@@ -72,8 +77,7 @@ def require_usable(
         limit = program.freshness_seconds[stale[0]]
         raise CheckNotUsable(
             f"The evidence of {stale[0]} for {number} is older than {limit} seconds.",
-            hint=f"{again}; where it stays so, two people may type: "
-            f"dealreg approval override {number} --reason …",
+            hint=f"{again}; {accept}",
         )
 
 

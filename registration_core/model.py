@@ -308,8 +308,10 @@ class Reading:
     #: The CRM's clock up to which it is certain; None if it was not read.
     as_of: datetime | None
     reason: str = ""
-    #: A person may override stale evidence, but not an unread connection or a shrunken list.
+    #: People may accept stale evidence, but not an unread connection or a shrunken list.
     overridable: bool = False
+    #: Whether the program asks for it; else it is read too, and a failure only shows.
+    required: bool = True
 
 
 @dataclass(frozen=True)
@@ -328,5 +330,5 @@ class ConflictCheck:
 
     @property
     def incomplete(self) -> tuple[Reading, ...]:
-        """The connections that could not be read completely; empty when the check is complete."""
-        return tuple(r for r in self.readings if not r.complete)
+        """The required connections that were not read completely; empty for a complete check."""
+        return tuple(r for r in self.readings if r.required and not r.complete)

@@ -15,13 +15,14 @@ from registration_core.store import audit, overrides, repository
 from registration_core.store.database import UnitOfWork
 
 #: How many different people it takes.
-PEOPLE = 2
+PEOPLE = overrides.PEOPLE
 
 
 def override(unit: UnitOfWork, number: str, reason: str, program: Program) -> int:
     """Accept the stale evidence of a registration's last check; returns how many people have.
 
-    Idempotent by person. Holds for that one check: a newer one has to be accepted anew.
+    Idempotent by person. Holds for that one check, and for what repeats it word for word because
+    the evidence is stale still: any other has to be accepted anew.
     """
     if not reason.strip():
         raise InvalidInput("Say why: it is kept with the decision.", field="reason")

@@ -157,7 +157,7 @@ class Program:
     check_only: tuple[ConnectionName, ...]
     #: Connections that must be read completely and freshly before an approval; never empty.
     required_connections: tuple[ConnectionName, ...]
-    #: Oldest evidence that still counts, by connection, in seconds.
+    #: Oldest evidence that still counts, by connection (all of `connections`), in seconds.
     freshness_seconds: Mapping[ConnectionName, int]
     product_lines: Mapping[str, ProductLine]
     lists: tuple[AccountList, ...]
@@ -181,6 +181,12 @@ class Program:
     tender_field: str = ""
     #: A list below this share of its last complete count makes the check incomplete.
     list_shrink_limit: Decimal = Decimal("0.8")
+
+    @property
+    def connections(self) -> tuple[ConnectionName, ...]:
+        """Every connection that has a part in the program, sorted."""
+        homes = (rule.connection for rule in self.homes)
+        return tuple(sorted({*homes, *self.mirrors, *self.check_only}))
 
     def home_for(self, country: str) -> ConnectionName:
         """Return the home connection for a customer's country; the last rule fits everywhere."""

@@ -1,6 +1,6 @@
 """Who checks which registration: each due check is claimed by itself, for a while.
 
-No lane, no lease for all: a CRM that hangs keeps the registrations that need it, and nobody
+No lane, no lease for all: a CRM that hangs keeps the registrations whose program has it, and nobody
 else's. A claim is for economy only. One that runs out is taken over, and a check that was made
 twice does no harm, because what follows is decided under the lock on what holds by then.
 """
@@ -81,7 +81,7 @@ def _take(runtime: Runtime) -> list[tuple[str, int]]:
 
 def _asks(runtime: Runtime, program: str) -> frozenset[str]:
     known = runtime.programs.get(program)
-    return frozenset(known.required_connections) if known else frozenset()
+    return frozenset(known.connections) if known else frozenset()
 
 
 def _keep(runtime: Runtime, taken: Sequence[tuple[str, int]], done: threading.Event) -> None:

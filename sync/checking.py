@@ -98,7 +98,7 @@ def try_check(runtime: Runtime, registration: Registration) -> ConflictCheck:
     with guard.lane(guard.Lane.CHECK):
         readings = tuple(
             _reading(runtime, program, name, _refresh(runtime, name))
-            for name in program.required_connections
+            for name in program.connections
         )
         return _make(runtime, registration, program, began_at, readings)
 
@@ -166,7 +166,7 @@ def _check_all(runtime: Runtime, due: Sequence[tuple[str, int]], actor: Actor) -
     names = {
         name
         for registration, _ in registrations
-        for name in runtime.program(registration.program).required_connections
+        for name in runtime.program(registration.program).connections
     }
     refreshed = {name: _refresh(runtime, name) for name in sorted(names)}
     readings: dict[str, tuple[Reading, ...]] = {}
@@ -174,8 +174,7 @@ def _check_all(runtime: Runtime, due: Sequence[tuple[str, int]], actor: Actor) -
         program = runtime.program(registration.program)
         if program.name not in readings:  # canaries and lists are read once for all
             readings[program.name] = tuple(
-                _reading(runtime, program, name, refreshed[name])
-                for name in program.required_connections
+                _reading(runtime, program, name, refreshed[name]) for name in program.connections
             )
         check = _make(runtime, registration, program, began_at, readings[program.name])
         _record(runtime, check, registration.number, version, program, actor)
@@ -201,12 +200,14 @@ def _refresh(runtime: Runtime, connection: ConnectionName) -> directory.Refresh 
 def _reading(
     runtime: Runtime, program: Program, name: ConnectionName, fresh: directory.Refresh | str
 ) -> Reading:
+    required = name in program.required_connections
     if isinstance(fresh, str):
-        return Reading(name, False, None, fresh)
+        return Reading(name, False, None, fresh, required=required)
     try:
-        return completeness.reading(runtime, program, runtime.connector(name), fresh)
+        answered = completeness.reading(runtime, program, runtime.connector(name), fresh)
     except ConnectorError as error:
-        return Reading(name, False, None, error.message)
+        return Reading(name, False, None, error.message, required=required)
+    return replace(answered, required=required)
 
 
 def _make(
@@ -227,7 +228,9 @@ def _make(
         found = proposing.without_own(session, registration.id, found)
         rivals = rivals_for(session, registration, wanted.keys, candidates.may_be_customer(found))
     readings = tuple(
-        replace(r, complete=False, reason=failed[r.connection]) if r.connection in failed else r
+        replace(r, complete=False, reason=failed[r.connection], overridable=False)
+        if r.connection in failed
+        else r
         for r in readings
     )
     return ConflictCheck(
@@ -270,6 +273,7 @@ def _record(
         request = unit.session.get(CheckRequestRow, registration.id, with_for_update=True)
         if last is not None and _repeats(check, last):
             repository.drop_check(unit.session, last.id)
+            overrides.carry_over(unit.session, last.id, check.id)
             _again(unit, request, check)
             return
         audit.record(
@@ -302,10 +306,12 @@ def _repeats(check: ConflictCheck, last: ConflictCheck) -> bool:
     It takes that one's place: an outage of days would leave a check and an event every minute.
     """
     return (
-        bool(check.incomplete)
-        and {r.connection for r in check.incomplete} == {r.connection for r in last.incomplete}
-        and check.findings == last.findings
+        bool(check.incomplete) and _lacks(check) == _lacks(last) and check.findings == last.findings
     )
+
+
+def _lacks(check: ConflictCheck) -> set[tuple[ConnectionName, bool]]:
+    return {(r.connection, r.overridable) for r in check.incomplete}
 
 
 def _again(unit: UnitOfWork, request: CheckRequestRow | None, check: ConflictCheck) -> None:

@@ -1,7 +1,8 @@
 """Whether the account directory may be believed: "complete" is proven, not assumed.
 
-A canary of every list must be found on it, and a list that shrank below the program's share of its
-last complete count is not believed until a person accepts the new one.
+A canary of every list must be found on it, a list that shrank below the program's share of its last
+complete count is not believed until a person accepts the new one, and an index that lags behind
+further than evidence may be old is waited for.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ _UNRELIABLE = "the match keys are being made anew: type dealreg db reindex unles
 def reading(
     runtime: Runtime, program: Program, crm: CrmConnector, fresh: directory.Refresh
 ) -> Reading:
-    """Say whether a refreshed connection may be believed: canaries found, lists not shrunken."""
+    """Say whether a refreshed connection may be believed: canaries found, lists not shrunken.
+
+    And its index not so far behind that what it answers is too old; that alone may be accepted.
+    """
     if not fresh.complete:
         return Reading(crm.name, False, fresh.as_of, "not every change was read yet")
     with runtime.database.read() as session:
@@ -41,6 +45,10 @@ def reading(
         shrunken = _shrunken(runtime, program, rule, crm)
         if shrunken:
             return Reading(crm.name, False, fresh.as_of, shrunken)
+    limit = program.freshness_seconds[crm.name]
+    if runtime.database.clock() - fresh.as_of > timedelta(seconds=limit):
+        reason = f"its answers lag by more than {limit} seconds"
+        return Reading(crm.name, False, fresh.as_of, reason, overridable=True)
     return Reading(crm.name, True, fresh.as_of)
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, delete, exists, select, tuple_
 from sqlalchemy.orm import aliased
 
 from registration_core.announcing import Topic
+from registration_core.store import overrides
 from registration_core.store.announcements import AnnouncementRow
 from registration_core.store.database import Database
 from registration_core.store.tables import Base, ConflictCheckRow, RegistrationRow
@@ -68,7 +69,8 @@ def _too_old(now: datetime) -> Mapping[type[Base], ColumnElement[bool]]:
         AnnouncementRow: (AnnouncementRow.settled_at < old) & ~foretold,
         ConflictCheckRow: (ConflictCheckRow.finished_at < old)
         & superseded
-        & ConflictCheckRow.readings.contains('"complete": false'),
+        & ~ConflictCheckRow.complete
+        & ~overrides.accepted(),
     }
 
 

@@ -133,7 +133,7 @@ def _incomplete(session: Session) -> Iterator[str]:
     )
     for several in readings:
         for reading in several:
-            if not reading["complete"]:
+            if reading.get("required", True) and not reading["complete"]:
                 yield f"{reading['connection']}: {reading['reason']}"
                 break
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from registration_core.store.database import UnitOfWork
-from registration_core.store.tables import CheckOverrideRow
+from registration_core.store.tables import CheckOverrideRow, ConflictCheckRow
+
+#: How many different people it takes.
+PEOPLE = 2
 
 
 def add(unit: UnitOfWork, check_id: str, reason: str) -> int:
@@ -25,3 +28,16 @@ def count(session: Session, check_id: str) -> int:
     """Return how many different people accepted a check."""
     query = select(func.count()).where(CheckOverrideRow.check_id == check_id)
     return session.scalar(query) or 0
+
+
+def accepted() -> ColumnElement[bool]:
+    """Return the condition on checks that enough people accepted them."""
+    people = select(func.count()).where(CheckOverrideRow.check_id == ConflictCheckRow.id)
+    return people.correlate(ConflictCheckRow).scalar_subquery() >= PEOPLE
+
+
+def carry_over(session: Session, check_id: str, to: str) -> None:
+    """Let what people accepted hold for the check that repeats it."""
+    session.execute(
+        update(CheckOverrideRow).where(CheckOverrideRow.check_id == check_id).values(check_id=to)
+    )

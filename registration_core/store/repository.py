@@ -43,7 +43,7 @@ from registration_core.model import (
     RegistrationState,
 )
 from registration_core.program import Role
-from registration_core.store import match_index
+from registration_core.store import match_index, overrides
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import (
     AccountRow,
@@ -318,6 +318,10 @@ def account(session: Session, connection: str, record_id: str) -> Account | None
 # --- checks -----------------------------------------------------------------------------------
 
 
+#: Checks that something may rest on.
+_COUNTS = ConflictCheckRow.complete | overrides.accepted()
+
+
 def add_check(session: Session, check: ConflictCheck) -> None:
     """Keep a check with everything that was asked and answered."""
     session.add(
@@ -328,6 +332,7 @@ def add_check(session: Session, check: ConflictCheck) -> None:
             finished_at=check.finished_at,
             policy_version=check.policy_version,
             matcher_version=check.matcher_version,
+            complete=not check.incomplete,
             readings=[
                 asdict(r) | {"as_of": r.as_of.isoformat() if r.as_of else None}
                 for r in check.readings
@@ -346,19 +351,18 @@ def last_check(session: Session, registration_id: str) -> ConflictCheck | None:
 
 
 def last_complete_check(session: Session, registration_id: str) -> ConflictCheck | None:
-    """Return the newest check of a registration that was complete."""
-    newest_first = _checks(registration_id).execution_options(yield_per=10)
-    with session.scalars(newest_first) as rows:  # left early: its cursor must not stay open
-        return next((check for check in map(_check, rows) if not check.incomplete), None)
+    """Return the newest check of a registration that was complete, or accepted as it was."""
+    row = session.scalars(_checks(registration_id).where(_COUNTS).limit(1)).first()
+    return _check(row) if row else None
 
 
 def deciding_check(session: Session, registration: Registration) -> ConflictCheck | None:
-    """Return the complete check that a decision rests on, or the newest where none was made."""
-    query = _checks(registration.id)
+    """Return the check that a decision rests on, or the newest complete where none was made."""
+    query = _checks(registration.id).where(_COUNTS)
     if registration.decided_at is not None:
         query = query.where(ConflictCheckRow.finished_at <= registration.decided_at)
-    with session.scalars(query.execution_options(yield_per=10)) as rows:
-        return next((check for check in map(_check, rows) if not check.incomplete), None)
+    row = session.scalars(query.limit(1)).first()
+    return _check(row) if row else None
 
 
 def drop_check(session: Session, check_id: str) -> None:
@@ -382,18 +386,15 @@ def _check(row: ConflictCheckRow) -> ConflictCheck:
             Reading(**(r | {"as_of": datetime.fromisoformat(r["as_of"]) if r["as_of"] else None}))
             for r in row.readings
         ),
-        findings=tuple(
-            Finding(
-                **(
-                    f
-                    | {
-                        "kind": FindingKind(f["kind"]),
-                        "decision": Decision(f.get("decision", Decision.REVIEW)),
-                        "band": Band(f["band"]),
-                        "matched_on": tuple(f["matched_on"]),
-                    }
-                )
-            )
-            for f in row.findings
-        ),
+        findings=tuple(_finding(f) for f in row.findings),
     )
+
+
+def _finding(kept: dict[str, Any]) -> Finding:
+    return Finding(
+        **kept | {
+            "kind": FindingKind(kept["kind"]), "band": Band(kept["band"]),
+            "matched_on": tuple(kept["matched_on"]),
+            "decision": Decision(kept.get("decision", Decision.REVIEW)),
+        }
+    )  # fmt: skip

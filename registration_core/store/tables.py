@@ -297,6 +297,8 @@ class ConflictCheckRow(Base):
     finished_at: Mapped[datetime]
     policy_version: Mapped[str] = mapped_column(String(64))
     matcher_version: Mapped[str] = mapped_column(String(32))
+    #: Whether every connection that the program requires was read completely.
+    complete: Mapped[bool]
     readings: Mapped[list[Any]]
     findings: Mapped[list[Any]]
     accounts: Mapped[dict[str, Any]]

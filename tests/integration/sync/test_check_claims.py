@@ -27,7 +27,9 @@ def _requests(world: World) -> list[CheckRequestRow]:
 def test_while_one_check_hangs_on_its_crm_another_that_does_not_need_it_is_made(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lean = replace(world.runtime.program("default"), name="lean", required_connections=(HOME,))
+    lean = replace(
+        world.runtime.program("default"), name="lean", mirrors=(), required_connections=(HOME,)
+    )
     world.runtime.programs["lean"] = lean  # type: ignore[index]
     stuck = world.submit()
     hangs, goes_on = threading.Event(), threading.Event()

@@ -231,10 +231,27 @@ def test_a_check_is_refused_with_what_is_wrong_with_it(changes: dict[str, Any], 
     assert "DR-2345-6789" in str(refused.value)
 
 
-def test_a_connection_that_the_program_does_not_require_may_still_spoil_a_check() -> None:
-    lean = program(required_connections=(SALESFORCE,))
+def test_a_connection_that_was_not_required_spoils_no_check() -> None:
+    lean = program(required_connections=(SALESFORCE, HUBSPOT))
+    asked_too = tuple(replace(r, required=r.complete) for r in UNREAD)
+    require_usable(check(registration(), readings=asked_too), registration(), lean, NOW)
     with pytest.raises(CheckNotUsable, match="dynamics: login refused"):
         require_usable(check(registration(), readings=UNREAD), registration(), lean, NOW)
+
+
+LATE = (Reading(SALESFORCE, True, NOW), Reading(DYNAMICS, False, NOW, "it lags", overridable=True))
+
+
+def test_what_may_be_accepted_is_said_with_the_command_and_nothing_else_is_accepted() -> None:
+    lean = program(required_connections=(SALESFORCE, DYNAMICS))
+    late = check(registration(), readings=LATE)
+    with pytest.raises(CheckNotUsable, match="it lags") as refused:
+        require_usable(late, registration(), lean, NOW)
+    assert "dealreg approval override DR-2345-6789" in refused.value.hint
+    require_usable(late, registration(), lean, NOW, overridden=True)
+    unread = check(registration(), readings=(*LATE[1:], Reading(SALESFORCE, False, None, "away")))
+    with pytest.raises(CheckNotUsable, match="salesforce: away"):
+        require_usable(unread, registration(), lean, NOW, overridden=True)
 
 
 def test_readings_are_found_by_connection() -> None:
