@@ -124,7 +124,7 @@ class Feed:
         after = _next(answer)
         as_of = asked - lag_millis(0)
         then = _Cursor("all", 0, after, asked) if after else _Cursor("since", as_of, binned=asked)
-        return self._page(found, _retired(rows), then, as_of, more=bool(after))
+        return self._page(found, self._retired(schema, rows), then, as_of, more=bool(after))
 
     def _inline(
         self, schema: ObjectSchema, field: str, rows: Iterable[Mapping[str, Any]]
@@ -158,7 +158,7 @@ class Feed:
             then = _Cursor("since", as_of, binned=at.binned, lag=lag)
         records = self._reader.typed(schema, raws, fields)
         found = [records[each] for each in ids if each in records]
-        return self._page(found, _retired(raws), then, as_of, more=then.asked > 0)
+        return self._page(found, self._retired(schema, raws), then, as_of, more=then.asked > 0)
 
     def _bin(self, schema: ObjectSchema, at: _Cursor) -> ChangePage:
         answer = self._listing(schema.name, at.after, archived=True)
@@ -190,6 +190,16 @@ class Feed:
             more=more,
             as_of=wire.moment(str(as_of)),
         )
+
+    def _retired(self, schema: ObjectSchema, raws: Iterable[Mapping[str, Any]]) -> Iterator[Gone]:
+        """The ids that merges made old, as their survivors tell."""
+        for raw in raws:
+            present = str(raw["id"])
+            told = str((raw.get("properties") or {}).get(MERGED_IDS) or "")
+            for old in filter(None, told.split(";")):
+                if old != present:
+                    self._reader.aliases.learn(schema.name, old, present)
+                    yield Gone(old, Absence.MERGED, present)
 
     def _listing(self, object_name: str, after: str, **options: Any) -> Answer:
         operation = f"list {object_name}"
@@ -237,12 +247,3 @@ def _listed(schema: ObjectSchema, fields: Iterable[str]) -> list[str]:
 
 def _next(answer: Answer) -> str:
     return str(((answer.body.get("paging") or {}).get("next") or {}).get("after") or "")
-
-
-def _retired(raws: Iterable[Mapping[str, Any]]) -> Iterator[Gone]:
-    """The ids that merges made old, as their survivors tell."""
-    for raw in raws:
-        told = str((raw.get("properties") or {}).get(MERGED_IDS) or "")
-        for old in told.split(";"):
-            if old and old != str(raw["id"]):
-                yield Gone(old, Absence.MERGED, str(raw["id"]))

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.hubspot import queries, wire
+from connectors.hubspot.aliases import Aliases
 from connectors.hubspot.associations import Associations
 from connectors.hubspot.errors import RecordMissing
 from connectors.hubspot.gateway import SEARCH, Gateway
@@ -43,6 +44,8 @@ class Reader:
         app_id: str,
     ) -> None:
         self.associations = Associations(gateway)
+        #: What merged ids became.
+        self.aliases = Aliases()
         self._gateway = gateway
         self._clock = clock
         #: Describes an object and vouches for these fields.
@@ -60,12 +63,16 @@ class Reader:
         """Read by id; a merged id, which a batch drops without a word, is asked for alone."""
         schema = self._schema(object_name, fields)
         asked = list(dict.fromkeys(record_ids))
-        raws = {
-            str(raw["id"]): raw
-            for raw in self.batch(object_name, [i for i in asked if i.isdigit()], fields)
+        merged = {
+            each: Gone(each, Absence.MERGED, present)
+            for each in asked
+            if (present := self.aliases.present(object_name, each)) != each
         }
-        missing = [record_id for record_id in asked if record_id not in raws]
+        ids = [each for each in asked if each.isdigit() and each not in merged]
+        raws = {str(raw["id"]): raw for raw in self.batch(object_name, ids, fields)}
+        missing = [each for each in asked if each not in raws and each not in merged]
         found: dict[str, RemoteRecord | Gone] = dict(self.typed(schema, raws.values(), fields))
+        found.update(merged)
         for each, (far, far_id) in self.associations.became(object_name, list(raws)).items():
             found[each] = Gone(each, Absence.CONVERTED, far_id, far)
         return found | self._gone(schema, missing, fields)
@@ -161,15 +168,25 @@ class Reader:
     def history(
         self, object_name: str, record_ids: Sequence[str], fields: Sequence[str], since: datetime
     ) -> tuple[FieldChange, ...]:
-        """Read the past values of properties; associations have no past."""
+        """Read the past values of properties; associations have no past.
+
+        The past of a merged record went into that of its survivor, and is told by the id asked for.
+        """
         schema = self._schema(object_name, fields)
         names = [name for name in fields if not is_link(name)]
-        ids = list(dict.fromkeys(i for i in record_ids if i.isdigit()))
+        asked = dict.fromkeys(i for i in record_ids if i.isdigit()) if names else ()
+        ids = {each: self.aliases.present(object_name, each) for each in asked}
+        present = list(dict.fromkeys(ids.values()))
+        raws = {
+            str(raw["id"]): raw for raw in self.batch(object_name, present, ["hs_object_id"], names)
+        }
         changes: list[FieldChange] = []
-        for raw in self.batch(object_name, ids if names else [], ["hs_object_id"], names):
+        for each, now in ids.items():
+            # A batch drops what was merged since: it is asked for alone.
+            raw = raws.get(now) or self._alone(object_name, now, histories=names) or {}
             for name, entries in (raw.get("propertiesWithHistory") or {}).items():
                 try:
-                    changes += self._past(schema, str(raw["id"]), name, entries)
+                    changes += self._past(schema, each, name, entries)
                 except (KeyError, ValueError) as error:
                     raise self._gateway.strange(f"history {object_name}") from error
         kept = [change for change in changes if change.changed_at >= since]
@@ -232,7 +249,6 @@ class Reader:
         self, schema: ObjectSchema, ids: Sequence[str], fields: Sequence[str]
     ) -> dict[str, RemoteRecord | Gone]:
         """Tell why these ids were not in a batch: merged, archived, or not known."""
-        api = self._gateway.client.crm.objects.basic_api
         names = [name for name in fields if not is_link(name)]
         found: dict[str, RemoteRecord | Gone] = {}
         for each in ids:
@@ -240,16 +256,8 @@ class Reader:
             if not each.isdigit():
                 continue
             for archived in (False, True):
-                try:
-                    raw = self._gateway.read(
-                        f"read {schema.name}",
-                        api.get_by_id,
-                        schema.name,
-                        each,
-                        properties=names,
-                        archived=archived,
-                    ).body
-                except RecordMissing:
+                raw = self._alone(schema.name, each, names, archived=archived)
+                if raw is None:
                     continue
                 if str(raw.get("id")) != each:
                     found[each] = Gone(each, Absence.MERGED, str(raw.get("id")))
@@ -259,6 +267,32 @@ class Reader:
                     found[each] = self.typed(schema, [raw], fields)[each]
                 break
         return found
+
+    def _alone(
+        self,
+        object_name: str,
+        record_id: str,
+        names: Sequence[str] = (),
+        *,
+        histories: Sequence[str] = (),
+        archived: bool = False,
+    ) -> Mapping[str, Any] | None:
+        """Read one record, under whatever id it goes by now; None if there is none."""
+        api = self._gateway.client.crm.objects.basic_api
+        try:
+            raw = self._gateway.read(
+                f"read {object_name}",
+                api.get_by_id,
+                object_name,
+                record_id,
+                properties=names,
+                properties_with_history=histories,
+                archived=archived,
+            ).body
+        except RecordMissing:
+            return None
+        self.aliases.learn(object_name, record_id, str(raw.get("id")))
+        return raw
 
     def _filter_sets(
         self, schema: ObjectSchema, where: Sequence[Condition]

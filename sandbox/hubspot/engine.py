@@ -194,7 +194,10 @@ class HubSpotOrg:
             fields = {**loser.fields, **primary.fields}
             fields["hs_merged_object_ids"] = ";".join(part for part in merged if part)
             survivor = self.store.insert(kind.name, fields, by)
-            survivor.history[:0] = primary.history
+            # "Property values from both objects will still be merged onto the new object."
+            survivor.history[:0] = sorted(
+                [*loser.history, *primary.history], key=lambda change: change.at
+            )
             for old in (primary, loser):
                 self._unique.release(kind, old)
                 self.links.move((kind.name, old.id), (kind.name, survivor.id), by)

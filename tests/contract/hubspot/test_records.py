@@ -310,3 +310,26 @@ def test_a_deal_without_a_currency_is_in_the_accounts_own(
     found = hubspot.read("deals", [without, euros], ["deal_currency_code"])
     told = [found[each].fields for each in (without, euros)]  # type: ignore[union-attr]
     assert told == [{"deal_currency_code": "USD"}, {"deal_currency_code": "EUR"}]
+
+
+def test_the_past_of_a_merged_deal_is_told_by_the_id_it_had(
+    hubspot: HubSpotConnector,
+    org: HubSpotOrg,
+    stand_in: StandIn,
+    new_key: Callable[[], str],
+) -> None:
+    since = datetime(2020, 1, 1, tzinfo=UTC)
+    loser, winner = created(hubspot, new_key(), dealname="A"), created(hubspot, new_key())
+    org.merge("deals", loser, winner, REP)
+    for calls in (3, 1):  # a batch and each of them alone; then all by their present id
+        before = stand_in.journal.total
+        changes = hubspot.history("deals", [loser, winner], ["dealname"], since)
+        assert stand_in.journal.total - before == calls
+        assert {change.record_id for change in changes} == {loser, winner}
+        assert "A" in [change.value for change in changes if change.record_id == loser]
+    present = org.resolve(org.kind("deals"), loser)
+    assert present is not None
+    before = stand_in.journal.total
+    gone = {each: Gone(each, Absence.MERGED, present.id) for each in (loser, winner)}
+    assert hubspot.read("deals", [loser, winner], []) == gone
+    assert stand_in.journal.total == before
