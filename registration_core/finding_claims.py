@@ -145,17 +145,23 @@ def _on_lists(
     for kind in sorted(account.lists):
         what = _LIST_FINDINGS[kind]
         on = f"{account.name} is on the {kind.value.replace('_', ' ')} list of {account.connection}"
-        more = {}
         if kind is ListKind.DIRECT and _dormant(candidate, program, now):
             what = FindingKind.DORMANT_ACCOUNT
-            more = {"active_at": f"{candidate.active_at:%FT%TZ}"}
             on += f", and nobody has worked it for {program.activity_days} days"
         elif kind is ListKind.CUSTOMER and _has_bought(candidate, registration.product_line):
             what = FindingKind.RENEWAL
-            more = {"products": candidate.products}
             on += f" and has {registration.product_line}"
         decides = program.list_owners.get(kind, "") if kind is not ListKind.DIRECT else ""
-        yield _about(candidate, what, on, decides=decides, more=more)
+        yield _about(candidate, what, on, decides=decides, more=_known_of(candidate, kind))
+
+
+def _known_of(candidate: Candidate, kind: ListKind) -> dict[str, str]:
+    """Return what a list's findings are told apart by, as it was read: a replay goes by it."""
+    if kind is ListKind.DIRECT and candidate.active_at is not None:
+        return {"active_at": f"{candidate.active_at:%FT%TZ}"}
+    if kind is ListKind.CUSTOMER and candidate.products:
+        return {"products": candidate.products}
+    return {}
 
 
 def _on_list_file(candidate: Candidate, entry: ListEntry, program: Program) -> Finding:

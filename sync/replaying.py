@@ -1,7 +1,8 @@
 """What changed rules, or another matcher, would have made of past registrations. Decides nothing.
 
-A replay asks no CRM. Accounts and lists come from the account directory as it is now, open
-opportunities from what the check of then recorded, other registrations as they stood then.
+A replay asks no CRM. Accounts and lists come from the account directory as it is now; open
+opportunities, and when an account was worked and what it has bought, from what the check of then
+recorded; other registrations as they stood then.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def _findings(
     listed = [a.record_id for a in accounts if a.connection == LIST_FILE]
     entries = account_lists.entries(session, listed)
     found = [
-        Candidate(a, m, _recorded(check, a), entry=entries.get(a.record_id))
+        _as_recorded(check, Candidate(a, m, entry=entries.get(a.record_id)))
         for a, m in candidates.matched(accounts, wanted)
         if a.connection != LIST_FILE or a.record_id in entries
     ]
@@ -93,18 +94,37 @@ def _findings(
     return find_claims(registration, program, found, rivals, check.began_at)
 
 
-def _recorded(check: ConflictCheck, account: Account) -> tuple[OpenOpportunity, ...]:
-    """Return the open opportunities that the check of then read of an account."""
+def _as_recorded(check: ConflictCheck, candidate: Candidate) -> Candidate:
+    """Add what the check of then read of an account: its opportunities, activity and products."""
+    account = candidate.account
+    about = [
+        f
+        for f in check.findings
+        if (f.connection, f.evidence.get("account")) == (account.connection, account.name)
+    ]
+    known = {name: value for f in about for name, value in f.evidence.items()}
+    return replace(
+        candidate,
+        opportunities=_opportunities(account, about),
+        active_at=_moment(known.get("active_at")),
+        products=known.get("products", ""),
+    )
+
+
+def _opportunities(account: Account, found: Sequence[Finding]) -> tuple[OpenOpportunity, ...]:
     return tuple(
         OpenOpportunity(
             account.connection, f.evidence.get("object", ""), f.record_id or "", account.record_id,
             f.record_id or "", f.evidence.get("owner", ""),
-            datetime.fromisoformat(at) if (at := f.evidence.get("touched_at")) else None,
+            _moment(f.evidence.get("touched_at")),
         )
-        for f in check.findings
+        for f in found
         if f.claim in _OPPORTUNITIES
-        and (f.connection, f.evidence.get("account")) == (account.connection, account.name)
     )  # fmt: skip
+
+
+def _moment(written: str | None) -> datetime | None:
+    return datetime.fromisoformat(written) if written else None
 
 
 def _then(other: Registration, at: datetime) -> Registration:

@@ -10,8 +10,9 @@ import pytest
 from registration_core import use_cases
 from registration_core.contracts import Value
 from registration_core.findings import Decision, FindingKind, FindingRule, ReasonCode
-from registration_core.model import Customer
-from registration_core.program import Program
+from registration_core.model import Band, Customer, Finding
+from registration_core.program import ListKind, Program
+from registration_core.store import repository
 from sync import checking, directory, replaying
 from sync.replaying import Difference
 from tests.integration.sync.test_checking import mark
@@ -90,3 +91,42 @@ def test_an_earlier_rival_that_was_withdrawn_later_is_seen_as_it_stood_then(worl
     with world.database.begin() as unit:
         use_cases.withdraw(unit, first.id)
     assert _replayed(world) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "became", "known", "rules", "told"),
+    [
+        (
+            ListKind.DIRECT, FindingKind.DORMANT_ACCOUNT, {"active_at": "2025-01-01T00:00:00Z"},
+            {"activity_days": 500}, {"found besides: direct_account", "found no more: dormant_account"},
+        ),
+        (
+            ListKind.DIRECT, FindingKind.DIRECT_ACCOUNT, {"active_at": "2026-02-01T00:00:00Z"},
+            {"activity_days": 20}, {"found besides: dormant_account", "found no more: direct_account"},
+        ),
+        (
+            ListKind.CUSTOMER, FindingKind.RENEWAL, {"products": "support; Platform"}, {}, set(),
+        ),
+    ],
+)  # fmt: skip
+def test_when_an_account_was_worked_and_what_it_bought_is_known_as_the_check_of_then_read_it(
+    world: World,
+    kind: ListKind,
+    became: FindingKind,
+    known: dict[str, str],
+    rules: dict[str, Any],
+    told: set[str],
+) -> None:
+    made = world.approved(currency="USD")
+    check = checking.check_now(world.runtime, made.number)
+    with world.database.begin() as unit:
+        account = repository.account(unit.session, HOME, check.accounts[HOME])
+        assert account is not None
+        repository.put_accounts(unit.session, [replace(account, lists=frozenset({kind}))])
+        found = Finding(
+            became, Band.STRONG, ("tax_id",), "", HOME, account.record_id,
+            evidence={"account": account.name, **known},
+        )  # fmt: skip
+        repository.add_check(unit.session, replace(check, id="then", findings=(found,)))
+    assert _replayed(world) == []
+    assert {reason for one in _replayed(world, **rules) for reason in one.reasons} == told
