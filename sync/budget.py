@@ -29,6 +29,9 @@ UNLIMITED_AFTER = timedelta(seconds=30)
 #: A process takes this part of a second's calls at once.
 _SLICES_A_SECOND = 4
 _SECOND = timedelta(seconds=1)
+#: A search that waits for longer than this waits for nobody: the turns before it were taken by a
+#: clock that went wrong, or by processes that are no more.
+TURN_WAIT_MAX = timedelta(seconds=30)
 
 
 class BudgetSpent(ConnectorError):
@@ -114,7 +117,8 @@ class SearchTurns:
         """Take the next turn and leave `apart` seconds after it; returns the seconds until then."""
         with self._database.begin() as unit:
             row = connection_state.held(unit, self._connection)
-            at = max(row.search_at or unit.now, unit.now)
+            taken = row.search_at or unit.now
+            at = taken if unit.now <= taken <= unit.now + TURN_WAIT_MAX else unit.now
             row.search_at = at + timedelta(seconds=apart)
             return (at - unit.now).total_seconds()
 

@@ -46,7 +46,10 @@ class Pace:
         self._window_seconds = 10.0
 
     def wait(self, *, search: bool) -> None:
-        """Wait until a call may go out, about a second at most."""
+        """Wait until a call may go out: until the window has room, and a search until its turn.
+
+        Room is waited for about a second at most; a turn as long as the searches before it take.
+        """
         while seconds := self._seconds():
             self._pause(seconds)
         if search and (seconds := self._turn(1 / self._search_rate())):

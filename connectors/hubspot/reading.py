@@ -259,8 +259,8 @@ class Reader:
                 raw = self._alone(schema.name, each, names, archived=archived)
                 if raw is None:
                     continue
-                if str(raw.get("id")) != each:
-                    found[each] = Gone(each, Absence.MERGED, str(raw.get("id")))
+                if str(raw["id"]) != each:
+                    found[each] = Gone(each, Absence.MERGED, str(raw["id"]))
                 elif archived:
                     found[each] = Gone(each, Absence.DELETED)
                 else:
@@ -291,7 +291,9 @@ class Reader:
             ).body
         except RecordMissing:
             return None
-        self.aliases.learn(object_name, record_id, str(raw.get("id")))
+        if not raw.get("id"):
+            raise self._gateway.strange(f"read {object_name}")
+        self.aliases.learn(object_name, record_id, str(raw["id"]))
         return raw
 
     def _filter_sets(

@@ -19,7 +19,7 @@ from connectors.port import CreateItem, Deferred, Outcome
 from registration_core.contracts import ConnectionName
 from registration_core.model import RegistrationState
 from registration_core.store.tables import OutboxRow
-from sync import budget, clock, leases, push, settling
+from sync import budget, clock, connection_state, leases, push, settling
 from sync.guard import (
     CallMetrics,
     ConnectionPaused,
@@ -138,6 +138,13 @@ def test_searches_of_all_workers_take_turns(world: World) -> None:
     assert waits == [0.0, 0.25, 0.5, 0.75]
     world.pass_time(5)
     assert workers[0].take(0.25) == 0.0
+
+
+def test_turns_far_ahead_are_nobodys_and_do_not_stop_the_searches(world: World) -> None:
+    turns = budget.SearchTurns(world.database, HOME)
+    with world.database.begin() as unit:
+        connection_state.held(unit, HOME).search_at = unit.now + timedelta(days=1)
+    assert [turns.take(10) for _ in range(5)] == [0, 10, 20, 30, 0]
 
 
 class _MustWaitError(Exception):
