@@ -23,6 +23,8 @@ from connectors.port import Deferred, Refused
 #: Longest text of HubSpot's that we pass on, in characters.
 _MESSAGE_MAX = 300
 _UNIQUE_CONFLICT = "CONFLICTING_UNIQUE_VALUE"
+#: What a contact with a taken e-mail address is refused with, in place of an inner code.
+_CONFLICT = "CONFLICT"
 #: Seconds to wait where HubSpot names a policy and no time.
 _POLICY_PAUSE = {"SECONDLY": 1.0, "TEN_SECONDLY_ROLLING": 10.0, "DAILY": 3600.0}
 _PAUSE_DEFAULT = 10.0
@@ -42,6 +44,7 @@ _ROW_HINTS: Mapping[str, str] = {
     ),
     "MISSING_REQUIRED_ASSOCIATION": "Map associations.contacts: no lead is without a contact.",
     _UNIQUE_CONFLICT: "Another record has that value: find it in HubSpot.",
+    _CONFLICT: "Another record has that value: find it in HubSpot.",
     "INVALID_OBJECT_IDS": "The record to associate with is not in HubSpot any more.",
 }
 #: Codes which say that the definitions we keep are not those that HubSpot has now.
@@ -140,7 +143,8 @@ def describe(body: Mapping[str, Any]) -> str:
 
 def is_unique_conflict(error: Mapping[str, Any]) -> bool:
     """True where a row was refused because a unique value is taken."""
-    return any(inner.get("code") == _UNIQUE_CONFLICT for inner in _inner(error))
+    codes = [inner.get("code") for inner in _inner(error)]
+    return _UNIQUE_CONFLICT in codes or error.get("category") == _CONFLICT
 
 
 def is_search_limit(status: int, raw: bytes) -> bool:

@@ -28,7 +28,9 @@ from sandbox.records import Row
 
 #: Largest request body taken, in bytes: 100 rows with several properties of the longest text.
 REQUEST_BODY_MAX = 16 * 1024 * 1024
-_PAGE_MAX = 100
+_PAGE_MAX, _PAGE_WITH_HISTORY_MAX = 100, 50
+#: The dated versions that are served beside v3 and v4 ("API versioning").
+VERSIONS = ("2026-03", "2026-09")
 
 _Handler = Callable[[Call], tuple[int, Json | None]]
 
@@ -120,8 +122,9 @@ def _list(call: Call) -> tuple[int, Json]:
     kind = call.kind()
     call.scope(kind, "read")
     limit, after = int(call.query.get("limit", "10")), int(call.query.get("after", "0"))
-    if not 0 < limit <= _PAGE_MAX:
-        raise HubSpotError(400, f"limit must be between 1 and {_PAGE_MAX}", "VALIDATION_ERROR")
+    most = _PAGE_WITH_HISTORY_MAX if call.names("propertiesWithHistory") else _PAGE_MAX
+    if not 0 < limit <= most:
+        raise HubSpotError(400, f"limit must be between 1 and {most}", "VALIDATION_ERROR")
     archived = call.flag("archived")
     rows = [
         row
@@ -236,7 +239,7 @@ def _associations_read(call: Call) -> tuple[int, Json]:
 
 
 def _associations_create(call: Call) -> tuple[int, Json]:
-    success = 200 if call.dated else 201
+    success = 200 if call.latest else 201
     pair = _pair(call, "write")
     return batch.associations_create(
         call.org, *pair, call.body(), call.org.app_user, success=success
@@ -269,41 +272,47 @@ def _missing(record_id: str) -> HubSpotError:
     return HubSpotError(404, words, "OBJECT_NOT_FOUND")
 
 
-def _objects(rest: str) -> tuple[str, str]:
-    return f"/crm/v3/objects/{{type}}{rest}", f"/crm/objects/{{version}}/{{type}}{rest}"
+def _objects(rest: str) -> tuple[str, ...]:
+    dated = (f"/crm/objects/{version}/{{type}}{rest}" for version in VERSIONS)
+    return f"/crm/v3/objects/{{type}}{rest}", *dated
 
 
-def _associations(rest: str, batch: str = "batch/") -> tuple[str, str]:
+def _associations(rest: str, batch: str = "batch/") -> tuple[str, ...]:
     tail = f"{{from}}/{{to}}/{batch}{rest}"
-    return f"/crm/v4/associations/{tail}", f"/crm/associations/{{version}}/{tail}"
+    dated = (f"/crm/associations/{version}/{tail}" for version in VERSIONS)
+    return f"/crm/v4/associations/{tail}", *dated
 
 
-def _definitions(noun: str, rest: str = "/{type}") -> tuple[str, str]:
-    return f"/crm/v3/{noun}{rest}", f"/crm/{noun}/{{version}}{rest}"
+def _definitions(noun: str, rest: str = "/{type}") -> tuple[str, ...]:
+    return f"/crm/v3/{noun}{rest}", *(f"/crm/{noun}/{version}{rest}" for version in VERSIONS)
 
 
-#: Method, paths, handler; the fixed segments of a path stand before `{id}`.
+_TOKENS = tuple(f"/oauth/{version}/token" for version in ("v1", "v3", *VERSIONS))
+
+#: Method, paths, handler, and beside each where HubSpot's developer documentation describes it;
+#: the fixed segments of a path stand before `{id}`.
 _ROUTES: tuple[tuple[str, tuple[str, ...], _Handler], ...] = (
-    ("POST", _objects("/search"), _search),
-    ("POST", _objects("/merge"), _merge),
-    ("POST", _objects("/batch/read"), _batch_read),
-    ("POST", _objects("/batch/create"), _batch_create),
-    ("POST", _objects("/batch/update"), _batch_update),
-    ("GET", _objects(""), _list),
-    ("POST", _objects(""), _create),
-    ("GET", _objects("/{id}"), _get),
-    ("PATCH", _objects("/{id}"), _patch),
-    ("DELETE", _objects("/{id}"), _delete),
-    ("POST", _associations("read"), _associations_read),
-    ("POST", _associations("create"), _associations_create),
-    ("POST", _associations("archive"), _associations_archive),
-    ("GET", _definitions("properties"), definitions.properties),
-    ("POST", _definitions("properties"), definitions.property_create),
-    ("POST", _definitions("properties", "/{type}/groups"), definitions.group_create),
-    ("GET", _associations("labels", batch=""), definitions.labels),
-    ("GET", _definitions("pipelines"), definitions.pipelines),
-    ("GET", _definitions("owners", ""), definitions.owners),
-    ("POST", ("/oauth/{version}/token",), definitions.token),
-    ("GET", ("/account-info/v3/details",), definitions.account),
+    ("POST", _objects("/search"), _search),  # "Search the CRM"
+    ("POST", _objects("/merge"), _merge),  # "Using object APIs", merge
+    ("POST", _objects("/batch/read"), _batch_read),  # "Using object APIs", retrieve
+    ("POST", _objects("/batch/create"), _batch_create),  # "Using object APIs", create
+    ("POST", _objects("/batch/update"), _batch_update),  # "Using object APIs", update
+    ("GET", _objects(""), _list),  # "Using object APIs", retrieve
+    ("POST", _objects(""), _create),  # "Using object APIs", create
+    ("GET", _objects("/{id}"), _get),  # "Using object APIs", retrieve
+    ("PATCH", _objects("/{id}"), _patch),  # "Using object APIs", update
+    ("DELETE", _objects("/{id}"), _delete),  # "Using object APIs", delete
+    ("POST", _associations("read"), _associations_read),  # "Associations v4", retrieve
+    ("POST", _associations("create"), _associations_create),  # "Associations v4", associate
+    ("POST", _associations("archive"), _associations_archive),  # "Associations v4", remove
+    ("GET", _definitions("properties"), definitions.properties),  # "Properties guide", retrieve
+    ("POST", _definitions("properties"), definitions.property_create),  # "Properties guide", create
+    ("POST", _definitions("properties", "/{type}/groups"), definitions.group_create),  # the same
+    ("GET", _associations("labels", batch=""), definitions.labels),  # "Associations v4", labels
+    ("GET", _definitions("pipelines"), definitions.pipelines),  # "Pipelines guide"
+    ("GET", _definitions("owners", ""), definitions.owners),  # "Owners guide"
+    ("POST", _TOKENS, definitions.token),  # "Manage OAuth tokens"
+    ("GET", ("/account-info/v3/details",), definitions.account),  # "Account information"
+    # "Private apps", details of a token
     ("POST", ("/oauth/v2/private-apps/get/access-token-info",), definitions.token_info),
 )

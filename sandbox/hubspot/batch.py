@@ -44,8 +44,12 @@ def read(org: HubSpotOrg, kind: ObjectType, body: _Body, *, archived: bool) -> A
 
 
 def create(org: HubSpotOrg, kind: ObjectType, body: _Body, by: str) -> Answer:
-    """Create rows; only with a distinct trace id on every row does one bad row not sink all."""
+    """Create rows; only with a distinct trace id on every row does one bad row not sink all.
+
+    A body without the wrapper `inputs` creates nothing, and is told by 200 that all is well.
+    """
     inputs = _inputs(body, INPUTS_MAX)
+    success = 201 if "inputs" in body else 200
 
     def write(entry: _Body) -> Row | None:
         return org.create(kind, entry.get("properties") or {}, entry.get("associations") or (), by)
@@ -53,7 +57,7 @@ def create(org: HubSpotOrg, kind: ObjectType, body: _Body, by: str) -> Answer:
     with org.store.exclusive():
         if not _forgiving(inputs):
             _rehearse(org, kind, inputs)
-        return _write_each(org, kind, inputs, write, success=201)
+        return _write_each(org, kind, inputs, write, success=success)
 
 
 def update(org: HubSpotOrg, kind: ObjectType, body: _Body, by: str) -> Answer:

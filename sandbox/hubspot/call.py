@@ -22,6 +22,8 @@ class Call:
         self.params = request.path_params
         self.query = request.query_params
         self.dated = "/crm/v" not in request.url.path
+        #: By the paths of 2026-09, whose answers differ from those before in places.
+        self.latest = "/2026-09/" in request.url.path
         self.raw = raw
 
     def kind(self, name: str = "type") -> ObjectType:

@@ -6,6 +6,7 @@ Sources: HubSpot developer documentation, "Using object APIs", "Deals", "Error h
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import zlib
@@ -21,7 +22,7 @@ from sandbox.hubspot.defined import Definitions
 from sandbox.hubspot.limits import RateLimits
 from sandbox.hubspot.links import Links
 from sandbox.hubspot.schema import OBJECT_TYPES, ObjectType, object_type
-from sandbox.hubspot.validation import UniqueValues, checked
+from sandbox.hubspot.validation import UniqueValues, checked, refuse_taken_email
 from sandbox.hubspot.values import HubSpotError, invalid_properties
 from sandbox.org import Delivery
 from sandbox.records import Event, Json, RecordStore, Row
@@ -45,7 +46,8 @@ class HubSpotOrg:
 
     `index_lag` delays what search sees (the vendor's index lags by moments up to some 30 s);
     `errors_under_200` makes batch calls report failed rows under 200 instead of 207;
-    `webhooks_unruly` sends events out of order and some of them twice.
+    `webhooks_unruly` sends events out of order and some of them twice; `keeps_primary_id` merges
+    into the primary record instead of a new one, as portals in a beta of HubSpot's do.
     """
 
     crm = "hubspot"
@@ -61,6 +63,7 @@ class HubSpotOrg:
         self.index_lag = timedelta(0)
         self.errors_under_200 = False
         self.webhooks_unruly = False
+        self.keeps_primary_id = False
         self.access = Access(
             clock,
             credentials.get("access_token", ""),
@@ -118,9 +121,7 @@ class HubSpotOrg:
     ) -> Row:
         """Create a record with its associations, all or nothing; 400 names every bad property."""
         with self.store.transaction():
-            links = [self._link_target(kind, target) for target in targets]
-            self._require_link(kind, [type_id for _, types in links for type_id in types])
-            fields = self._checked(kind, properties, None)
+            links, fields = self._fit(kind, properties, targets)
             row = self.store.insert(kind.name, fields, by)
             self._unique.hold(kind, row)
             for to, types in links:
@@ -131,9 +132,7 @@ class HubSpotOrg:
         self, kind: ObjectType, properties: Mapping[str, Json], targets: Iterable[Any]
     ) -> None:
         """Refuse what `create` would refuse, and write nothing."""
-        links = [self._link_target(kind, target) for target in targets]
-        self._require_link(kind, [type_id for _, types in links for type_id in types])
-        self._checked(kind, properties, None)
+        self._fit(kind, properties, targets)
 
     def update(self, kind: ObjectType, row: Row, properties: Mapping[str, Json], by: str) -> Row:
         """Patch a record, all or nothing; 400 names every bad property."""
@@ -178,28 +177,30 @@ class HubSpotOrg:
             self.links.put(from_, to, types, by)
 
     def merge_records(self, kind: ObjectType, primary_id: str, loser_id: str, by: str) -> Row:
-        """Merge two records into a new one with a new id; the primary's values win."""
+        """Merge two records; the primary's values win, and the survivor has a new id, mostly."""
         with self.store.transaction():
             primary, loser = self.resolve(kind, primary_id), self.resolve(kind, loser_id)
             if primary is None or loser is None or primary.id == loser.id:
                 raise HubSpotError(
                     400, f"Cannot merge {loser_id} into {primary_id}", "VALIDATION_ERROR"
                 )
-            merged = [
-                *str(primary.fields.get("hs_merged_object_ids") or "").split(";"),
-                *str(loser.fields.get("hs_merged_object_ids") or "").split(";"),
-                primary.id,
-                loser.id,
-            ]
+            olds = [loser] if self.keeps_primary_id else [primary, loser]
+            merged = [str(old.fields.get("hs_merged_object_ids") or "") for old in (primary, loser)]
             fields = {**loser.fields, **primary.fields}
-            fields["hs_merged_object_ids"] = ";".join(part for part in merged if part)
-            survivor = self.store.insert(kind.name, fields, by)
-            # "Property values from both objects will still be merged onto the new object."
-            survivor.history[:0] = sorted(
-                [*loser.history, *primary.history], key=lambda change: change.at
+            fields["hs_merged_object_ids"] = ";".join(
+                filter(None, [*merged, *(o.id for o in olds)])
             )
             for old in (primary, loser):
                 self._unique.release(kind, old)
+            survivor = primary
+            if self.keeps_primary_id:
+                self.store.update(primary, fields, by)
+            else:
+                survivor = self.store.insert(kind.name, fields, by)
+            # "Property values from both objects will still be merged onto the new object."
+            pasts = [each.history for each in (*olds, survivor)]
+            survivor.history[:] = sorted(itertools.chain(*pasts), key=lambda change: change.at)
+            for old in olds:
                 self.links.move((kind.name, old.id), (kind.name, survivor.id), by)
                 self.store.delete(old, by, merged_into=survivor.id)
             self._unique.hold(kind, survivor)
@@ -300,6 +301,15 @@ class HubSpotOrg:
             if parent and account["key"] in ids:
                 child = (kind.name, ids[account["key"]])
                 self.associate(child, (kind.name, parent), (14,), "system")
+
+    def _fit(
+        self, kind: ObjectType, properties: Mapping[str, Json], targets: Iterable[Any]
+    ) -> tuple[list[tuple[tuple[str, str], list[int]]], dict[str, Json]]:
+        """Read what a record is to be made of; raises unless all of it is taken."""
+        links = [self._link_target(kind, target) for target in targets]
+        self._require_link(kind, [type_id for _, types in links for type_id in types])
+        refuse_taken_email(kind, properties, self._unique)
+        return links, self._checked(kind, properties, None)
 
     def _checked(
         self, kind: ObjectType, properties: Mapping[str, Json], row: Row | None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from sandbox.hubspot.schema import ObjectType
-from sandbox.hubspot.values import BadValue, Fault, normalised
+from sandbox.hubspot.values import BadValue, Fault, HubSpotError, normalised
 from sandbox.records import Json, RecordStore, Row
 
 
@@ -42,6 +42,16 @@ class UniqueValues:
             for prop in kind.properties.values()
             if prop.unique and prop.name in row.fields
         ]
+
+
+def refuse_taken_email(
+    kind: ObjectType, properties: Mapping[str, Json], unique: UniqueValues
+) -> None:
+    """Refuse a new contact whose address another one has, in words of its own ("Contacts guide")."""
+    email = str(properties.get("email") or "").strip()
+    holder = unique.holder(kind, "email", email) if kind.name == "contacts" else None
+    if holder is not None:
+        raise HubSpotError(409, f"Contact already exists. Existing ID: {holder}", "CONFLICT")
 
 
 def checked(

@@ -113,13 +113,14 @@ def _type_id(kind: ObjectType) -> dict[str, str]:
 
 
 def _merge(org: HubSpotOrg, kind: ObjectType, event: Event) -> Iterator[dict[str, Any]]:
-    """One event for the two records that a merge takes away, told when the primary goes."""
+    """One event for all that a merge takes away: told when the primary goes, else the other."""
     old = org.store.get(kind.name, event.record_id, deleted=True)
     survivor = _row(org, kind.name, old.merged_into if old else None)
     if survivor is None:
         return
-    primary, loser = str(survivor.fields["hs_merged_object_ids"]).split(";")[-2:]
-    if event.record_id == primary:
+    merged = str(survivor.fields["hs_merged_object_ids"]).split(";")
+    primary, loser = [survivor.id, merged[-1]] if org.keeps_primary_id else merged[-2:]
+    if event.record_id == (loser if org.keeps_primary_id else primary):
         yield _event(
             org,
             event,

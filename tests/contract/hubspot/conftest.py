@@ -26,7 +26,7 @@ def org(stand_in: StandIn) -> Iterator[HubSpotOrg]:
     scopes = set(portal.access.scopes)
     yield portal
     portal.index_lag = timedelta(0)
-    portal.errors_under_200 = portal.webhooks_unruly = False
+    portal.errors_under_200 = portal.webhooks_unruly = portal.keeps_primary_id = False
     portal.limits.enforced = False
     portal.access.scopes = scopes
     portal.access.reissue()

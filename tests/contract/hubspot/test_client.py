@@ -59,3 +59,16 @@ def test_the_vendors_client_searches_and_associates(client: Any, org: HubSpotOrg
     search = client.crm.deals.search_api
     found = search.do_search({"filterGroups": [{"filters": [wanted]}], "limit": 100})
     assert made.id in {each.id for each in found.results}
+
+
+def test_the_vendors_client_is_refused_a_taken_address_and_a_long_page_of_history(
+    client: Any,
+) -> None:
+    contacts, email = client.crm.contacts.basic_api, f"{uuid.uuid4()}@example.com"
+    there = contacts.create({"properties": {"email": email}})
+    with pytest.raises(Exception, match=f"Existing ID: {there.id}") as caught:
+        contacts.create({"properties": {"email": email}})
+    assert caught.value.status == 409  # type: ignore[attr-defined]
+    assert contacts.get_page(limit=50, properties_with_history=["email"]).results
+    with pytest.raises(Exception, match="between 1 and 50"):
+        contacts.get_page(limit=51, properties_with_history=["email"])

@@ -11,8 +11,9 @@ from connectors.errors import (
     FeedExpired,
 )
 from connectors.hubspot.connector import HubSpotConnector
-from connectors.port import Absence, ChangePage, Gone
+from connectors.port import Absence, ChangePage, Gone, RemoteRecord, WebhookRequest
 from sandbox.hubspot.engine import HubSpotOrg
+from sandbox.records import Event
 from sandbox.serving import StandIn
 from tests.contract.hubspot.portal import COMPANY, REP, company, created
 from tests.contract.peers import Timepiece
@@ -107,6 +108,29 @@ def test_the_feed_tells_of_merges(
         Gone(winner.id, Absence.MERGED, survivor.id),
     } <= set(page.gone)
     assert survivor.id in {record.record_id for record in page.records}
+
+
+def test_a_merge_that_keeps_the_primary_record_retires_the_other_alone(
+    hubspot: HubSpotConnector, org: HubSpotOrg, timepiece: Timepiece, new_key: Callable[[], str]
+) -> None:
+    org.keeps_primary_id = True
+    loser, primary = created(hubspot, new_key()), created(hubspot, new_key())
+    timepiece.skip(timedelta(minutes=3))
+    cursor = whole(hubspot, "deals", [])[-1].cursor
+    events: list[Event] = []
+    org.store.on_event(events.append)
+    org.merge("deals", loser, primary, REP)
+    gone = Gone(loser, Absence.MERGED, primary)
+    found = hubspot.read("deals", [loser, primary], ["dealname"])
+    assert found[loser] == gone
+    assert isinstance(found[primary], RemoteRecord)
+    page = hubspot.changes("deals", ["dealname"], cursor)
+    assert gone in page.gone
+    assert primary not in {each.record_id for each in page.gone}
+    assert primary in {record.record_id for record in page.records}
+    (sent,) = org.deliveries(events, "http://127.0.0.1:8700")
+    request = WebhookRequest("POST", sent.url, sent.headers, sent.body, timepiece())
+    assert {n.record_id for n in hubspot.webhook(request).notices} == {loser, primary}
 
 
 def test_the_feed_loses_nothing_to_a_lagging_index(

@@ -138,6 +138,25 @@ def test_the_only_contact_of_a_deal_is_set_when_it_is_created_and_never_moved(
     assert (field.createable, field.updateable) == (True, False)
 
 
+def test_a_contact_whose_address_is_taken_is_refused_by_the_row_and_names_the_other(
+    hubspot: HubSpotConnector, new_key: Callable[[], str]
+) -> None:
+    email = f"{new_key()}@example.com"
+    there = made(hubspot, "contacts", new_key(), email=email)
+    taken, free = new_key(), new_key()
+    refused, written = hubspot.create(
+        "contacts",
+        "dealreg_id",
+        [
+            CreateItem(taken, {"dealreg_id": taken, "email": email}),
+            CreateItem(free, {"dealreg_id": free, "email": f"{free}@example.com"}),
+        ],
+    )
+    assert isinstance(refused, Refused)
+    assert (refused.code, there in refused.message) == ("CONFLICT", True)
+    assert isinstance(written, Written)
+
+
 def test_several_choices_are_a_set_on_the_wire_and_here(
     hubspot: HubSpotConnector, new_key: Callable[[], str]
 ) -> None:
