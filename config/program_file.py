@@ -104,6 +104,10 @@ def _quoted(value: Any) -> Any:
     return value
 
 
+def _several(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
 def _exact(value: Any) -> Any:
     if isinstance(value, bool):
         raise Unfit("it is not a number", "write a number")
@@ -175,11 +179,15 @@ class ProductLineEntry(_Strict):
 
 
 class PredicateEntry(_Strict):
-    """Who is on a list in one connection, and who must be found there."""
+    """Who is on a list in one connection, and who must be seen there: one account a territory."""
 
     field: Text
     equals: Annotated[StrictBool | Text, BeforeValidator(_quoted)]
-    canary_tax_id: Annotated[Text, BeforeValidator(_quoted)]
+    canary_tax_id: Annotated[
+        list[Annotated[Text, BeforeValidator(_quoted)]],
+        Field(min_length=1, max_length=50),
+        BeforeValidator(_several),
+    ]
 
 
 class ListEntry(_Strict):

@@ -141,7 +141,7 @@ def _line(code: str, line: ProductLineEntry) -> ProductLine:
 
 def _list(kind: ListKind, connection: str, predicate: PredicateEntry) -> AccountList:
     where = (Condition(predicate.field, (predicate.equals,)),)
-    return AccountList(kind, ConnectionName(connection), where, predicate.canary_tax_id)
+    return AccountList(kind, ConnectionName(connection), where, tuple(predicate.canary_tax_id))
 
 
 def _low_risk(entry: ProgramFile) -> LowRiskRule | None:

@@ -105,13 +105,13 @@ REQUIRED_LISTS = (ListKind.DIRECT, ListKind.HOUSE, ListKind.DO_NOT_CALL)
 
 @dataclass(frozen=True)
 class AccountList:
-    """One list in one connection: the predicate that says who is on it, and a canary."""
+    """One list in one connection: the predicate that says who is on it, and its canaries."""
 
     kind: ListKind
     connection: ConnectionName
     where: tuple[Condition, ...]
-    #: Id-like value of an account that must always be found on the list, by tax id.
-    canary_tax_id: str
+    #: Tax ids of accounts that must always be seen on the list, one a territory.
+    canary_tax_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)

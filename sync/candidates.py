@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from sqlalchemy.orm import Session
 
 from connectors.errors import ConnectorError
-from connectors.port import Gone
+from connectors.port import Absence, Gone, RemoteRecord
 from mapping.translate import read_fields
 from registration_core.contracts import Condition, ConnectionName, Value
 from registration_core.errors import ConfigurationError, SyncError
@@ -28,6 +28,7 @@ from registration_core.matching import (
 from registration_core.model import LIST_FILE, Account, Band, ListEntry, Registration
 from registration_core.store import match_decisions, match_index, repository
 from sync import directory
+from sync.completeness import Canary, require_seen
 from sync.runtime import Runtime
 
 #: Most open opportunities of candidate accounts that are read.
@@ -95,10 +96,12 @@ def read(
     accounts: Sequence[Account],
     wanted: Wanted,
     entries: Mapping[str, ListEntry],
+    canaries: Mapping[ConnectionName, Sequence[Canary]],
 ) -> tuple[list[Candidate], dict[ConnectionName, str]]:
     """Read the candidates live, with their open opportunities; connections that fail are told.
 
-    `entries` are those of lists from files, which stand here and are read nowhere.
+    `entries` are those of lists from files, which stand here and are read nowhere. `canaries` are
+    read with the candidates, and must be seen.
     """
     by_connection: dict[ConnectionName, list[Account]] = defaultdict(list)
     for account in accounts:
@@ -111,9 +114,11 @@ def read(
         for account, match in matched(listed, wanted)
         if account.record_id in entries
     ]
-    for name, known in by_connection.items():
+    for name in sorted({*by_connection, *canaries}):
+        known = by_connection[name]
         try:
-            candidates += _live(runtime, name, [a.record_id for a in known], wanted)
+            ids = [a.record_id for a in known]
+            candidates += _live(runtime, name, ids, wanted, canaries.get(name, ()))
         except (ConnectorError, SyncError, ConfigurationError) as error:
             failed[name] = error.message
             candidates += [Candidate(a, m) for a, m in matched(known, wanted)]
@@ -121,11 +126,17 @@ def read(
 
 
 def _live(
-    runtime: Runtime, name: ConnectionName, ids: Sequence[str], wanted: Wanted
+    runtime: Runtime,
+    name: ConnectionName,
+    ids: Sequence[str],
+    wanted: Wanted,
+    canaries: Sequence[Canary],
 ) -> list[Candidate]:
     crm, mapping = runtime.connector(name), runtime.mappings[name]
-    records = crm.read(mapping.accounts.object, ids, directory.account_reads(runtime, name))
-    found = {key: record for key, record in records.items() if not isinstance(record, Gone)}
+    asked = sorted({*ids, *(i for canary in canaries for i in canary.record_ids)})
+    records = crm.read(mapping.accounts.object, asked, directory.account_reads(runtime, name))
+    require_seen(canaries, records)
+    found = _seen(name, {key: records[key] for key in ids})
     live = [directory.account_of(runtime, name, record) for record in found.values()]
     pairs = matched(live, wanted)
     opened = _open_opportunities(runtime, name, [account.record_id for account, _ in pairs])
@@ -142,6 +153,20 @@ def _live(
             )
         )
     return candidates
+
+
+def _seen(
+    name: ConnectionName, records: Mapping[str, RemoteRecord | Gone]
+) -> dict[str, RemoteRecord]:
+    """Return the accounts that are there; one out of our user's sight may have claims on it."""
+    for key, record in records.items():
+        if isinstance(record, Gone) and record.absence is Absence.NOT_FOUND:
+            raise SyncError(
+                f"account {key} cannot be seen any more: give our user sight of it, or if it was "
+                f"deleted type dealreg connection accept-deletes {name}, then dealreg drift {name} "
+                "--accounts"
+            )
+    return {key: record for key, record in records.items() if isinstance(record, RemoteRecord)}
 
 
 def matched(accounts: Sequence[Account], wanted: Wanted) -> list[tuple[Account, Match]]:

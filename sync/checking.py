@@ -7,7 +7,7 @@ check incomplete with that reason; the registration waits and is checked again b
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -170,13 +170,17 @@ def _check_all(runtime: Runtime, due: Sequence[tuple[str, int]], actor: Actor) -
     }
     refreshed = {name: _refresh(runtime, name) for name in sorted(names)}
     readings: dict[str, tuple[Reading, ...]] = {}
+    seen: dict[str, set[ConnectionName]] = defaultdict(set)
     for registration, version in registrations:
         program = runtime.program(registration.program)
-        if program.name not in readings:  # canaries and lists are read once for all
+        if program.name not in readings:  # lists are read once for all
             readings[program.name] = tuple(
                 _reading(runtime, program, name, refreshed[name]) for name in program.connections
             )
-        check = _make(runtime, registration, program, began_at, readings[program.name])
+        check = _make(
+            runtime, registration, program, began_at, readings[program.name], seen[program.name]
+        )
+        seen[program.name] |= {r.connection for r in check.readings if r.complete}
         _record(runtime, check, registration.number, version, program, actor)
 
 
@@ -216,14 +220,23 @@ def _make(
     program: Program,
     began_at: datetime,
     readings: tuple[Reading, ...],
+    seen: Collection[ConnectionName] = (),
 ) -> ConflictCheck:
-    """Find the claims on a registration's customer, read live; keeps nothing."""
+    """Find the claims on a registration's customer, read live; keeps nothing.
+
+    The canaries of what could be read are read with them, but where they were `seen` just now.
+    """
     with runtime.database.read() as session:
         wanted = candidates.wanted_of(session, registration)
         accounts = candidates.likely(session, wanted)
         listed = [a.record_id for a in accounts if a.connection == LIST_FILE]
         entries = account_lists.entries(session, listed)
-    found, failed = candidates.read(runtime, accounts, wanted, entries)
+    canaries = {
+        r.connection: completeness.canaries(runtime, program, r.connection)
+        for r in readings
+        if r.complete and r.connection not in seen
+    }
+    found, failed = candidates.read(runtime, accounts, wanted, entries, canaries)
     with runtime.database.read() as session:
         found = proposing.without_own(session, registration.id, found)
         rivals = rivals_for(session, registration, wanted.keys, candidates.may_be_customer(found))

@@ -4,7 +4,7 @@ Two walks, each gone on with from where it stopped: through everything the CRM h
 finds accounts that are missing here or hold other values, and through the directory, which finds
 those that the CRM has deleted, and alone drops them: below a limit over all of its pages. Accounts
 are only ever taken from a CRM, so a difference is taken at once. One that we cannot see any more may
-still be there: it is told of and kept.
+still be there: it is told of and kept, until a person says that what vanished was deleted.
 """
 
 from __future__ import annotations
@@ -94,23 +94,28 @@ def _directory_page(runtime: Runtime, crm: CrmConnector, run: DriftRunRow) -> Dr
         total = emptiness.directory_size(session, crm.name)
         vouched = emptiness.vouched(session, crm.name, runtime.database.clock())
     records = crm.read(mapping.object, ids, mapping.reads()) if ids else {}
-    gone = _gone(records)
+    gone = _gone(records, vouched=vouched)
     tally = Counter(f"|{each.absence}|{Does.PULL}" for each in gone.values())
     vanished = sum(n for key, n in (Counter(run.tally) + tally).items() if _is_gone(key))
     if emptiness.too_many(vanished, total) and not vouched:
         # A sandbox or a permission that was taken away looks just like this: nothing is dropped.
         tally, gone = Counter({_HELD_BACK: len(gone)}), {}
-    unseen = sum(isinstance(r, Gone) and r.absence is Absence.NOT_FOUND for r in records.values())
-    tally += Counter({f"|{Absence.NOT_FOUND}|{Does.WAIT}": unseen})
+    unseen = [i for i, r in records.items() if _is_unseen(r) and i not in gone]
+    tally += Counter({f"|{Absence.NOT_FOUND}|{Does.WAIT}": len(unseen)})
     with runtime.database.begin() as unit:
         directory.take(unit, crm.name, [], list(gone.values()))
         following = DIRECTORY + ids[-1] if len(ids) == PAGE else ""
         return _moved(unit, run, following, 0, tally)
 
 
-def _gone(records: Mapping[str, RemoteRecord | Gone]) -> dict[str, Gone]:
+def _gone(records: Mapping[str, RemoteRecord | Gone], *, vouched: bool) -> dict[str, Gone]:
+    """Return the accounts that are not there; those that we only cannot see if somebody vouches."""
     absent = {i: r for i, r in records.items() if isinstance(r, Gone)}
-    return {i: gone for i, gone in absent.items() if gone.absence is not Absence.NOT_FOUND}
+    return {i: gone for i, gone in absent.items() if vouched or not _is_unseen(gone)}
+
+
+def _is_unseen(record: RemoteRecord | Gone) -> bool:
+    return isinstance(record, Gone) and record.absence is Absence.NOT_FOUND
 
 
 def _is_gone(key: str) -> bool:

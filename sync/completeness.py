@@ -1,17 +1,20 @@
 """Whether the account directory may be believed: "complete" is proven, not assumed.
 
-A canary of every list must be found on it, a list that shrank below the program's share of its last
-complete count is not believed until a person accepts the new one, and an index that lags behind
-further than evidence may be old is waited for.
+The canaries of every list must be found on it, in the directory and in the CRM itself: no feed tells
+of accounts that went out of our user's sight, and the directory keeps them. A list that shrank below
+the program's share of its last complete count is not believed until a person accepts the new one, and
+an index that lags behind further than evidence may be old is waited for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
-from connectors.port import CrmConnector
+from connectors.port import CrmConnector, Gone, RemoteRecord
 from registration_core.contracts import ConnectionName
-from registration_core.errors import NotFound
+from registration_core.errors import NotFound, SyncError
 from registration_core.model import Actor, Reading
 from registration_core.program import AccountList, ListKind, Program
 from registration_core.store import audit, match_index
@@ -37,11 +40,9 @@ def reading(
     for rule in program.lists:
         if rule.connection != crm.name:
             continue
-        if not _canary_found(runtime, rule):
-            reason = (
-                f"the canary of the {rule.kind.value} list (tax id {rule.canary_tax_id}) is missing"
-            )
-            return Reading(crm.name, False, fresh.as_of, reason)
+        missing = next((c for c in _canaries_of(runtime, rule) if not c.found), None)
+        if missing is not None:
+            return Reading(crm.name, False, fresh.as_of, missing.missing)
         shrunken = _shrunken(runtime, program, rule, crm)
         if shrunken:
             return Reading(crm.name, False, fresh.as_of, shrunken)
@@ -52,10 +53,45 @@ def reading(
     return Reading(crm.name, True, fresh.as_of)
 
 
-def _canary_found(runtime: Runtime, rule: AccountList) -> bool:
+@dataclass(frozen=True)
+class Canary:
+    """An account that must always be on a list, as the directory knows it."""
+
+    rule: AccountList
+    tax_id: str
+    record_ids: tuple[str, ...]
+    #: The directory has it on the list.
+    found: bool
+
+    @property
+    def missing(self) -> str:
+        """Why a check is incomplete where it is not to be found."""
+        return f"the canary of the {self.rule.kind.value} list (tax id {self.tax_id}) is missing"
+
+
+def canaries(runtime: Runtime, program: Program, connection: ConnectionName) -> list[Canary]:
+    """Return the canaries of a connection's lists."""
+    rules = [rule for rule in program.lists if rule.connection == connection]
+    return [canary for rule in rules for canary in _canaries_of(runtime, rule)]
+
+
+def require_seen(canaries: Sequence[Canary], records: Mapping[str, RemoteRecord | Gone]) -> None:
+    """Raise `SyncError` unless each canary is on its list in what was just read of the CRM."""
+    for canary in canaries:
+        read = [records[record_id] for record_id in canary.record_ids]
+        where = canary.rule.where
+        if not any(isinstance(r, RemoteRecord) and directory.fits(r.fields, where) for r in read):
+            raise SyncError(canary.missing)
+
+
+def _canaries_of(runtime: Runtime, rule: AccountList) -> list[Canary]:
+    made = []
     with runtime.database.read() as session:
-        found = match_index.accounts_with_tax_id(session, rule.connection, rule.canary_tax_id)
-    return any(rule.kind in account.lists for account in found)
+        for tax_id in rule.canary_tax_ids:
+            known = match_index.accounts_with_tax_id(session, rule.connection, tax_id)
+            on_list = any(rule.kind in account.lists for account in known)
+            made.append(Canary(rule, tax_id, tuple(a.record_id for a in known), on_list))
+    return made
 
 
 def _shrunken(runtime: Runtime, program: Program, rule: AccountList, crm: CrmConnector) -> str:

@@ -212,7 +212,7 @@ def program(wins: Mapping[FieldGroup, str]) -> Program:
             "support": ProductLine("support", "Support", Exclusivity.SHARED, 2),
         },
         lists=tuple(
-            AccountList(kind, name, (Condition(mark, (True,)),), _CANARIES[kind])
+            AccountList(kind, name, (Condition(mark, (True,)),), (_CANARIES[kind],))
             for name in (HOME, MIRROR)
             for kind, mark in _MARKS.items()
         ),

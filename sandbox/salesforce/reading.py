@@ -46,6 +46,8 @@ class Reader:
         self._pod = pod
         self._cursors: OrderedDict[str, tuple[int, tuple[RecordJson, ...], int]] = OrderedDict()
         self._cursor_number = 0
+        #: Ids of records that sharing rules keep from our user.
+        self.unseen: set[str] = set()
         #: Since when a transaction has been open whose writes nobody sees yet; None for none.
         self.open_since: datetime | None = None
 
@@ -106,7 +108,12 @@ class Reader:
                 raise SalesforceError("MALFORMED_ID", f"malformed id {record_id}")
         fields = [field_of(thing, name) for name in names]
         with self._store.exclusive():
-            rows = [self._store.get(thing.name, to_18(record_id)) for record_id in ids]
+            rows = [
+                None
+                if (key := to_18(record_id)) in self.unseen
+                else self._store.get(thing.name, key)
+                for record_id in ids
+            ]
             return [record_json(row, fields, version) if row else None for row in rows]
 
     def updated(
@@ -120,7 +127,11 @@ class Reader:
         first, last = _whole_minutes(start, end)
         now = self._store.clock()
         covered = min(last, now, self.open_since or now)
-        ids = [row.id for row in self._store.rows(thing.name) if first <= row.modified_at < covered]
+        ids = [
+            row.id
+            for row in self._store.rows(thing.name)
+            if first <= row.modified_at < covered and row.id not in self.unseen
+        ]
         return {"ids": ids, "latestDateCovered": wire_datetime(covered)}
 
     def deleted(
@@ -149,9 +160,11 @@ class Reader:
             return derived_rows(self._store, thing, self._pod, among)
         ids = _required(where, "Id")
         if ids is None:
-            return self._store.rows(thing.name, deleted=deleted)
-        rows = (self._store.get(thing.name, i, deleted=deleted) for i in sorted(ids))
-        return [row for row in rows if row is not None]
+            found = self._store.rows(thing.name, deleted=deleted)
+        else:
+            rows = (self._store.get(thing.name, i, deleted=deleted) for i in sorted(ids))
+            found = [row for row in rows if row is not None]
+        return [row for row in found if row.id not in self.unseen] if self.unseen else found
 
     def _page(self, total: int, records: tuple[RecordJson, ...], size: int) -> Page:
         now, later = records[:size], records[size:]

@@ -187,6 +187,30 @@ def test_a_missing_canary_makes_the_check_incomplete(world: World) -> None:
     assert "canary of the house list" in unread.reason
 
 
+def test_every_territory_has_a_canary_that_must_be_seen(world: World) -> None:
+    program = world.runtime.program("default")
+    lists = [
+        replace(each, canary_tax_ids=(*each.canary_tax_ids, "DE909"))
+        if (each.kind, each.connection) == (ListKind.HOUSE, HOME)
+        else each
+        for each in program.lists
+    ]
+    programs = {"default": replace(program, lists=tuple(lists))}
+    world.runtime = replace(world.runtime, programs=programs)
+    made = world.approved()
+    (unread,) = last_check(world, made.id).incomplete
+    assert unread.reason == "the canary of the house list (tax id DE909) is missing"
+    there: dict[str, Value] = {
+        "Name": "Canary South",
+        "Country": "DE",
+        "Tax": "DE909",
+        "House": True,
+    }
+    world.orgs[HOME].add("Account", there)
+    world.settle()
+    assert world.registration(made.id).state is RegistrationState.APPROVED
+
+
 def test_a_check_waits_while_the_match_keys_are_made_anew(world: World) -> None:
     with world.database.begin() as unit:
         unit.session.add(MatchKeyCountRow(key=match_index.UNRELIABLE, accounts=0))

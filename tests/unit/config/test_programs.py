@@ -80,7 +80,15 @@ def test_the_shipped_canaries_are_accounts_of_the_sandbox_on_their_list() -> Non
     program = load_programs(SHIPPED_CONFIG_DIR, NAMES)["default"]
     accounts = {account["tax_id"]: account for account in json.loads(ACCOUNTS.read_text())}
     for found in program.lists:
-        assert accounts[found.canary_tax_id]["class"] == found.kind
+        (canary,) = found.canary_tax_ids
+        assert accounts[canary]["class"] == found.kind
+
+
+def test_a_list_may_have_a_canary_in_each_territory(tmp_path: Path) -> None:
+    program = load(tmp_path, GOOD.replace("canary_tax_id: 00-2", "canary_tax_id: [00-2, 00-9]"))
+    canaries = {found.kind: found.canary_tax_ids for found in program.lists}
+    assert canaries[ListKind.HOUSE] == ("00-2", "00-9")
+    assert canaries[ListKind.DIRECT] == ("00-1",)
 
 
 def test_every_field_group_has_a_default_authority_in_both_phases() -> None:
