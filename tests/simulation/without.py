@@ -153,17 +153,22 @@ def surely_done(mapping: Any, intent: Any, record: Any) -> Outcome:
     return Written(str(intent.record_id))
 
 
-def claimed_blindly(runtime: Any, name: str, every_seconds: int) -> bool:
+def claimed_blindly(
+    runtime: Any, name: str, every_seconds: int, *, at_once: bool = True, begin: Any = None
+) -> bool:
     now = runtime.database.clock()
     with runtime.database.read() as session:
         row = session.get(ScheduleRow, name)
     if row is not None and row.next_at > now:
         return False
     with runtime.database.begin() as unit:
+        claimed = at_once or row is not None
         row = unit.session.get(ScheduleRow, name) or ScheduleRow(name=name)
         row.next_at = now + timedelta(seconds=every_seconds)
         unit.session.add(row)
-    return True
+        if claimed and begin is not None:
+            begin(unit)
+    return claimed
 
 
 def claimed_unless_a_poll(runtime: Any, name: str, every_seconds: int, **more: Any) -> bool:
