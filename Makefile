@@ -44,7 +44,8 @@ bench: $(READY) ## Measure the sync engine on the sandbox: calls, speed, recover
 
 soak: $(READY) ## Kill processes, spoil 4,000 deals, contest 20,000 submissions, take 500 rows over, tell 5,000 stories, hunt every mutant; takes hours
 	@KILL_SECONDS=120 $(BIN)/python -m pytest -q -s tests/process
-	@DEALS=4000 $(BIN)/python -m pytest -q -s tests/integration/sync/test_many_deals.py
+	@DEALS=4000 $(BIN)/python -m pytest -q -s tests/integration/sync/test_many_deals.py \
+	  tests/acceptance/test_switch_on.py
 	@CONTESTED=20000 $(BIN)/python -m pytest -q -s tests/integration/test_contested.py
 	@CUT_OVER_ROWS=500 $(BIN)/python -m pytest -q tests/acceptance/test_cut_over.py
 	@$(BIN)/python -m tests.simulation planner FROM=$(FROM)
