@@ -6,18 +6,25 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from connectors.errors import AuthenticationFailed, ConnectorError, CrmUnavailable
+from connectors.errors import (
+    AuthenticationFailed,
+    CallRejected,
+    ConnectorError,
+    CrmUnavailable,
+    NotPermitted,
+)
 from connectors.port import CheckItem, ConnectionSettings, ObjectNeed, OrgIdentity
 from connectors.salesforce.schema import SalesforceSchema
-from connectors.salesforce.soql import select
+from connectors.salesforce.soql import chunks, one_of, select
 from connectors.salesforce.transport import Transport
-from registration_core.contracts import FieldType
+from registration_core.contracts import FieldSchema, FieldType
 
 #: A registration id is a UUID.
 KEY_LENGTH = 36
 SECRET_LENGTH_MIN = 16
 _OPERATION = "check"
 _ENOUGH_CALLS = 0.2
+_PERMISSION_SET = FieldSchema("ParentId", FieldType.REFERENCE)
 
 
 class Checked(Protocol):
@@ -40,6 +47,8 @@ def run_check(
     _step(items, "organisation", lambda: _organisation(transport, settings))
     for need in needs:
         _step(items, f"object {need.object}", partial(_object, connector, transport, need))
+    read = [need.object for need in needs if need.reads]
+    _step(items, "view all records", lambda: _view_all(connector, transport, read))
     _step(items, "API budget", lambda: _budget(transport))
     items.append(_webhook(settings))
     return tuple(items)
@@ -101,6 +110,49 @@ def _object(connector: Checked, transport: Transport, need: ObjectNeed) -> Itera
             yield CheckItem(f"deletions {need.object}", ok=True, detail="queryAll is allowed")
 
 
+def _view_all(
+    connector: Checked, transport: Transport, object_names: Sequence[str]
+) -> Iterator[CheckItem]:
+    """Prove that no sharing rule hides records from our user: what he cannot see, no check finds.
+
+    Object Reference, "ObjectPermissions": a row for each permission set, those of profiles and of
+    permission set groups included, and also where View All Data or Modify All Data imply it.
+    """
+    us = connector.identity().user_id
+    assigned = select(["PermissionSetId"], "PermissionSetAssignment", f"AssigneeId = '{us}'")
+    try:
+        sets = [str(row["PermissionSetId"]) for row in _rows(transport, assigned)]
+        granted = {
+            str(row["SobjectType"])
+            for part in chunks(_PERMISSION_SET, sets)
+            for row in _rows(
+                transport,
+                select(
+                    ["SobjectType"],
+                    "ObjectPermissions",
+                    f"{one_of(_PERMISSION_SET, part)} AND PermissionsViewAllRecords = true",
+                ),
+            )
+        }
+    except (CallRejected, NotPermitted) as error:
+        yield CheckItem(
+            "view all records",
+            ok=True,
+            warning=True,
+            detail=f"the integration user may not see whether it has it: {error.message}",
+            remedy="Grant View Setup and Configuration, or look yourself that View All is granted.",
+        )
+        return
+    for name in dict.fromkeys(object_names):
+        sees_all = name in granted
+        yield CheckItem(
+            f"view all records {name}",
+            ok=sees_all,
+            detail="granted" if sees_all else "records that are not shared with us are not seen",
+            remedy="" if sees_all else f"Grant View All Records on {name} in the permission set.",
+        )
+
+
 def _history(schema: SalesforceSchema, need: ObjectNeed) -> Iterator[CheckItem]:
     """Name two-way fields whose past values nobody could look up after an overwrite."""
     fields = schema.schema.fields
@@ -152,12 +204,14 @@ def _key(schema: SalesforceSchema, name: str) -> CheckItem:
     remedy = f"Make {name} a Text({KEY_LENGTH}) field with External ID and Unique ticked."
     if field is None or not field.unique:
         return CheckItem(step, ok=False, detail="is not a unique field", remedy=remedy)
+    if name not in schema.external_ids:
+        return CheckItem(step, ok=False, detail="is no External ID", remedy=remedy)
     if field.type is not FieldType.TEXT or (field.length or 0) < KEY_LENGTH:
         return CheckItem(step, ok=False, detail="is too short for our id", remedy=remedy)
     if not field.createable:
         remedy = f"Grant edit access to {name} in the permission set."
         return CheckItem(step, ok=False, detail="cannot be set at create", remedy=remedy)
-    return CheckItem(step, ok=True, detail="unique")
+    return CheckItem(step, ok=True, detail="unique, External ID")
 
 
 def _budget(transport: Transport) -> Iterator[CheckItem]:
@@ -186,9 +240,10 @@ def _webhook(settings: ConnectionSettings) -> CheckItem:
     )
 
 
-def _first(transport: Transport, soql: str) -> dict[str, Any]:
+def _rows(transport: Transport, soql: str) -> Iterator[dict[str, Any]]:
     for page in transport.query(soql, operation=_OPERATION):
-        for row in page.data["records"]:
-            found: dict[str, Any] = row
-            return found
-    return {}
+        yield from page.data["records"]
+
+
+def _first(transport: Transport, soql: str) -> dict[str, Any]:
+    return next(_rows(transport, soql), {})

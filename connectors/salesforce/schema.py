@@ -54,6 +54,8 @@ class SalesforceSchema:
     record_types: Mapping[str, str] = field(default_factory=dict)
     #: Our user may create records of it.
     createable: bool = True
+    #: Fields with External ID ticked, which Salesforce indexes.
+    external_ids: frozenset[str] = frozenset()
     #: Our user may see which fields have history tracking on; where not, none seems to.
     tracking_seen: bool = True
 
@@ -131,6 +133,7 @@ def read_describe(answer: Mapping[str, Any], tracked: Collection[str] | None) ->
         history_names,
         types,
         createable=bool(answer.get("createable")),
+        external_ids=frozenset(str(f["name"]) for f in answer["fields"] if f.get("externalId")),
         tracking_seen=tracked is not None,
     )
 

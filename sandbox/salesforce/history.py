@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from sandbox.records import Change, Json, RecordStore, Row
 from sandbox.salesforce.ids import make_id, number_of
 from sandbox.salesforce.objects import FIELD_DEFINITION, OBJECTS, STAGE_HISTORY_FIELDS
+from sandbox.salesforce.permissions import ASSIGNMENT, OBJECT_PERMISSIONS, withheld
 from sandbox.salesforce.schema import SalesforceField, SalesforceObject
 
 _DATA_TYPES = {
@@ -28,12 +29,12 @@ _IDS_PER_RECORD = 100_000
 _EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-def parent_of(thing: SalesforceObject) -> tuple[SalesforceObject, str]:
+def parent_of(thing: SalesforceObject) -> tuple[SalesforceObject, str] | None:
     """Tell which object a history object is about, and its field that names the record."""
     if thing.name == "OpportunityHistory":
         return OBJECTS["Opportunity"], "OpportunityId"
-    parent = next(o for o in OBJECTS.values() if o.history_object == thing.name)
-    return parent, parent.history_parent
+    parents = (o for o in OBJECTS.values() if o.history_object == thing.name)
+    return next(((parent, parent.history_parent) for parent in parents), None)
 
 
 def derived_rows(
@@ -42,7 +43,11 @@ def derived_rows(
     """Make the rows of a derived object, for all records or for those `among` these ids."""
     if thing is FIELD_DEFINITION:
         return list(_field_definitions(thing))
-    parent, link = parent_of(thing)
+    if thing in (ASSIGNMENT, OBJECT_PERMISSIONS):
+        return list(_permissions(store, thing, pod))
+    about = parent_of(thing)
+    assert about is not None
+    parent, link = about
     return [
         _row(thing, pod, row, number, change, {link: row.id, **fields})
         for row in store.rows(parent.name)
@@ -138,3 +143,25 @@ def _field_definitions(thing: SalesforceObject) -> Iterator[Row]:
             }
             record_id = f"{parent.name}.{field.name}"
             yield Row(thing.name, record_id, fields, _EPOCH, _EPOCH, "", "", 0)
+
+
+def _permissions(store: RecordStore, thing: SalesforceObject, pod: str) -> Iterator[Row]:
+    """One permission set, assigned to the integration user, who is the first user of every org."""
+    permission_set = make_id("0PS", pod, 1)
+    if thing is ASSIGNMENT:
+        rows: list[dict[str, Json]] = [
+            {"AssigneeId": make_id("005", pod, 1), "PermissionSetId": permission_set}
+        ]
+    else:
+        rows = [
+            {
+                "ParentId": permission_set,
+                "SobjectType": each.name,
+                "PermissionsViewAllRecords": not store.fact(withheld(each.name)),
+            }
+            for each in OBJECTS.values()
+            if each.writable
+        ]
+    for number, fields in enumerate(rows, start=1):
+        record_id = make_id(thing.prefix, pod, number)
+        yield Row(thing.name, record_id, fields, _EPOCH, _EPOCH, "", "", 0)

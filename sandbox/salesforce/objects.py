@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from sandbox.salesforce.permissions import ASSIGNMENT, OBJECT_PERMISSIONS
 from sandbox.salesforce.schema import (
     READ_ONLY,
     SalesforceField,
@@ -143,6 +144,7 @@ OPPORTUNITY = sobject(
         reference("RecordTypeId", "RecordType", relationship="RecordType"),
         # Fields of this org's own, which nothing shipped asks for.
         reference("Partner_Account__c", "Account"),
+        text("Quote_Number__c", 40, unique=True),
         field_of_type("Modules__c", "multipicklist", length=4099, options=MODULES),
         *_REGISTRATION_FIELDS,
     ),
@@ -386,10 +388,12 @@ OBJECTS: Mapping[str, SalesforceObject] = {
         _field_history("LeadHistory", "0Q7", "LeadId"),
         _field_history("Deal_Registration__History", "017", "ParentId"),
         FIELD_DEFINITION,
+        ASSIGNMENT,
+        OBJECT_PERMISSIONS,
     )
 }
 #: Objects whose rows are made from others when they are asked for, and never stored.
 DERIVED = frozenset(
-    {"FieldDefinition", "OpportunityHistory"}
+    {"FieldDefinition", "OpportunityHistory", ASSIGNMENT.name, OBJECT_PERMISSIONS.name}
     | {o.history_object for o in OBJECTS.values() if o.history_object}
 )

@@ -13,7 +13,7 @@ from sandbox.salesforce.errors import SalesforceError
 from sandbox.salesforce.filtering import field_of, in_order, predicate
 from sandbox.salesforce.history import derived_rows, parent_of
 from sandbox.salesforce.ids import is_id, make_id, to_18
-from sandbox.salesforce.objects import DERIVED, FIELD_DEFINITION
+from sandbox.salesforce.objects import DERIVED
 from sandbox.salesforce.schema import SalesforceField, SalesforceObject
 from sandbox.salesforce.soql import All, Comparison, Expression, parse
 from sandbox.salesforce.values import to_wire, wire_datetime
@@ -155,8 +155,8 @@ class Reader:
     ) -> list[Row]:
         if thing.name in DERIVED:
             among = None
-            if thing.name != FIELD_DEFINITION.name:
-                among = _required(where, parent_of(thing)[1])
+            if (about := parent_of(thing)) is not None:
+                among = _required(where, about[1])
             return derived_rows(self._store, thing, self._pod, among)
         ids = _required(where, "Id")
         if ids is None:

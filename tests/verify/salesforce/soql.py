@@ -42,6 +42,9 @@ KINDS = {
     "the organisation": r"Name, IsSandbox FROM Organization LIMIT 1",
     "tracked fields": r"QualifiedApiName, IsFieldHistoryTracked FROM FieldDefinition "
     r"WHERE EntityDefinition\.QualifiedApiName = '\w+'",
+    "our permission sets": r"PermissionSetId FROM PermissionSetAssignment WHERE AssigneeId = '\w+'",
+    "what they show": r"SobjectType FROM ObjectPermissions WHERE ParentId = '\w+' "
+    r"AND PermissionsViewAllRecords = true",
     "whether deletions are told": r"Id FROM \w+ WHERE IsDeleted = true LIMIT 1",
     "a first sweep": rf"{_SELECT} {_SWEEP}",
     "a later sweep": rf"{_SELECT} WHERE SystemModstamp >= \S+ {_SWEEP}",
