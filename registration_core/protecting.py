@@ -111,7 +111,7 @@ def reinstate(
     newest = repository.last_check(unit.session, before.id)
     require_usable(check, before, program, unit.now, newest)
     require_decider(unit.actor, before, check)
-    after = protection.claim(unit, replace(before, state=state), program, unit.now.date())
+    after = protection.claim(unit, replace(before, state=state), program, unit.now.date(), check)
     return saved(
         unit, after, "reinstate", {"check": check.id, "reason": reason},
         partner={"state": "Approved", "protected_until": str(after.protection_ends_on)},

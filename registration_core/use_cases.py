@@ -28,7 +28,6 @@ from registration_core.lifecycle import Move, advance, possible_moves
 from registration_core.matching import customer_keys
 from registration_core.model import (
     SYSTEM,
-    Account,
     ConflictCheck,
     DisputeState,
     Partner,
@@ -230,9 +229,8 @@ def approve(
         raise NotAllowed(f"{before.number} has findings: a person decides on it.")
     accounts = {**check.accounts, **before.accounts}  # what a person chose comes first
     claimed = protection.claim(
-        unit, replace(before, accounts=accounts), program, unit.now.date(),
-        _accounts_in(unit, check),
-    )  # fmt: skip
+        unit, replace(before, accounts=accounts), program, unit.now.date(), check
+    )
     after = replace(
         claimed, state=state, decided_at=unit.now, reason_code=None, partner_message=None
     )
@@ -245,16 +243,6 @@ def approve(
     )  # fmt: skip
     request_recheck(unit, kept)
     return kept
-
-
-def _accounts_in(unit: UnitOfWork, check: ConflictCheck) -> list[Account]:
-    """Return the accounts that a check took for the customer, or perhaps for it."""
-    named = dict.fromkeys(check.accounts.items())
-    named |= dict.fromkeys(
-        (f.connection, f.record_id) for f in check.findings if f.connection and f.record_id
-    )
-    accounts = (repository.account(unit.session, name, record) for name, record in named)
-    return [account for account in accounts if account is not None]
 
 
 def request_recheck(unit: UnitOfWork, approved: Registration) -> None:

@@ -17,7 +17,13 @@ from sqlalchemy import select
 from registration_core.errors import AlreadyProtected, DomainRefusal, NotAllowed
 from registration_core.finding_claims import Rival
 from registration_core.matching import Relation, account_keys, customer_keys
-from registration_core.model import Account, ClaimState, ProtectionState, Registration
+from registration_core.model import (
+    Account,
+    ClaimState,
+    ConflictCheck,
+    ProtectionState,
+    Registration,
+)
 from registration_core.program import Exclusivity, Program
 from registration_core.store import customers, repository
 from registration_core.store.database import UnitOfWork
@@ -48,14 +54,15 @@ def claim(
     registration: Registration,
     program: Program,
     starts_on: date,
-    seen: Iterable[Account] = (),
+    check: ConflictCheck | None = None,
 ) -> Registration:
     """Give a registration its claim, under the lock; `AlreadyProtected` if no slot is free.
 
     The customer and the clash are resolved again here, because both may have moved since the
-    check, and the customer learns the identifiers of its accounts. `seen` are the accounts that may be the customer: whoever is protected through one of
-    them takes a slot until a person says that it is another customer. Returns the registration
-    with its protection; the caller saves it.
+    check, and the customer learns the identifiers of its accounts. Whoever is protected through one
+    of these, or of the accounts that the check took for the customer or perhaps for it, takes a slot
+    until a person says that it is another customer. Returns the registration with its protection;
+    the caller saves it.
     """
     hold_lock(unit)
     line = program.product_lines.get(registration.product_line)
@@ -78,7 +85,7 @@ def claim(
     ends_on = starts_on + timedelta(days=program.protection_days)
     if line.exclusivity is not Exclusivity.OPEN:
         meant = replace(registration, customer_id=customer_id)
-        slot = _free_slot(unit, meant, line.slots, seen)
+        slot = _free_slot(unit, meant, line.slots, check)
         unit.session.add(
             ClaimRow(
                 id=unit.ids.new(),
@@ -159,7 +166,7 @@ def stand_again(unit: UnitOfWork, registration: Registration, program: Program) 
     """
     if registration.protection_state is ProtectionState.CONTESTED:
         line = program.product_lines[registration.product_line]
-        slot = _free_slot(unit, registration, line.slots, ())
+        slot = _free_slot(unit, registration, line.slots, None)
         for row in _claims_of(unit, registration.id):
             row.slot, row.state = slot, ClaimState.STANDING.value
         unit.session.flush()
@@ -189,7 +196,7 @@ def _claims_of(unit: UnitOfWork, registration_id: str) -> list[ClaimRow]:
 
 
 def _free_slot(
-    unit: UnitOfWork, registration: Registration, slots: int, seen: Iterable[Account]
+    unit: UnitOfWork, registration: Registration, slots: int, check: ConflictCheck | None
 ) -> int:
     customer_id = registration.customer_id
     taken = repository.standing_claims(unit.session, customer_id, registration.product_line)
@@ -200,7 +207,7 @@ def _free_slot(
             f"and {registration.product_line} is taken.",
             hint=f"Type: dealreg approval reject {registration.number} --reason DUP_ACTIVE",
         )
-    perhaps = _perhaps_the_same(unit, registration, seen)
+    perhaps = _perhaps_the_same(unit, registration, _accounts_of(unit, registration, check))
     if perhaps and len(others) + len(perhaps) >= slots:
         other = perhaps[0].registration
         raise AlreadyProtected(
@@ -209,6 +216,20 @@ def _free_slot(
             f"--reason …, or: dealreg match confirm …",
         )
     return min(set(range(1, slots + 1)) - {claim.slot for claim in others})
+
+
+def _accounts_of(
+    unit: UnitOfWork, registration: Registration, check: ConflictCheck | None
+) -> list[Account]:
+    """Return the accounts that are the registration's customer, or perhaps, as far as is known."""
+    named = dict.fromkeys(registration.accounts.items())
+    if check is not None:
+        named |= dict.fromkeys(check.accounts.items())
+        named |= dict.fromkeys(
+            (f.connection, f.record_id) for f in check.findings if f.connection and f.record_id
+        )
+    accounts = (repository.account(unit.session, name, record) for name, record in named)
+    return [account for account in accounts if account is not None]
 
 
 def _perhaps_the_same(

@@ -128,8 +128,9 @@ def any_age(check: Any, registration: Any, program: Any, *rest: Any, **kwargs: A
     )
 
 
-def next_slot(unit: Any, registration: Any, customer_id: str, slots: int) -> int:
-    taken = repository.standing_claims(unit.session, customer_id, registration.product_line)
+def next_slot(unit: Any, registration: Any, slots: int, check: Any) -> int:
+    held = registration.customer_id
+    taken = repository.standing_claims(unit.session, held, registration.product_line)
     return max((claim.slot for claim in taken), default=0) + 1
 
 
