@@ -17,6 +17,7 @@ from registration_core.fields import FieldGroup
 from registration_core.model import ProtectionState, RegistrationState
 from registration_core.program import AccountList, Program, Role
 from sync import directory
+from sync.ledger.tables import ConnectionStateRow
 from sync.runtime import Runtime
 
 log = structlog.get_logger()
@@ -33,6 +34,7 @@ def check(runtime: Runtime, name: str) -> tuple[CheckItem, ...]:
     try:
         identity = crm.identity()
         items.append(CheckItem("pinned org", True, identity.org_id))
+        items.append(_deliveries(runtime, crm))
         report = check_against_all(runtime, name, history=False)  # the CRM's own check told of it
     except (ConnectorError, SyncError) as error:
         items.append(CheckItem("org", False, error.message, error.hint))
@@ -51,6 +53,22 @@ def check(runtime: Runtime, name: str) -> tuple[CheckItem, ...]:
     if not report.problems:
         items.append(CheckItem("mapping", True, f"{mapping.source.name} fits the live schema"))
     return tuple(items)
+
+
+def _deliveries(runtime: Runtime, crm: CrmConnector) -> CheckItem:
+    """Tell when a webhook was last taken: no CRM says whether it would send one."""
+    with runtime.database.read() as session:
+        state = session.get(ConnectionStateRow, crm.name)
+    step = "last webhook"
+    if state is None or state.webhook_at is None:
+        return CheckItem(
+            step,
+            True,
+            "none was taken yet: changes are found by the poll alone",
+            f"Set up what {crm.name} sends, then change a record there that the mapping reads.",
+            warning=True,
+        )
+    return CheckItem(step, True, f"taken at {state.webhook_at:%Y-%m-%d %H:%M} UTC")
 
 
 def needs_of(runtime: Runtime, mapping: ConnectionMapping) -> tuple[ObjectNeed, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
@@ -10,7 +11,8 @@ from connectors.errors import WebhookRejected
 from connectors.port import WebhookDelivery, WebhookRequest
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import ConfigurationError, NotFound
-from sync import ladder
+from registration_core.store.database import UnitOfWork
+from sync import connection_state, ladder
 from sync.inbox import Notice, take_note
 from sync.ledger.tables import ConnectionStateRow, QuarantineRow
 from sync.runtime import Runtime
@@ -19,6 +21,8 @@ log = structlog.get_logger()
 
 #: Largest body that is read, in bytes; Dataverse sends at most 256 KB, Salesforce 100 notices.
 BODY_BYTES_MAX = 1_000_000
+#: How often it is noted that deliveries come: not every one waits for the row that all share.
+NOTED_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,18 @@ def receive(runtime: Runtime, connection: str, request: WebhookRequest) -> Reply
                 )
             )  # fmt: skip
         else:
+            _note_taken(unit, name, state)
             notices = [Notice(n.object, n.record_id) for n in delivery.notices]
             take_note(unit, name, notices, "webhook")
     return _reply(delivery)
+
+
+def _note_taken(
+    unit: UnitOfWork, connection: ConnectionName, state: ConnectionStateRow | None
+) -> None:
+    last = state.webhook_at if state else None
+    if last is None or unit.now - last >= NOTED_EVERY:
+        connection_state.held(unit, connection).webhook_at = unit.now
 
 
 def _reply(delivery: WebhookDelivery) -> Reply:

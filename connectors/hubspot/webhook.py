@@ -19,6 +19,7 @@ from datetime import timedelta
 from typing import Any
 
 from connectors.errors import WebhookRejected
+from connectors.hubspot.links import is_link
 from connectors.hubspot.wire import moment
 from connectors.port import ChangeNotice, WebhookDelivery, WebhookRequest
 
@@ -52,6 +53,24 @@ _OBJECTS = {
 }
 #: Custom objects are named by their type ids, here and in mappings.
 _OBJECT_TYPE_IDS = {"0-1": "contacts", "0-2": "companies", "0-3": "deals", "0-136": "leads"}
+#: What no app can subscribe to, and what never changes.
+_UNTOLD = ("hs_lastmodifieddate", "lastmodifieddate", "hs_object_id", "createdate")
+
+
+def subscriptions(object_name: str, fields: Iterable[str]) -> str:
+    """Word the subscriptions which tell of every change of an object that is read here."""
+    nouns = {plural: noun for noun, plural in _OBJECTS.items()}
+    ids = {plural: type_id for type_id, plural in _OBJECT_TYPE_IDS.items()}
+    wanted = list(dict.fromkeys(fields))
+    verbs = ["creation", "deletion", "merge", "restore"]
+    verbs += ["associationChange"] if any(map(is_link, wanted)) else []
+    properties = [name for name in wanted if not is_link(name) and name not in _UNTOLD]
+    noun = nouns.get(object_name, "object")
+    about = "" if noun != "object" else f", objectType {ids.get(object_name, object_name)}"
+    return (
+        f"{', '.join(f'{noun}.{verb}' for verb in verbs)}{about}; "
+        f"{noun}.propertyChange of each of {', '.join(properties)}"
+    )
 
 
 def read_delivery(request: WebhookRequest, options: Mapping[str, str]) -> WebhookDelivery:

@@ -352,6 +352,8 @@ class ConnectionStateRow(Base):
     slice_taken: Mapped[int] = mapped_column(server_default="0")
     #: When the next search may go out, of CRMs that count searches apart.
     search_at: Mapped[datetime | None]
+    #: When a webhook delivery was last taken, to a minute.
+    webhook_at: Mapped[datetime | None]
 
     @classmethod
     def fresh(cls, connection: str) -> ConnectionStateRow:
@@ -360,7 +362,7 @@ class ConnectionStateRow(Base):
             connection=connection, org_id=None, paused_until=None, failures=0, reason="",
             seen_at=None, deletes_accepted_until=None, accounts_gone_since=None, accounts_gone=0,
             calls_used=None, calls_allowed=None, calls_told_at=None, quiet_until=None,
-            slice_second=None, slice_taken=0, search_at=None,
+            slice_second=None, slice_taken=0, search_at=None, webhook_at=None,
         )  # fmt: skip
 
 

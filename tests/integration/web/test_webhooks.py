@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
+from connectors.port import CheckItem
 from sandbox.serving import Running
-from sync import inbox, receiving
+from sync import connecting, inbox, receiving
 from tests.integration.web.conftest import USER, Crm, Door, Timepiece, crm_at, serving
 
 ACK = (
@@ -40,6 +41,22 @@ def test_an_authentic_delivery_is_in_the_inbox_and_makes_work_due(crm: Crm, door
     assert delivery.expects in answer.content
     assert set(door.inbox(crm)) == {record_id}
     assert nudges == {f"pull:{crm.connection}"}
+
+
+def test_the_check_says_when_a_delivery_was_last_taken(crm: Crm, door: Door) -> None:
+    def told() -> CheckItem:
+        (item,) = [
+            each
+            for each in connecting.check(door.runtime, crm.connection)
+            if each.step == "last webhook"
+        ]
+        return item
+
+    assert (told().warning, told().ok) == (True, True)
+    _, delivery = crm.delivery()
+    assert door.post(delivery).ok
+    assert not told().warning
+    assert f"{door.runtime.database.clock():%Y-%m-%d}" in told().detail
 
 
 def test_salesforce_gets_exactly_its_acknowledgement(salesforce: Crm, door: Door) -> None:
