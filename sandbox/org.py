@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +22,8 @@ class Delivery:
     body: bytes
     #: Bytes that the receiver's answer must contain to count as taken; empty = any 2xx.
     expects: bytes = b""
+    #: Words and signs it anew for its nth repetition, where the vendor does so.
+    again: Callable[[int], Delivery] | None = None
 
 
 class Org(Protocol):

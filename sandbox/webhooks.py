@@ -159,6 +159,8 @@ class WebhookSender:
             if not self._is_due():
                 return
             _, _, number, delivery = heapq.heappop(self._due)
+        if delivery.again is not None and number > 1:
+            delivery = delivery.again(number - 1)
         status, taken = self._post(delivery)
         with self._wake:
             self._attempts.append(Attempt(self._org.store.clock(), number, status, taken))

@@ -12,6 +12,7 @@ import json
 import zlib
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sandbox.hubspot.links import LINKS
@@ -55,12 +56,19 @@ def deliveries(org: HubSpotOrg, events: list[Event], webhook_base: str) -> list[
     secret, worded = org.webhook_secret, [worded for e in events for worded in _worded(org, e)]
     if org.webhooks_unruly:
         worded = org.disordered(worded)
-    url, now = f"{webhook_base}/webhooks/hubspot", org.clock()
-    found = []
-    for start in range(0, len(worded), EVENTS_MAX):
-        body = json.dumps(worded[start : start + EVENTS_MAX], separators=(",", ":")).encode()
-        found.append(Delivery(url, _headers(secret, url, body, now), body))
-    return found
+    url = f"{webhook_base}/webhooks/hubspot"
+    chunks = [worded[start : start + EVENTS_MAX] for start in range(0, len(worded), EVENTS_MAX)]
+    return [_delivery(org, secret, url, chunk, 0) for chunk in chunks]
+
+
+def _delivery(
+    org: HubSpotOrg, secret: str, url: str, events: list[dict[str, Any]], attempt: int
+) -> Delivery:
+    """Word and sign one attempt; the next one says its number and is signed at its own time."""
+    told = [{**event, "attemptNumber": attempt} for event in events]
+    body = json.dumps(told, separators=(",", ":")).encode()
+    headers = _headers(secret, url, body, org.clock())
+    return Delivery(url, headers, body, again=partial(_delivery, org, secret, url, events))
 
 
 def _headers(secret: str, url: str, body: bytes, now: datetime) -> dict[str, str]:
@@ -166,7 +174,6 @@ def _event(org: HubSpotOrg, event: Event, type_: str, **rest: Any) -> dict[str, 
         "appId": int(org.app_user.partition(":")[2]),
         "occurredAt": epoch_millis(event.at),
         "subscriptionType": type_,
-        "attemptNumber": 0,
         "changeSource": "INTEGRATION" if app else "CRM_UI" if who == "user" else "IMPORT",
         "sourceId": number if app else f"userId:{number}",
         **rest,

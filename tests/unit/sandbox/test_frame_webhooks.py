@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from sandbox.hubspot.webhooks import signature_v3
 from sandbox.serving import Running, StandIn, start
 
 REP = "Sales Rep East"
@@ -32,12 +34,14 @@ class Receiver:
         #: Answers to come, in order; the last one stays.
         self.answers: list[tuple[int, bytes]] = [(200, b"")]
         self.got: list[tuple[str, bytes]] = []
+        self.headers: list[dict[str, str]] = []
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 receiver.got.append((self.path, body))
+                receiver.headers.append(dict(self.headers))
                 answers = receiver.answers
                 status, content = answers.pop(0) if len(answers) > 1 else answers[0]
                 self.send_response(status)
@@ -80,6 +84,7 @@ def _fresh(receiver: Receiver, running: Running) -> None:
         stand_in.webhooks.switch(on=False)
         stand_in.webhooks.switch(on=True)
     receiver.got.clear()
+    receiver.headers.clear()
     receiver.answers = [(200, b"")]
 
 
@@ -99,6 +104,24 @@ def wait_until(holds: Callable[[], bool], what: str) -> None:
     while not holds():
         assert time.monotonic() < deadline, f"{what} did not happen"
         time.sleep(0.01)
+
+
+def test_every_attempt_of_hubspots_says_its_number_and_is_signed_anew(
+    running: Running, receiver: Receiver
+) -> None:
+    stand_in = running.crms["hubspot"]
+    receiver.answers = [(401, b""), (500, b""), (200, b"")]
+    add_deal(stand_in, "Told three times")
+    wait_until(lambda: len(receiver.got) == 3, "the third attempt")
+    secret, attempts, stamps = stand_in.credentials["webhook_secret"], [], []
+    for (path, body), headers in zip(receiver.got, receiver.headers, strict=True):
+        events, stamp = json.loads(body), headers["X-HubSpot-Request-Timestamp"]
+        attempts.append({event["attemptNumber"] for event in events})
+        stamps.append(int(stamp))
+        signed = signature_v3(secret, "POST", f"{receiver.url}{path}", body, stamp)
+        assert headers["X-HubSpot-Signature-v3"] == signed
+    assert attempts == [{0}, {1}, {2}]
+    assert stamps == sorted(set(stamps))
 
 
 @pytest.mark.parametrize("crm", FIELDS)
