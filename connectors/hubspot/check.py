@@ -6,12 +6,13 @@ Knowledge Base, "Salesforce integration".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from connectors.errors import ConnectorError, NotPermitted
 from connectors.hubspot.links import is_link, links_of
+from connectors.hubspot.webhook import subscriptions
 from connectors.port import ApiBudget, CheckItem, ObjectNeed, OrgIdentity
 from registration_core.contracts import FieldSchema, ObjectSchema
 
@@ -38,6 +39,8 @@ class Account:
     app: Callable[[], AppFacts]
     describe: Callable[[str], ObjectSchema]
     sample: Callable[[ObjectNeed], object]
+    #: Writes nothing to an object, and to its associations; raises what HubSpot says of it.
+    probe: Callable[[ObjectNeed], None]
     #: Counts records of an object whose stamp in a property is not older than a moment.
     synced_since: Callable[[str, str, datetime], int]
     budget: Callable[[], ApiBudget | None]
@@ -55,9 +58,11 @@ def check(needs: Iterable[ObjectNeed], account: Account) -> Iterator[CheckItem]:
         return
     yield CheckItem("sign in", ok=True, detail=f"HubSpot account {who.org_id}")
     yield _app_item(facts, account.webhook.get("app_id", ""))
+    wanted = list(needs)
     yield _webhook_item(account)
+    yield from _subscription_items(wanted, account)
     # Two needs of one object have much in common: what was said once is enough.
-    yield from dict.fromkeys(item for need in needs for item in _object(need, facts, account))
+    yield from dict.fromkeys(item for need in wanted for item in _object(need, facts, account))
     yield _budget_item(account.budget())
 
 
@@ -68,7 +73,7 @@ def _object(need: ObjectNeed, facts: AppFacts, account: Account) -> Iterator[Che
         yield _failed(f"describe {need.object}", error)
         return
     yield from _fields(need, schema, account.connection)
-    yield _scope_item(need, facts)
+    yield _scope_item(need, facts, account)
     try:
         account.sample(need)
         yield CheckItem(f"read {need.object}", ok=True)
@@ -117,6 +122,19 @@ def _webhook_item(account: Account) -> CheckItem:
             remedy="Move to a project app, whose webhooks are signed as v3.",
         )
     return CheckItem(step, ok=True, detail=f"signature v3, at /webhooks/{account.connection}")
+
+
+def _subscription_items(needs: Iterable[ObjectNeed], account: Account) -> Iterator[CheckItem]:
+    """List what the app has to be subscribed to; only its developer can see what it is."""
+    if not account.webhook.get("secret"):
+        return
+    reads: dict[str, list[str]] = {}
+    for need in needs:
+        if need.reads:
+            reads.setdefault(need.object, []).extend(need.reads)
+    for object_name, fields in reads.items():
+        step = f"subscriptions to {object_name}"
+        yield CheckItem(step, ok=True, detail=f"needed: {subscriptions(object_name, fields)}")
 
 
 def _fields(need: ObjectNeed, schema: ObjectSchema, connection: str) -> Iterator[CheckItem]:
@@ -176,8 +194,6 @@ def scopes_for(need: ObjectNeed) -> list[str]:
             scopes.append(f"crm.objects.{link.far}.read")
         if field in need.writes:
             scopes.append(f"crm.objects.{link.far}.write")
-    if "hubspot_owner_id" in need.reads:
-        scopes.append("crm.objects.owners.read")
     return list(dict.fromkeys(scopes))
 
 
@@ -187,16 +203,10 @@ def _area(object_name: str) -> str:
     return object_name if object_name in standard else "custom"
 
 
-def _scope_item(need: ObjectNeed, facts: AppFacts) -> CheckItem:
+def _scope_item(need: ObjectNeed, facts: AppFacts, account: Account) -> CheckItem:
     step, wanted = f"scopes for {need.object}", scopes_for(need)
     if not facts.scopes:
-        return CheckItem(
-            step,
-            ok=True,
-            warning=True,
-            detail="HubSpot does not say which scopes this token has",
-            remedy=f"See in HubSpot that the app has {', '.join(wanted)}.",
-        )
+        return _probed(step, need, wanted, account)
     missing = [scope for scope in wanted if scope not in facts.scopes]
     if missing:
         return CheckItem(
@@ -206,6 +216,25 @@ def _scope_item(need: ObjectNeed, facts: AppFacts) -> CheckItem:
             remedy=f"Grant the app {', '.join(missing)} in HubSpot.",
         )
     return CheckItem(step, ok=True, detail=", ".join(wanted))
+
+
+def _probed(step: str, need: ObjectNeed, wanted: Sequence[str], account: Account) -> CheckItem:
+    """Find out by a write of nothing what HubSpot does not tell; reading is found out by reading."""
+    untold = "HubSpot does not say which scopes this token has"
+    try:
+        account.probe(need)
+    except NotPermitted as error:
+        return _failed(step, error)
+    except ConnectorError as error:
+        return CheckItem(
+            step,
+            ok=True,
+            warning=True,
+            detail=f"{untold}, and took no write of nothing: {error.message}",
+            remedy=f"See in HubSpot that the app has {', '.join(wanted)}.",
+        )
+    proof = "; a write of nothing was taken" if need.writes else ""
+    return CheckItem(step, ok=True, detail=f"{untold}{proof}")
 
 
 def _salesforce_item(need: ObjectNeed, account: Account) -> CheckItem:

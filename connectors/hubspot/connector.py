@@ -15,7 +15,7 @@ from typing import Any
 
 from connectors.errors import CallRejected, NotPermitted
 from connectors.hubspot import check as checking
-from connectors.hubspot import links, provisioning, wire
+from connectors.hubspot import links, probing, provisioning, wire
 from connectors.hubspot.feed import Feed
 from connectors.hubspot.gateway import Gateway
 from connectors.hubspot.pacing import Pace
@@ -126,6 +126,7 @@ class HubSpotConnector:
                     app=self._app,
                     describe=self.describe,
                     sample=lambda need: self.select(need.object, (), (), 1),
+                    probe=lambda need: probing.probe(self._gateway, need),
                     synced_since=self._reader.synced_since,
                     budget=self.api_budget,
                     clock=self._clock,
@@ -218,6 +219,7 @@ class HubSpotConnector:
         """Read what the account says of itself; once."""
         if self._details is None:
             self._details = self._gateway.get("read account", "/account-info/v3/details").body
+            self._gateway.time_zone = str(self._details.get("timeZone") or "")
         return self._details
 
     def _currency(self) -> str:

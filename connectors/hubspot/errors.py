@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from connectors.errors import (
     AuthenticationFailed,
@@ -26,7 +28,9 @@ _UNIQUE_CONFLICT = "CONFLICTING_UNIQUE_VALUE"
 #: What a contact with a taken e-mail address is refused with, in place of an inner code.
 _CONFLICT = "CONFLICT"
 #: Seconds to wait where HubSpot names a policy and no time.
-_POLICY_PAUSE = {"SECONDLY": 1.0, "TEN_SECONDLY_ROLLING": 10.0, "DAILY": 3600.0}
+_POLICY_PAUSE = {"SECONDLY": 1.0, "TEN_SECONDLY_ROLLING": 10.0}
+#: The same for the calls of a day, while it is not known when the account's day ends.
+DAILY_PAUSE = 3600.0
 _PAUSE_DEFAULT = 10.0
 #: Records are locked by bulk work: come back after at least two seconds (status 423).
 _LOCK_PAUSE = 2.0
@@ -79,8 +83,12 @@ def failure(
     write: bool,
     connection: str,
     operation: str,
+    day_left: float = DAILY_PAUSE,
 ) -> ConnectorError:
-    """Tell what a status and body mean for the caller; header names are lower case."""
+    """Tell what a status and body mean for the caller; header names are lower case.
+
+    `day_left` are the seconds until the account's midnight.
+    """
     body = _body(raw)
     about = {
         "connection": connection,
@@ -113,7 +121,7 @@ def failure(
     if status in (423, 429, 477):
         return RateLimited(
             f"HubSpot asks to wait: {words}",
-            retry_after_seconds=_pause(status, headers, body),
+            retry_after_seconds=_pause(status, headers, body, day_left),
             hint=_wait_hint(status, body),
             **about,
         )
@@ -179,7 +187,19 @@ def is_outdated(outcome: object) -> bool:
     return isinstance(outcome, Refused) and outcome.code in _OUTDATED
 
 
-def _pause(status: int, headers: Mapping[str, str], body: Mapping[str, Any]) -> float:
+def seconds_to_midnight(now: datetime, time_zone: str) -> float:
+    """Return how long the day of an account in this zone still lasts; an hour if it is unknown."""
+    try:
+        zone = ZoneInfo(time_zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        return DAILY_PAUSE
+    tomorrow = now.astimezone(zone).date() + timedelta(days=1)
+    return (datetime.combine(tomorrow, time.min, zone) - now).total_seconds()
+
+
+def _pause(
+    status: int, headers: Mapping[str, str], body: Mapping[str, Any], day_left: float
+) -> float:
     told = headers.get("retry-after", "")
     if told.isdigit():
         return float(told)
@@ -187,6 +207,8 @@ def _pause(status: int, headers: Mapping[str, str], body: Mapping[str, Any]) -> 
         return _LOCK_PAUSE
     if status == 477:
         return _MOVE_PAUSE
+    if body.get("policyName") == "DAILY":
+        return day_left
     return _POLICY_PAUSE.get(str(body.get("policyName")), _PAUSE_DEFAULT)
 
 

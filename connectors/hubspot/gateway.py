@@ -25,7 +25,7 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 
 from connectors.errors import CallRejected, CrmUnavailable, RateLimited
 from connectors.hubspot.auth import Tokens
-from connectors.hubspot.errors import failure, has_ended, is_search_limit
+from connectors.hubspot.errors import failure, has_ended, is_search_limit, seconds_to_midnight
 from connectors.hubspot.pacing import Pace
 from connectors.port import ApiBudget, ConnectionSettings
 from connectors.tokens import StoredToken, TokenVault
@@ -87,6 +87,9 @@ class Gateway:
         self._apis: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
         self._budget: ApiBudget | None = None
+        self._clock = clock
+        #: In which the account's day ends; empty until the account has told.
+        self.time_zone = ""
         #: The vendor's client; hand its methods to `read` and `write`, never call them directly.
         self.client: Any = HubSpot(api_factory=self._api)
 
@@ -161,7 +164,11 @@ class Gateway:
         if searching and is_search_limit(raw.status, raw.body):
             self._pace.search_refused()
         if not 200 <= raw.status < 300:
-            raise failure(raw.status, raw.headers, raw.body, write=write, **about)
+            now = _date(raw.headers) or self._clock()
+            day_left = seconds_to_midnight(now, self.time_zone)
+            raise failure(
+                raw.status, raw.headers, raw.body, write=write, day_left=day_left, **about
+            )
         try:
             body = json.loads(raw.body) if raw.body else {}
         except ValueError:

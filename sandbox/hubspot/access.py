@@ -81,6 +81,8 @@ class Access:
         self.client_id = f"client-{app_id}"
         #: Granted scopes; a test takes one away to see what its absence does.
         self.scopes = set(SCOPES)
+        #: An old private app, whose token HubSpot tells of; a project app or service key is none.
+        self.private_app = True
 
     @property
     def refresh_token(self) -> str:

@@ -59,7 +59,9 @@ def account(call: Call) -> tuple[int, Json]:
 
 
 def token_info(call: Call) -> tuple[int, Json]:
-    """Whose token this is ("Private apps")."""
+    """Whose token this is ("Private apps"); of other kinds of apps there is nothing to tell."""
+    if not call.org.access.private_app:
+        raise HubSpotError(404, "resource not found")
     return 200, {
         "userId": INTEGRATION_USER_ID,
         "hubId": int(call.org.org_id),

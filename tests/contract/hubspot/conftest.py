@@ -28,7 +28,7 @@ def org(stand_in: StandIn) -> Iterator[HubSpotOrg]:
     portal.index_lag = timedelta(0)
     portal.errors_under_200 = portal.webhooks_unruly = portal.keeps_primary_id = False
     portal.limits.enforced = False
-    portal.access.scopes = scopes
+    portal.access.scopes, portal.access.private_app = scopes, True
     portal.access.reissue()
     stand_in.faults.clear()
 

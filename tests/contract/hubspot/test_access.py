@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -16,11 +17,12 @@ from connectors.errors import (
 )
 from connectors.hubspot.connector import HubSpotConnector
 from connectors.hubspot.pacing import Pace
-from connectors.port import ConnectionSettings, ObjectNeed
+from connectors.port import CheckItem, ConnectionSettings, ObjectNeed
 from connectors.tokens import MemoryTokenVault
 from registration_core.contracts import FieldSchema, FieldType
 from sandbox.hubspot.engine import HubSpotOrg
 from sandbox.hubspot.schema import Property
+from sandbox.records import Event
 from sandbox.serving import Running, StandIn
 from tests.contract.hubspot.portal import COMPANY, REP, created, item
 from tests.contract.peers import Timepiece, settings_of
@@ -135,6 +137,51 @@ def test_a_missing_scope_is_named_by_call_and_check(
     assert COMPANY in [each.step.partition(".")[2] for each in items if each.warning]
 
 
+def test_scopes_that_hubspot_does_not_tell_are_found_out_by_writes_of_nothing(
+    hubspot: HubSpotConnector, org: HubSpotOrg, new_key: Callable[[], str]
+) -> None:
+    need = ObjectNeed("deals", "dealreg_id", ("dealname",), ("dealname", COMPANY))
+    accounts = ObjectNeed("companies", None, ("name",))
+    deal_id = created(hubspot, new_key())
+    org.access.private_app = False
+    events: list[Event] = []
+    org.store.on_event(events.append)
+
+    def told() -> dict[str, CheckItem]:
+        return {e.step: e for e in hubspot.check([need, accounts]) if e.step.startswith("scopes")}
+
+    assert [(e.ok, e.warning) for e in told().values()] == [(True, False)] * 2
+    assert "a write of nothing was taken" in told()["scopes for deals"].detail
+    granted = set(org.access.scopes)
+    for scope in ("crm.objects.deals.write", "crm.objects.companies.write"):
+        org.access.scopes = granted - {scope}
+        item_ = told()["scopes for deals"]
+        assert not item_.ok
+        assert scope in item_.remedy
+        assert told()["scopes for companies"].ok
+    assert events == []
+    assert org.resolve(org.kind("deals"), deal_id) is not None
+
+
+def test_a_portal_that_takes_no_write_of_nothing_leaves_the_scopes_to_a_person(
+    hubspot: HubSpotConnector, org: HubSpotOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    org.access.private_app = False
+    monkeypatch.setattr("sandbox.hubspot.batch.INPUTS_MAX", -1)
+    need = ObjectNeed("deals", "dealreg_id", ("dealname",), ("dealname",))
+    (item_,) = [each for each in hubspot.check([need]) if each.step == "scopes for deals"]
+    assert (item_.ok, item_.warning) == (True, True)
+    assert "crm.objects.deals.write" in item_.remedy
+
+
+def test_owners_are_ids_and_take_no_scope_of_their_own(
+    hubspot: HubSpotConnector, org: HubSpotOrg
+) -> None:
+    org.access.scopes = org.access.scopes - {"crm.objects.owners.read"}
+    need = ObjectNeed("deals", "dealreg_id", ("hubspot_owner_id",), ("dealname",))
+    assert [each for each in hubspot.check([need]) if not each.ok] == []
+
+
 def test_check_finds_a_key_that_is_not_unique_and_a_write_to_a_read_only_property(
     hubspot: HubSpotConnector, org: HubSpotOrg
 ) -> None:
@@ -162,19 +209,25 @@ def test_the_daily_quota_is_known_after_the_first_call(
     assert budget.used >= 1
 
 
-def test_an_exhausted_day_is_told_with_a_long_pause(
+def test_an_exhausted_day_is_told_with_a_pause_until_the_accounts_midnight(
     hubspot: HubSpotConnector,
     org: HubSpotOrg,
     timepiece: Timepiece,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hubspot.describe("deals")
+    hubspot.identity()  # from then on it is known where the account is
     timepiece.skip(timedelta(seconds=11))  # past the window in which other tests have called
     monkeypatch.setattr(org.limits, "daily", 0)
     org.limits.enforced = True
     with pytest.raises(RateLimited) as caught:
         hubspot.find("deals", "dealreg_id", ["key"], [])
-    assert caught.value.retry_after_seconds == 3600
+    back = (timepiece() + timedelta(seconds=caught.value.retry_after_seconds)).astimezone(
+        ZoneInfo("US/Eastern")
+    )
+    midnight = back.replace(hour=0, minute=0, second=0, microsecond=0)
+    assert abs(back - midnight) < timedelta(seconds=5)
+    assert 0 < caught.value.retry_after_seconds <= 25 * 3600
 
 
 def test_check_says_what_a_connection_without_webhooks_or_with_old_signatures_means(
@@ -189,6 +242,29 @@ def test_check_says_what_a_connection_without_webhooks_or_with_old_signatures_me
         hubspot = HubSpotConnector(replace(settings, webhook=webhook), timepiece)
         (item_,) = [each for each in hubspot.check([]) if each.step == "webhooks"]
         assert told in item_.detail
+
+
+def test_check_lists_the_subscriptions_that_the_mapping_needs(
+    hubspot: HubSpotConnector, running: Running, timepiece: Timepiece
+) -> None:
+    needs = [
+        ObjectNeed("deals", "dealreg_id", ("dealname", COMPANY)),
+        ObjectNeed("deals", "dealreg_id", ("dealname", "amount")),
+        ObjectNeed("leads", "dealreg_id", ("hs_lead_name", "hs_object_id")),
+        ObjectNeed("contacts", "dealreg_id", (), ("lastname",)),
+    ]
+    told = {each.step: each.detail for each in hubspot.check(needs)}
+    assert told["subscriptions to deals"] == (
+        "needed: deal.creation, deal.deletion, deal.merge, deal.restore, deal.associationChange; "
+        "deal.propertyChange of each of dealname, amount"
+    )
+    assert told["subscriptions to leads"].endswith(
+        "object.restore, objectType 0-136; object.propertyChange of each of hs_lead_name"
+    )
+    assert "subscriptions to contacts" not in told
+    settings = replace(settings_of(running, "hubspot"), webhook={})
+    without = HubSpotConnector(settings, timepiece).check(needs)
+    assert not [each for each in without if each.step.startswith("subscriptions")]
 
 
 def test_check_forbids_writing_both_sides_of_hubspots_own_salesforce_sync(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from connectors.hubspot.errors import (
     is_outdated,
     is_unique_conflict,
     row_outcome,
+    seconds_to_midnight,
 )
 from connectors.port import Deferred, Refused
 
@@ -242,3 +244,20 @@ def test_a_taken_unique_value_and_a_missing_record_are_told_apart() -> None:
     missing = {"category": "OBJECT_NOT_FOUND"}
     assert (is_unique_conflict(taken), is_missing(taken)) == (True, False)
     assert (is_unique_conflict(missing), is_missing(missing)) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("now", "zone", "hours"),
+    [
+        (datetime(2026, 11, 24, 4, tzinfo=UTC), "US/Eastern", 1),
+        (datetime(2026, 11, 24, 6, tzinfo=UTC), "US/Eastern", 23),
+        (datetime(2026, 11, 24, 23, tzinfo=UTC), "Europe/Oslo", 24),
+        (datetime(2026, 10, 24, 22, tzinfo=UTC), "Europe/Oslo", 25),  # clocks go back
+        (datetime(2026, 11, 24, 4, tzinfo=UTC), "", 1),
+        (datetime(2026, 11, 24, 6, tzinfo=UTC), "Middle/Earth", 1),
+    ],
+)
+def test_the_day_of_an_account_ends_at_its_own_midnight(
+    now: datetime, zone: str, hours: int
+) -> None:
+    assert seconds_to_midnight(now, zone) == hours * 3600
