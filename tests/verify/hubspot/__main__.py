@@ -1,7 +1,7 @@
 """Hold the HubSpot connector and its stand-in against clients that nobody here wrote.
 
-`make verify-hubspot` installs them: hubspot-sdk with strict validation, @hubspot/api-client for
-Node, and Prism, which holds every call of the connector and every answer of the stand-in against
+`make verify-hubspot` installs them: hubspot-api-client by its own models, hubspot-sdk with strict
+validation, @hubspot/api-client for Node, and Prism, which holds every call of the connector and every answer of the stand-in against
 OpenAPI files. Exits with 1 when one of them sees a difference.
 """
 
@@ -13,10 +13,11 @@ from collections.abc import Callable
 from sandbox.hubspot.engine import HubSpotOrg
 from sandbox.serving import start
 from tests.contract.peers import settings_of
-from tests.verify.hubspot import node, prism, sdk
+from tests.verify.hubspot import node, prism, sdk, vendor
 from tests.verify.hubspot.portal import Portal
 
 CHECKS: dict[str, Callable[[Portal], None]] = {
+    "hubspot-api-client": vendor.check,
     "hubspot-sdk, strict": sdk.check,
     "@hubspot/api-client": node.check,
     "connector through Prism": prism.check,

@@ -23,7 +23,7 @@ from typing import Any
 
 from connectors.hubspot.connector import HubSpotConnector
 from connectors.port import CreateItem, Refused, UpdateItem, Written
-from registration_core.contracts import Condition, Value
+from registration_core.contracts import Condition, FieldSchema, FieldType, Value
 from sandbox.serving import now
 from tests.verify.differences import Differs, expect
 from tests.verify.hubspot.portal import Portal
@@ -32,6 +32,7 @@ _HERE = Path(__file__).parent
 _PROXY = _HERE / "node_modules/.bin/prism"
 _STARTED_WITHIN_SECONDS = 60.0
 _COMPANY = "associations.companies"
+_CUSTOM = "2-41750338"
 
 #: What the files demand and HubSpot does not; a value that is null is allowed for in the files.
 ALLOWED = (
@@ -102,6 +103,28 @@ def _drive(connector: HubSpotConnector, portal: Portal) -> None:
         page = connector.changes("companies", ("name",), page.cursor)
     connector.changes("companies", ("name",), page.cursor)
     connector.history("deals", [made.record_id], ["dealname"], datetime(2020, 1, 1, tzinfo=UTC))
+    _drive_custom(connector, company)
+    connector.create_fields(
+        "deals",
+        [
+            FieldSchema("by_prism", FieldType.TEXT, unique=True),
+            FieldSchema("prism_kind", FieldType.PICKLIST, options=("glass", "water")),
+        ],
+    )
+    assert "by_prism" in connector.describe("deals", fresh=True).fields
+
+
+def _drive_custom(connector: HubSpotConnector, company: str) -> None:
+    """Make, move and read a custom object, whose types of association the account alone knows."""
+    key = str(uuid.uuid4())
+    fields: dict[str, Value] = {"dealreg_id": key, "registration_name": "Prism", _COMPANY: company}
+    (made,) = connector.create(_CUSTOM, "dealreg_id", [CreateItem(key, fields)])
+    assert isinstance(made, Written), made
+    for far in (None, company):
+        (moved,) = connector.update(_CUSTOM, [UpdateItem(made.record_id, {_COMPANY: far})])
+        assert isinstance(moved, Written), moved
+    found = connector.find(_CUSTOM, "dealreg_id", [key], ["registration_name", _COMPANY])
+    expect(found[key].fields[_COMPANY], company, "the company of a custom object")
 
 
 def _item(key: str, **fields: Value) -> CreateItem:

@@ -53,6 +53,8 @@ def _records(client: HubSpot) -> str:
         deals.get("999999999999")
     except NotFoundError as error:
         expect(error.status_code, 404, "unknown deal")
+    else:
+        expect("found", "not found", "unknown deal")
     try:
         deals.create(properties={**_DEAL, "dealname": "Again", "dealreg_id": key}, associations=[])
     except BadRequestError as error:
