@@ -61,16 +61,16 @@ def import_(frame: Frame, kind: str, file: Path, *, dry_run: bool, shrink: bool)
         frame.out.say("Nothing was changed. Correct these rows and import the file again.")
         frame.exit(Exit.FAILED)
     with frame.database() as database:
-        brought, checked = _bring(
+        brought = _bring(
             database, frame.actor, ListKind(kind), wanted, file.name, shrink=shrink, dry_run=dry_run
         )
     told = "would be" if dry_run else "were"
     frame.out.done(
         f"{len(brought.added)} entries {told} added, {len(brought.ended)} ended, "
-        f"{brought.kept} stay; {checked} protected registrations {told} checked again.",
+        f"{brought.kept} stay; {len(brought.concerned)} protected registrations {told} checked again.",
         {
             "list": kind, "added": len(brought.added), "ended": len(brought.ended),
-            "kept": brought.kept, "rechecked": checked, "dry_run": dry_run,
+            "kept": brought.kept, "rechecked": len(brought.concerned), "dry_run": dry_run,
         },
     )  # fmt: skip
 
@@ -155,12 +155,11 @@ def _bring(
     *,
     shrink: bool,
     dry_run: bool,
-) -> tuple[Brought, int]:
-    """Bring a list up to date in one commit; returns what changed and how many claims it concerns."""
-    from registration_core.matching import of_customer
-    from registration_core.store import account_lists, rechecks, work
+) -> Brought:
+    """Bring a list up to date in one commit; returns what changed."""
+    from registration_core.store import account_lists
 
-    answer: tuple[Brought, int]
+    brought: Brought
     try:
         with database.begin(actor) as unit:
             before = account_lists.counts(unit.session).get(kind, 0)
@@ -170,15 +169,11 @@ def _bring(
                     f"{source} would end {len(brought.ended)} of {before} entries of the list.",
                     hint="If that is right, type the same with --shrink.",
                 )
-            about = [of_customer(e.customer) for e in (*brought.added, *brought.ended)]
-            concerned = rechecks.concerned(unit.session, about, ())
-            work.request_checks(unit, dict.fromkeys(concerned, f"the {kind.value} list changed"))
-            answer = brought, len(concerned)
             if dry_run:
                 raise _NotKept
     except _NotKept:
         pass
-    return answer
+    return brought
 
 
 def _entries(lines: list[Line], kind: ListKind) -> tuple[list[ListEntry], list[dict[str, object]]]:

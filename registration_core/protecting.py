@@ -24,7 +24,7 @@ from registration_core.model import (
 from registration_core.partner_view import reason_text
 from registration_core.program import Program
 from registration_core.recording import locked, saved
-from registration_core.store import ending, protection, repository
+from registration_core.store import account_lists, ending, protection, repository
 from registration_core.store.database import Database, UnitOfWork
 
 
@@ -110,6 +110,7 @@ def reinstate(
     state = advance(before.state, Move.REINSTATE, before.number)
     newest = repository.last_check(unit.session, before.id)
     require_usable(check, before, program, unit.now, newest)
+    account_lists.require_unchanged(unit.session, check, before.number)
     require_decider(unit.actor, before, check)
     after = protection.claim(unit, replace(before, state=state), program, unit.now.date(), check)
     return saved(

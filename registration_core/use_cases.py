@@ -39,7 +39,15 @@ from registration_core.overriding import PEOPLE
 from registration_core.partner_view import reason_text
 from registration_core.program import Program
 from registration_core.recording import locked, new_number, recorded, saved
-from registration_core.store import audit, customers, overrides, protection, repository, work
+from registration_core.store import (
+    account_lists,
+    audit,
+    customers,
+    overrides,
+    protection,
+    repository,
+    work,
+)
 from registration_core.store.database import UnitOfWork
 from registration_core.submission import (
     DESCRIPTION_MAX,
@@ -224,6 +232,7 @@ def approve(
     stale = stale_connections(check, program, unit.now)
     overridden = bool(stale) and overrides.count(unit.session, check.id) >= PEOPLE
     require_usable(check, before, program, unit.now, newest, overridden=overridden)
+    account_lists.require_unchanged(unit.session, check, before.number)
     require_decider(unit.actor, before, check)
     if unit.actor == SYSTEM and holding(check.findings):
         raise NotAllowed(f"{before.number} has findings: a person decides on it.")

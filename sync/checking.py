@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy.orm import Session
 
 from connectors.errors import ConnectorError
 from registration_core import disputing, legacy, protecting, recording, use_cases
@@ -124,25 +125,24 @@ def _usable_check(runtime: Runtime, number: str, actor: Actor) -> tuple[Conflict
     with runtime.database.read() as session:
         registration = repository.registration(session, number)
         check = repository.last_check(session, registration.id)
-        people = overrides.count(session, check.id) if check else 0
-    program = runtime.program(registration.program)
-    now = runtime.database.clock()
-    accepted = people >= PEOPLE
-    if check is None or not _counts(check, registration, program, now, overridden=accepted):
-        check = check_now(runtime, number, actor)
-    return check, program
+        program = runtime.program(registration.program)
+        now = runtime.database.clock()
+        if check is not None and _counts(session, check, registration, program, now):
+            return check, program
+    return check_now(runtime, number, actor), program
 
 
 def _counts(
+    session: Session,
     check: ConflictCheck,
     registration: Registration,
     program: Program,
     now: datetime,
-    *,
-    overridden: bool,
 ) -> bool:
+    people = overrides.count(session, check.id)
     try:
-        require_usable(check, registration, program, now, overridden=overridden)
+        require_usable(check, registration, program, now, overridden=people >= PEOPLE)
+        account_lists.require_unchanged(session, check, registration.number)
     except CheckNotUsable:
         return False
     return True

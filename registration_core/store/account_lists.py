@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from sqlalchemy import select
+from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
-from registration_core.matching import domain_of
-from registration_core.model import LIST_FILE, Account, Customer, ListEntry
+from registration_core.errors import CheckNotUsable
+from registration_core.matching import domain_of, of_customer
+from registration_core.model import LIST_FILE, Account, ConflictCheck, Customer, ListEntry
 from registration_core.program import ListKind
-from registration_core.store import audit, repository
+from registration_core.store import audit, rechecks, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import ListCountRow, ListEntryRow
 
@@ -29,11 +30,14 @@ class Brought:
     added: tuple[ListEntry, ...]
     ended: tuple[ListEntry, ...]
     kept: int
+    #: Ids of the protected registrations that are checked again because of it.
+    concerned: frozenset[str]
 
 
 def bring(unit: UnitOfWork, kind: ListKind, wanted: Sequence[ListEntry], source: str) -> Brought:
-    """Make a list what a file says; the same file again changes nothing.
+    """Make a list what a file says, and have the claims that it touches checked again.
 
+    The same file again changes nothing.
     The ids of `wanted` do not count: an entry that is there already keeps its own.
     """
     unit.hold(f"accounts:{LIST_FILE}")
@@ -57,7 +61,12 @@ def bring(unit: UnitOfWork, kind: ListKind, wanted: Sequence[ListEntry], source:
             {"source": source, "added": [e.customer.name for e in added],
              "ended": [e.customer.name for _, e in ended], "entries": len(named)},
         )  # fmt: skip
-    return Brought(tuple(added), tuple(e for _, e in ended), len(named) - len(added))
+    touched = [of_customer(e.customer) for e in (*added, *(e for _, e in ended))]
+    concerned = rechecks.concerned(unit.session, touched, ())
+    work.request_checks(unit, dict.fromkeys(concerned, f"the {kind.value} list changed"))
+    return Brought(
+        tuple(added), tuple(e for _, e in ended), len(named) - len(added), frozenset(concerned)
+    )
 
 
 def account_of(entry: ListEntry, unit: UnitOfWork) -> Account:
@@ -76,6 +85,16 @@ def entries(session: Session, ids: Iterable[str]) -> dict[str, ListEntry]:
         select(ListEntryRow).where(ListEntryRow.id.in_(list(ids)), ListEntryRow.ended_at.is_(None))
     )
     return {row.id: _entry(row) for row in rows}
+
+
+def require_unchanged(session: Session, check: ConflictCheck, number: str) -> None:
+    """Raise `CheckNotUsable` if an entry came onto a list, or left it, after a check began."""
+    later = or_(ListEntryRow.added_at > check.began_at, ListEntryRow.ended_at > check.began_at)
+    if session.scalar(select(exists().where(later))):
+        raise CheckNotUsable(
+            f"An account list was brought up to date after the check of {number} began.",
+            hint=f"Type: dealreg registration check {number}",
+        )
 
 
 def counts(session: Session) -> dict[ListKind, int]:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from registration_core import matches
+from registration_core import matches, use_cases
+from registration_core.errors import CheckNotUsable, NotAllowed
 from registration_core.findings import FindingKind
-from registration_core.matching import of_customer
 from registration_core.model import (
     LIST_FILE,
     Actor,
@@ -21,10 +21,10 @@ from registration_core.model import (
     RegistrationState,
 )
 from registration_core.program import ListKind
-from registration_core.store import account_lists, audit, rechecks, repository, work
+from registration_core.store import account_lists, audit, repository
 from registration_core.store.account_lists import Brought
 from sync import checking
-from tests.world import ANN, START, World
+from tests.world import ANN, BEN, START, World
 
 TODAY = START.date()
 CUSTOMER = Customer("Quillfeder Reederei", "DE", website="quillfeder.example")
@@ -39,11 +39,7 @@ def _entry(kind: ListKind = ListKind.HOUSE, **changes: Any) -> ListEntry:
 
 def _bring(world: World, *entries: ListEntry, kind: ListKind = ListKind.HOUSE) -> Brought:
     with world.database.begin(ANN) as unit:
-        brought = account_lists.bring(unit, kind, entries, "list.csv")
-        about = [of_customer(e.customer) for e in (*brought.added, *brought.ended)]
-        concerned = rechecks.concerned(unit.session, about, ())
-        work.request_checks(unit, dict.fromkeys(concerned, "the list changed"))
-    return brought
+        return account_lists.bring(unit, kind, entries, "list.csv")
 
 
 def _last_check(world: World, key: str) -> ConflictCheck:
@@ -163,3 +159,18 @@ def test_an_entry_that_is_denied_is_not_found_again(world: World) -> None:
     with world.database.begin(Actor("house-desk")) as unit:
         matches.deny(unit, made.number, f"{LIST_FILE}:{entry.id}", "a namesake")
     assert checking.check_now(world.runtime, made.number).findings == ()
+
+
+def test_an_approval_goes_by_the_lists_as_they_are_then_and_not_as_a_check_knew_them(
+    world: World,
+) -> None:
+    made = world.approved(customer=TYPED, currency="USD")
+    known = _last_check(world, made.id)
+    world.pass_time(1)
+    _bring(world, _entry(ListKind.DO_NOT_CALL, owner="call-desk"), kind=ListKind.DO_NOT_CALL)
+
+    with pytest.raises(CheckNotUsable, match="account list"), world.database.begin(BEN) as unit:
+        use_cases.approve(unit, made.id, known, world.runtime.program("default"))
+    with pytest.raises(NotAllowed, match="held for call-desk"):
+        checking.approve(world.runtime, made.number, BEN)
+    assert world.registration(made.id).state is RegistrationState.UNDER_REVIEW

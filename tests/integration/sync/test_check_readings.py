@@ -13,7 +13,7 @@ from registration_core.errors import CheckNotUsable
 from registration_core.findings import FindingKind
 from registration_core.model import Actor, ConflictCheck, Customer, Registration, RegistrationState
 from registration_core.store import repository
-from sync import checking, housekeeping
+from sync import checking, directory, housekeeping
 from tests.world import HOME, MIRROR, World
 
 ONE, TWO = (Actor(name, "desk", os_user=name) for name in ("one", "two"))
@@ -128,3 +128,23 @@ def test_what_was_accepted_does_not_hold_once_the_connection_is_not_read_at_all(
     checking.drain(world.runtime)
     with pytest.raises(CheckNotUsable, match=f"incomplete \\({MIRROR}"):
         checking.approve(world.runtime, made.number, ONE)
+
+
+# --- pages --------------------------------------------------------------------------------------
+
+
+def test_a_directory_that_was_not_read_to_its_end_makes_the_check_incomplete(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory, "PAGES_MAX", 1)
+    crm = world.doors[HOME]
+    whole = crm.changes
+    monkeypatch.setattr(crm, "changes", lambda *asked: replace(whole(*asked), more=True))
+    made = world.approved()
+    assert made.state is RegistrationState.SUBMITTED
+    (unread,) = last_check(world, made.id).incomplete
+    assert (unread.connection, unread.reason) == (HOME, "not every change was read yet")
+
+    monkeypatch.setattr(crm, "changes", whole)
+    world.settle()
+    assert world.registration(made.id).state is RegistrationState.APPROVED
