@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from connectors.port import CrmConnector, Gone, RemoteRecord
 from registration_core.contracts import ConnectionName
@@ -116,12 +116,18 @@ def _shrunken(runtime: Runtime, program: Program, rule: AccountList, crm: CrmCon
             )
         if row is None:
             row = ListCountRow(
-                connection=rule.connection, kind=rule.kind.value, accounts=accounts,
-                counted_at=unit.now,
+                connection=rule.connection, kind=rule.kind.value, accounts=accounts
             )  # fmt: skip
             unit.session.add(row)
-        row.accounts, row.counted_at = accounts, unit.now
+        _keep(row, accounts, unit.now)
     return ""
+
+
+def _keep(row: ListCountRow, accounts: int, now: datetime) -> None:
+    """Keep a count; the last one of an earlier day stays beside it."""
+    if row.counted_on is not None and row.counted_on < now.date():
+        row.before, row.before_on = row.accounts, row.counted_on
+    row.accounts, row.counted_at, row.counted_on = accounts, now, now.date()
 
 
 def accept_list(runtime: Runtime, connection: ConnectionName, kind: ListKind, actor: Actor) -> int:
@@ -138,6 +144,6 @@ def accept_list(runtime: Runtime, connection: ConnectionName, kind: ListKind, ac
                 unit, f"connection:{connection}", "accept list length",
                 {"list": kind.value, "from": row.accounts, "to": accounts},
             )  # fmt: skip
-            row.accounts, row.counted_at = accounts, unit.now
+            _keep(row, accounts, unit.now)
         unit.nudges.add("check")
     return accounts

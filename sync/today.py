@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 
-from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import ColumnElement, Select, Text, exists, func, select, type_coerce
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from registration_core.contracts import ConnectionName
+from registration_core.findings import FindingKind
 from registration_core.model import SYSTEM, DisputeState, ProtectionState, RegistrationState
 from registration_core.store.announcements import AnnouncementRow
 from registration_core.store.tables import (
@@ -24,6 +24,7 @@ from registration_core.store.tables import (
     RegistrationRow,
 )
 from sync import drift
+from sync.at_home import Sums, add, at_home, worded
 from sync.ledger.drift import DriftRunRow
 from sync.ledger.gates import HeldChangeRow, HeldRow
 from sync.ledger.tables import (
@@ -212,6 +213,26 @@ def _protections(session: Session, now: datetime) -> Iterator[Line]:
     yield Line("protections ending", count or 0, "within 14 days",
                value=_worth(session, standing, ending),
                command="dealreg protection list")  # fmt: skip
+    direct = (standing, RegistrationRow.id.in_(_with_direct_deals()))
+    count = session.scalar(select(func.count()).select_from(RegistrationRow).where(*direct))
+    yield Line("direct deals on protected accounts", count or 0, "as last checked",
+               value=_worth(session, *direct), command="dealreg dispute list --all")  # fmt: skip
+
+
+def _with_direct_deals() -> Select[str]:
+    """Select the registrations whose newest complete check found an open opportunity of others."""
+    newer = aliased(ConflictCheckRow)
+    superseded = exists().where(
+        newer.registration_id == ConflictCheckRow.registration_id,
+        newer.complete,
+        newer.began_at > ConflictCheckRow.began_at,
+    )
+    told = f'"kind": "{FindingKind.OPEN_OPPORTUNITY.value}"'
+    return select(ConflictCheckRow.registration_id).where(
+        ConflictCheckRow.complete,
+        type_coerce(ConflictCheckRow.findings, Text).contains(told),
+        ~superseded,
+    )
 
 
 def _pipeline(session: Session) -> Iterator[Line]:
@@ -220,6 +241,10 @@ def _pipeline(session: Session) -> Iterator[Line]:
     ):
         yield Line("registrations", count, state, value=_worth(session, RegistrationRow.state == state),
                    command=f"dealreg registration list --state {state}")  # fmt: skip
+    for (state, home), found in at_home(session).items():
+        there = "the same" if found.here == found.there else worded(found.there) or "nothing"
+        yield Line("registrations at home", found.records, f"{state}: {home}, {there} there",
+                   value=worded(found.here), command=f"dealreg drift {home}")  # fmt: skip
 
 
 def _crms(session: Session, now: datetime) -> Iterator[Line]:
@@ -241,8 +266,9 @@ def _crms(session: Session, now: datetime) -> Iterator[Line]:
     for counted in session.scalars(
         select(ListCountRow).order_by(ListCountRow.connection, ListCountRow.kind)
     ):
-        yield Line("accounts on a list", counted.accounts, f"{counted.connection}: {counted.kind}",
-                   counted.counted_at)  # fmt: skip
+        before = "" if counted.before is None else f"; {counted.before} on {counted.before_on}"
+        yield Line("accounts on a list", counted.accounts,
+                   f"{counted.connection}: {counted.kind}{before}", counted.counted_at)  # fmt: skip
 
 
 def _untold(session: Session, since: datetime) -> Iterator[Line]:
@@ -276,9 +302,9 @@ def _count(
 
 def _worth(session: Session, *where: ColumnElement[bool]) -> str:
     """Sum estimated amounts by currency; added up here, because SQLite would add them as floats."""
-    sums: dict[str, Decimal] = {}
+    sums: Sums = {}
     for currency, amount in session.execute(
         select(RegistrationRow.currency, RegistrationRow.amount).where(*where)
     ):
-        sums[currency] = sums.get(currency, Decimal(0)) + amount
-    return ", ".join(f"{amount:,.0f} {currency}" for currency, amount in sorted(sums.items()))
+        add(sums, currency, amount)
+    return worded(sums)

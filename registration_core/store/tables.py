@@ -285,6 +285,10 @@ class ListCountRow(Base):
     kind: Mapped[str] = mapped_column(String(24), primary_key=True)
     accounts: Mapped[int]
     counted_at: Mapped[datetime]
+    #: The day of that count, and the last count of an earlier day.
+    counted_on: Mapped[date | None]
+    before: Mapped[int | None]
+    before_on: Mapped[date | None]
 
 
 class ConflictCheckRow(Base):

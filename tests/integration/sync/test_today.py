@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
 from connectors.memory import MemoryFault
 from sync import checking
@@ -56,6 +57,45 @@ def test_protections_that_end_soon_are_told(world: World) -> None:
     world.pass_time(80 * 86_400)
     (ending,) = lines(world, "protections ending")
     assert (ending.count, ending.value) == (1, "5,000 EUR")
+
+
+def test_what_registrations_are_worth_is_tied_to_their_home(world: World) -> None:
+    made = world.approved()
+    world.settle()
+    (tied,) = lines(world, "registrations at home")
+    assert (tied.count, tied.about) == (1, f"approved: {HOME}, the same there")
+    world.update(made.id, amount=Decimal(6000))
+    (tied,) = lines(world, "registrations at home")
+    assert (tied.about, tied.value) == (f"approved: {HOME}, 5,000 EUR there", "6,000 EUR")
+
+
+def test_the_length_of_a_list_is_told_beside_that_of_an_earlier_day(world: World) -> None:
+    made = world.approved()
+    on_list = {line.about: line.count for line in lines(world, "accounts on a list")}
+    assert on_list[f"{HOME}: house"] == 1
+    world.orgs[HOME].add("Account", {"Name": "Castle Keep AG", "Country": "DE", "House": True})
+    world.pass_time(86_400)
+    checking.check_now(world.runtime, made.number)
+    on_list = {line.about: line.count for line in lines(world, "accounts on a list")}
+    assert on_list[f"{HOME}: house; 1 on 2026-03-02"] == 2
+    assert on_list[f"{MIRROR}: house; 1 on 2026-03-02"] == 1
+
+
+def test_direct_deals_on_protected_accounts_are_told_with_what_they_put_at_stake(
+    world: World,
+) -> None:
+    made = world.approved()
+    assert lines(world, "direct deals on protected accounts") == []
+    org = world.orgs[HOME]
+    (account,) = [r.record_id for r in org.records("Account") if r.fields["Tax"] == "DE100"]
+    deal = org.add("Deal", {"Name": "Direct", "Account": account, "Closed": False}, "rep")
+    checking.check_now(world.runtime, made.number)
+    (direct,) = lines(world, "direct deals on protected accounts")
+    assert (direct.count, direct.value) == (1, "5,000 EUR")
+    org.edit("Deal", deal, {"Closed": True}, "rep")
+    world.pass_time(60)
+    checking.check_now(world.runtime, made.number)
+    assert lines(world, "direct deals on protected accounts") == []
 
 
 def test_a_secret_that_ends_soon_is_told(world: World) -> None:
