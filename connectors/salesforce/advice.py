@@ -10,6 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 _PERMISSION_SET = "in the integration user's permission set"
+_SLOW = (
+    "Map fewer fields (formulas cost most), narrow the lists of the program, or ask Salesforce "
+    "Support for an index."
+)
 #: By code; `{fields}` becomes the fields the refusal names.
 _ADVICE: Mapping[str, str] = {
     "API_CURRENTLY_DISABLED": "Enable the API for the org again, or ask Salesforce why it is off.",
@@ -45,6 +49,9 @@ _ADVICE: Mapping[str, str] = {
     "INVALID_TYPE": f"Create the object, or grant access to it {_PERMISSION_SET}.",
     "NOT_FOUND": f"Create it, or grant access to it {_PERMISSION_SET}.",
     "NUMBER_OUTSIDE_VALID_RANGE": "Lengthen the number field ({fields}), or correct the amount.",
+    "OPERATION_TOO_LARGE": _SLOW,
+    "QUERY_TIMEOUT": _SLOW,
+    "QUERY_TOO_COMPLICATED": _SLOW,
     "REQUEST_LIMIT_EXCEEDED": "Buy API calls, or raise DEALREG_POLL_SECONDS.",
     "REQUIRED_FIELD_MISSING": "Map {fields}, give it a constant under on_create, or a default.",
     "STORAGE_LIMIT_EXCEEDED": "The org's data storage is full: free some, or buy more.",

@@ -35,13 +35,14 @@ APPROVAL_PAUSE_SECONDS = 900.0
 _TRANSIENT = frozenset(
     {
         "UNABLE_TO_LOCK_ROW",
-        "QUERY_TIMEOUT",
         "SERVER_UNAVAILABLE",
         "REQUEST_RUNNING_TOO_LONG",
         "TXN_SECURITY_METERING_ERROR",
         "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE",
     }
 )
+#: What was asked for is too much at once: less of it may do, and later perhaps all of it.
+_TOO_MUCH = frozenset({"QUERY_TIMEOUT", "OPERATION_TOO_LARGE", "QUERY_TOO_COMPLICATED"})
 _DENIED = frozenset(
     {
         "API_CURRENTLY_DISABLED",
@@ -58,6 +59,10 @@ _TOO_LONG_STATUSES = frozenset({413, 414, 431})
 DUPLICATES_DETECTED = "DUPLICATES_DETECTED"
 _DUPLICATE = re.compile(r"duplicate value found: (\S+) duplicates value on record with id: (\w+)")
 _MESSAGE_MAX = 500
+
+
+class QueryTooLarge(CrmUnavailable):
+    """A query took too long or covered too much; asked for less, it may be answered."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,9 @@ def call_error(failure: Failure, *, connection: str, operation: str, write: bool
             pause = CONCURRENCY_PAUSE_SECONDS if concurrent else QUOTA_PAUSE_SECONDS
         hint = advice("REQUEST_LIMIT_EXCEEDED") if pause == QUOTA_PAUSE_SECONDS else ""
         return RateLimited(said, retry_after_seconds=pause, hint=hint, **where)
+    if failure.code in _TOO_MUCH and failure.status < 500:
+        hint = advice(failure.code)
+        return QueryTooLarge(said, may_have_happened=False, hint=hint, **where)
     if failure.code in _TRANSIENT and failure.status < 500:
         return CrmUnavailable(said, may_have_happened=False, **where)
     if failure.status >= 500 or failure.status in _EDGE_STATUSES:
@@ -154,7 +162,7 @@ def row_outcome(
         if (not clash or clash[1] == "<unknown>") and key_field in (fields or [key_field]):
             return AlreadyExists(None)
     # A lock met inside a flow or trigger is reported as that flow's or trigger's own failure.
-    if code in _TRANSIENT or "UNABLE_TO_LOCK_ROW" in message:
+    if code in _TRANSIENT | _TOO_MUCH or "UNABLE_TO_LOCK_ROW" in message:
         return Deferred(f"{code}: {message}", LOCK_PAUSE_SECONDS)
     if code == "ENTITY_IS_LOCKED":
         return Deferred(f"{code}: {message}", APPROVAL_PAUSE_SECONDS)

@@ -17,6 +17,7 @@ from typing import Any
 
 from connectors.errors import CallRejected, FeedExpired, NotPermitted
 from connectors.port import ChangePage, Gone, RemoteRecord
+from connectors.salesforce.errors import QueryTooLarge
 from connectors.salesforce.records import RecordReader, floor_second
 from connectors.salesforce.schema import SalesforceSchema
 from connectors.salesforce.soql import select
@@ -30,6 +31,8 @@ COVERAGE_ASKED_EVERY = timedelta(minutes=5)
 #: The recycle bin keeps 15 days; a day is left for clocks and retries.
 CURSOR_AGE_MAX = timedelta(days=14)
 PAGE_ROWS = 1000
+#: A page that takes Salesforce too long is asked for by halves, down to this.
+PAGE_ROWS_MIN = 25
 _OPERATION = "changes"
 
 
@@ -77,23 +80,14 @@ def read_changes(
     # Asked before the rows are: what is covered now cannot be missing from them.
     covered, asked_at = _coverage(transport, schema, before, continuing=continuing)
     reader = RecordReader(transport, schema, our_user, _OPERATION)
-    soql = select(
-        reader.columns(fields, "IsDeleted", "MasterRecordId"),
-        schema.name,
-        _where(since, before.after if before else None),
-        f"ORDER BY SystemModstamp, Id LIMIT {PAGE_ROWS}",
-    )
-    rows: list[dict[str, Any]] = []
-    as_of = None
-    for page in transport.query(soql, operation=_OPERATION, deleted=True):
-        as_of = as_of or page.as_of
-        rows.extend(page.data["records"])
+    columns = reader.columns(fields, "IsDeleted", "MasterRecordId")
+    where = _where(since, before.after if before else None)
+    rows, as_of, more = _page(transport, columns, schema.name, where)
     if before is not None and as_of is not None and as_of - before.as_of > CURSOR_AGE_MAX:
         raise _expired(connection, schema.name, f"is from {before.as_of:%Y-%m-%d %H:%M} UTC")
     began = before.as_of if before and continuing else as_of
     if began is None:
         raise transport.rejected(_OPERATION, "a query without a page")
-    more = len(rows) >= PAGE_ROWS
     after = (read_time(rows[-1]["SystemModstamp"]), str(rows[-1]["Id"])) if more else None
     records: list[RemoteRecord] = []
     gone: list[Gone] = []
@@ -105,6 +99,25 @@ def read_changes(
             gone.append(absence)
     next_cursor = _Cursor(began, since, after, covered, asked_at)
     return ChangePage(tuple(records), tuple(gone), next_cursor.text(schema.name), more, began)
+
+
+def _page(
+    transport: Transport, columns: list[str], object_name: str, where: str
+) -> tuple[list[dict[str, Any]], datetime | None, bool]:
+    """Read one page, as large as Salesforce manages; also its clock, and whether more may follow."""
+    size = PAGE_ROWS
+    while True:
+        tail = f"ORDER BY SystemModstamp, Id LIMIT {size}"
+        soql = select(columns, object_name, where, tail)
+        try:
+            pages = list(transport.query(soql, operation=_OPERATION, deleted=True))
+        except QueryTooLarge:
+            if size <= PAGE_ROWS_MIN:
+                raise
+            size = max(size // 2, PAGE_ROWS_MIN)
+            continue
+        rows = [row for page in pages for row in page.data["records"]]
+        return rows, pages[0].as_of if pages else None, len(rows) >= size
 
 
 def _coverage(

@@ -17,7 +17,7 @@ from connectors.port import FieldChange
 from connectors.salesforce.records import floor_second
 from connectors.salesforce.schema import STAGE_HISTORY_FIELDS, SalesforceSchema
 from connectors.salesforce.soql import chunks, one_of, select
-from connectors.salesforce.transport import Transport
+from connectors.salesforce.transport import Transport, halving
 from connectors.salesforce.wire import WireError, from_wire, read_time, to_18, write_time
 from registration_core.contracts import FieldSchema, FieldType, Value
 
@@ -89,13 +89,17 @@ class HistoryReader:
         since: datetime | None,
     ) -> Iterator[Mapping[str, Any]]:
         field = FieldSchema(parent, FieldType.REFERENCE)
-        for part in chunks(field, record_ids):
+
+        def ask(part: Sequence[Value]) -> list[Mapping[str, Any]]:
             where = one_of(field, part)
             if since is not None:
                 where += f" AND CreatedDate >= {write_time(floor_second(since))}"
             soql = select(columns, history, where, "ORDER BY CreatedDate, Id")
-            for page in self._transport.query(soql, operation=_OPERATION):
-                yield from page.data["records"]
+            pages = self._transport.query(soql, operation=_OPERATION)
+            return [row for page in pages for row in page.data["records"]]
+
+        for part in chunks(field, record_ids):
+            yield from halving(part, ask)
 
     def _change(
         self, row: Mapping[str, Any], record_id: str, name: str, old: Any, new: Any

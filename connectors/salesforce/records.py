@@ -10,9 +10,9 @@ from typing import Any
 from connectors.port import Absence, Gone, RemoteRecord
 from connectors.salesforce.schema import RECORD_TYPE, RECORD_TYPE_ID, SalesforceSchema
 from connectors.salesforce.soql import chunks, one_of, select
-from connectors.salesforce.transport import Transport
+from connectors.salesforce.transport import Transport, halving
 from connectors.salesforce.wire import WireError, from_wire, is_id, read_time, to_18
-from registration_core.contracts import FieldSchema
+from registration_core.contracts import FieldSchema, Value
 
 #: Most ids that one sObject Collections retrieve takes (REST API Developer Guide).
 RETRIEVE_MAX = 2000
@@ -169,10 +169,14 @@ class RecordReader:
         deleted: bool = False,
     ) -> Iterator[Mapping[str, Any]]:
         """Read the rows whose field is one of values, in as many queries as it takes."""
-        for part in chunks(field, values):
+
+        def ask(part: Sequence[Value]) -> list[Mapping[str, Any]]:
             soql = select(columns, self._schema.name, one_of(field, part))
-            for page in self._transport.query(soql, operation=self._operation, deleted=deleted):
-                yield from page.data["records"]
+            pages = self._transport.query(soql, operation=self._operation, deleted=deleted)
+            return [row for page in pages for row in page.data["records"]]
+
+        for part in chunks(field, values):
+            yield from halving(part, ask)
 
     def _retrieve(
         self, record_ids: Sequence[str], fields: Sequence[str]

@@ -13,7 +13,7 @@ import math
 import re
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -30,8 +30,9 @@ from simple_salesforce.util import exception_handler
 from connectors.errors import AuthenticationFailed, CallRejected, CrmUnavailable
 from connectors.port import ApiBudget, ConnectionSettings
 from connectors.salesforce.auth import Token, TokenProvider
-from connectors.salesforce.errors import Failure, call_error
+from connectors.salesforce.errors import Failure, QueryTooLarge, call_error
 from connectors.tokens import TokenVault
+from registration_core.contracts import Value
 
 API_VERSION = "67.0"
 READ_ATTEMPTS = 4
@@ -104,9 +105,13 @@ class Transport:
         params: Mapping[str, str] | None = None,
         payload: Any = None,
     ) -> Answer:
-        """Read once or a few times; POST when there is a payload."""
+        """Read once or a few times; POST when there is a payload.
+
+        `QueryTooLarge` comes at once: the same again would take as long again.
+        """
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(CrmUnavailable),
+            retry=tenacity.retry_if_exception_type(CrmUnavailable)
+            & tenacity.retry_if_not_exception_type(QueryTooLarge),
             stop=(
                 tenacity.stop_after_attempt(READ_ATTEMPTS)
                 | tenacity.stop_after_delay(READ_GIVE_UP_SECONDS)
@@ -300,6 +305,19 @@ class Transport:
             stamped = self.clock()
         elapsed = timedelta(seconds=math.ceil(response.elapsed.total_seconds()))
         return stamped - elapsed
+
+
+def halving(
+    values: Sequence[Value], ask: Callable[[Sequence[Value]], list[Mapping[str, Any]]]
+) -> list[Mapping[str, Any]]:
+    """Ask for the rows of values, and for those of each half where all of them are too much."""
+    try:
+        return ask(values)
+    except QueryTooLarge:
+        if len(values) < 2:
+            raise
+    middle = len(values) // 2
+    return halving(values[:middle], ask) + halving(values[middle:], ask)
 
 
 def _never_sent(broken: Exception) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from connectors.errors import CallRejected, CrmUnavailable, NotPermitted, RateLimited
 from connectors.port import Absence, AlreadyExists, Deferred, Gone, Outcome, Refused
-from connectors.salesforce.errors import Failure, call_error, row_outcome
+from connectors.salesforce.errors import Failure, QueryTooLarge, call_error, row_outcome
 
 RECORD = "006000000000001AAA"
 KEY = "Dealreg_Id__c"
@@ -30,7 +30,7 @@ def _failure(status: int, code: str = "", message: str = "") -> Failure:
         (_failure(404, "NOT_FOUND"), CallRejected),
         (_failure(410, "UNSUPPORTED_API_VERSION"), CallRejected),
         (_failure(302), CallRejected),
-        (_failure(400, "QUERY_TIMEOUT"), CrmUnavailable),
+        (_failure(400, "QUERY_TIMEOUT"), QueryTooLarge),
         (_failure(400, "UNABLE_TO_LOCK_ROW"), CrmUnavailable),
         (_failure(503, "SERVER_UNAVAILABLE"), CrmUnavailable),
         (_failure(502), CrmUnavailable),

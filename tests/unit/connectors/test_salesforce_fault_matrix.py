@@ -10,7 +10,7 @@ import pytest
 
 from connectors.errors import CallRejected, CrmUnavailable, NotPermitted, RateLimited
 from connectors.port import AlreadyExists, Deferred, Gone, Outcome, Refused
-from connectors.salesforce.errors import Failure, call_error, row_outcome
+from connectors.salesforce.errors import Failure, QueryTooLarge, call_error, row_outcome
 
 KEY = "Dealreg_Id__c"
 RECORD = "006000000000001AAA"
@@ -21,13 +21,14 @@ CALLS = [
     (403, "REQUEST_LIMIT_EXCEEDED", "ConcurrentRequests Limit exceeded.", RateLimited, ""),
     (429, "", "", RateLimited, ""),
     (400, "UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access", CrmUnavailable, ""),
-    (400, "QUERY_TIMEOUT", "Your query request was running for too long.", CrmUnavailable, ""),
+    (400, "QUERY_TIMEOUT", "Your query request was running for too long.", QueryTooLarge, "index"),
+    (400, "OPERATION_TOO_LARGE", "exceeded 100000 distinct ids", QueryTooLarge, "fewer fields"),
+    (400, "QUERY_TOO_COMPLICATED", "Query is either selecting too many", QueryTooLarge, "formulas"),
     (400, "INVALID_FIELD", "No such column 'F__c' on entity 'X'", CallRejected, "read access"),
     (400, "INVALID_TYPE", "sObject type 'X' is not supported.", CallRejected, "object"),
     (400, "MALFORMED_QUERY", "unexpected token", CallRejected, ""),
     (400, "MALFORMED_ID", "malformed id", CallRejected, ""),
     (400, "JSON_PARSER_ERROR", "Cannot deserialize", CallRejected, ""),
-    (400, "QUERY_TOO_COMPLICATED", "Query is either selecting too many", CallRejected, ""),
     (400, "STORAGE_LIMIT_EXCEEDED", "storage limit exceeded", CallRejected, "data storage"),
     (400, "INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access", NotPermitted, "Share"),
     (403, "INSUFFICIENT_ACCESS", "insufficient access rights", NotPermitted, "create and edit"),
@@ -82,6 +83,7 @@ ROWS = [
     ("FIELD_INTEGRITY_EXCEPTION", "a problem with this country", "C", True, Refused, "(C)"),
     ("STORAGE_LIMIT_EXCEEDED", "storage limit exceeded", "", True, Refused, "storage"),
     ("SERVER_UNAVAILABLE", "later", "", True, Deferred, ""),
+    ("QUERY_TIMEOUT", "running for too long", "", True, Deferred, ""),
 ]
 
 
