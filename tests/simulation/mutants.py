@@ -270,7 +270,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "slots claimed blindly",
         "I4",
-        {"sync.schedule.claim": without.claimed_blindly},
+        {"sync.schedule._moved": without.moved_blindly},
         needs=lambda case: case.clocks > 1,
     ),
     Mutant(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import delete
@@ -154,22 +153,11 @@ def surely_done(mapping: Any, intent: Any, record: Any) -> Outcome:
     return Written(str(intent.record_id))
 
 
-def claimed_blindly(
-    runtime: Any, name: str, every_seconds: int, *, at_once: bool = True, begin: Any = None
-) -> bool:
-    now = runtime.database.clock()
-    with runtime.database.read() as session:
-        row = session.get(ScheduleRow, name)
-    if row is not None and row.next_at > now:
-        return False
-    with runtime.database.begin() as unit:
-        claimed = at_once or row is not None
-        row = unit.session.get(ScheduleRow, name) or ScheduleRow(name=name)
-        row.next_at = now + timedelta(seconds=every_seconds)
-        unit.session.add(row)
-        if claimed and begin is not None:
-            begin(unit)
-    return claimed
+def moved_blindly(unit: Any, name: str, _seen: Any, following: Any) -> bool:
+    row = unit.session.get(ScheduleRow, name) or ScheduleRow(name=name)
+    row.next_at = following
+    unit.session.add(row)
+    return True
 
 
 def claimed_unless_a_poll(runtime: Any, name: str, every_seconds: int, **more: Any) -> bool:
