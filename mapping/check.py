@@ -300,12 +300,11 @@ class _Checker:
             self._value(where, field, value)
 
     def _value(self, where: str, field: FieldSchema, value: Value) -> None:
-        kind = _written_type(value)
-        textual = (FieldType.TEXT, FieldType.PICKLIST, FieldType.REFERENCE)
-        if kind is not field.type and not (isinstance(value, str) and field.type in textual):
+        if not has_type(field, value):
+            kind = _written_type(value).value
             self._problem(
                 where,
-                f"{field.name} is a {field.type.value}, and {value} is written as a {kind.value}",
+                f"{field.name} is a {field.type.value}, and {value} is written as a {kind}",
                 "quote a text; write true, false and numbers without quotes",
             )
         elif field.options is not None and value not in field.options:
@@ -367,6 +366,11 @@ def _bare(name: str) -> str:
     return name.casefold().removesuffix("__c").replace("_", "")
 
 
+def has_type(field: FieldSchema, value: Value) -> bool:
+    """Tell whether a constant of a file has the type of a field; of many choices it is one."""
+    return field.type is _written_type(value) or (isinstance(value, str) and field.type in _TEXTUAL)
+
+
 def _written_type(value: Value) -> FieldType:
     """The type that a constant of a file has; files hold text, numbers, true and false."""
     if isinstance(value, bool):
@@ -374,4 +378,7 @@ def _written_type(value: Value) -> FieldType:
     return FieldType.TEXT if isinstance(value, str) else FieldType.NUMBER
 
 
+_TEXTUAL = frozenset(
+    {FieldType.TEXT, FieldType.PICKLIST, FieldType.MULTI_PICKLIST, FieldType.REFERENCE}
+)
 _PERMIT = "permit our user to write it"

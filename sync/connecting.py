@@ -8,10 +8,10 @@ import structlog
 
 from connectors.errors import CallRejected, ConnectorError
 from connectors.port import CheckItem, CrmConnector, ObjectNeed
-from mapping.check import SchemaReport, objects_of
+from mapping.check import SchemaReport, has_type, objects_of
 from mapping.check import check as check_mapping
 from mapping.schema import ConnectionMapping, GroupMapping, ObjectMapping
-from registration_core.contracts import ConnectionName, ObjectSchema
+from registration_core.contracts import ConnectionName, FieldSchema, ObjectSchema, Value
 from registration_core.errors import Problem, SyncError
 from registration_core.fields import FieldGroup
 from registration_core.model import ProtectionState, RegistrationState
@@ -47,7 +47,7 @@ def check(runtime: Runtime, name: str) -> tuple[CheckItem, ...]:
         for p in report.warnings
     ]
     accounts = mapping.accounts.object
-    items += _lists_against(
+    items += lists_against(
         directory.lists_of(runtime, mapping.connection), accounts, crm.describe(accounts)
     )
     if not report.problems:
@@ -115,24 +115,30 @@ def _written_elsewhere(
     return found
 
 
-def _lists_against(
+def lists_against(
     lists: Iterable[AccountList], object_name: str, schema: ObjectSchema
 ) -> Iterator[CheckItem]:
     """Hold the predicates of account lists against what the CRM says their fields take."""
     for rule in lists:
         for condition in rule.where:
             field = schema.fields.get(condition.field)
-            if field is None or field.options is None:
+            if field is None:
                 continue  # the CRM's own check tells of a field that is not there
-            unknown = [v for v in condition.values if v is not None and v not in field.options]
-            if unknown:
+            never = [v for v in condition.values if v is not None and not _may_be(field, v)]
+            if never:
+                told = [f"'{v}'" if isinstance(v, str) else str(v) for v in never]
+                takes = ", ".join(field.options or ()) or f"a {field.type.value}"
                 yield CheckItem(
                     f"list {rule.kind.value}",
                     False,
-                    f"{object_name}.{field.name} never is {', '.join(map(str, unknown))}; "
-                    f"it takes {', '.join(field.options)}",
-                    "Correct the list in the program, or add the value in the CRM.",
+                    f"{object_name}.{field.name} never is {', '.join(told)}; it takes {takes}",
+                    "Correct the list in the program (quote a text; write true, false and numbers "
+                    "without quotes), or add the value in the CRM.",
                 )
+
+
+def _may_be(field: FieldSchema, value: Value) -> bool:
+    return has_type(field, value) and (field.options is None or value in field.options)
 
 
 def check_against_all(runtime: Runtime, name: str, *, history: bool = True) -> SchemaReport:

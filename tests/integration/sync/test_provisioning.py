@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
-from registration_core.contracts import FieldType, ObjectSchema
+import pytest
+
+from registration_core.contracts import Condition, FieldType, ObjectSchema, Value
+from registration_core.program import AccountList, ListKind
 from sync import connecting, provisioning
 from tests.world import HOME, MIRROR, World
 
@@ -66,4 +70,33 @@ def test_a_list_that_asks_for_a_value_that_never_occurs_is_told_of(world: World)
     world.orgs[HOME].schemas["Account"] = ObjectSchema("Account", fields=fields)
     failed = [item for item in connecting.check(world.runtime, HOME) if not item.ok]
     assert [item.step for item in failed] == ["list house"]
-    assert "never is True" in failed[0].detail
+    assert "never is True; it takes yes, no" in failed[0].detail
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "fits"),
+    [
+        (FieldType.BOOLEAN, "yes", False),
+        (FieldType.BOOLEAN, "true", False),
+        (FieldType.BOOLEAN, True, True),
+        (FieldType.TEXT, True, False),
+        (FieldType.TEXT, "yes", True),
+        (FieldType.NUMBER, "3", False),
+        (FieldType.NUMBER, Decimal(3), True),
+        (FieldType.MULTI_PICKLIST, "3", True),
+        (FieldType.REFERENCE, "005-house-desk", True),
+        (FieldType.BOOLEAN, None, True),
+    ],
+)
+def test_a_list_that_asks_for_a_value_of_another_type_is_told_of(
+    world: World, kind: FieldType, value: Value, fits: bool
+) -> None:
+    accounts = world.orgs[HOME].schemas["Account"].fields
+    house = replace(accounts["House"], type=kind)
+    schema = ObjectSchema("Account", fields={**accounts, "House": house})
+    rule = AccountList(ListKind.HOUSE, HOME, (Condition("House", (value,)),), ("DE-2",))
+    told = list(connecting.lists_against([rule], "Account", schema))
+    assert [item.step for item in told] == ([] if fits else ["list house"])
+    if not fits:
+        worded = f"'{value}'" if isinstance(value, str) else value
+        assert f"House never is {worded}; it takes a {kind.value}" in told[0].detail
