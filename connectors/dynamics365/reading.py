@@ -129,39 +129,39 @@ class Reader:
         address = wire.query(table, select=select, filter=filter_text, orderby=table.primary_id)
         found: list[Mapping[str, Any]] = []
         as_of: datetime | None = None
-        for reply in self._pages(address, size, operation):
-            found += self._transport.decoded(reply, operation)["value"]
+        for page, reply in self._pages(address, size, operation):
+            found += page
             as_of = as_of or reply.as_of(self._clock())
             if limit is not None and len(found) > limit:
                 break
         cut = limit is not None and len(found) > limit
         return Rows(tuple(found[:limit]), not cut, as_of or self._clock())
 
-    def _pages(self, address: str, size: int, operation: str) -> Iterator[Reply]:
+    def _pages(
+        self, address: str, size: int, operation: str
+    ) -> Iterator[tuple[list[Mapping[str, Any]], Reply]]:
         headers = {"Prefer": f"odata.maxpagesize={size},{wire.ANNOTATIONS}"}
-        seen: set[str] = set()
+        before: list[Mapping[str, Any]] | None = None
         while address:
-            seen.add(address)
             reply = self._transport.get(address, operation, headers)
-            yield reply
-            address = str(self._transport.decoded(reply, operation).get("@odata.nextLink") or "")
-            # A page number that advances over a cookie that does not would never end.
-            if address in seen:
+            body = self._transport.decoded(reply, operation)
+            page, address = body["value"], str(body.get("@odata.nextLink") or "")
+            yield page, reply
+            # The page number of a link may advance over a cookie that does not, without end.
+            if address and page == before:
                 raise CrmUnavailable(
                     f"Dynamics 365 gave the same page of {operation} twice.",
                     connection=self._connection,
                     operation=operation,
                 )
+            before = page
 
     def count(self, table: Table, filter_text: str) -> int:
         """Count the rows that fit, exactly: `$count` stops at 5,000, so their ids are paged through."""
         address = wire.query(
             table, select=table.primary_id, filter=filter_text, orderby=table.primary_id
         )
-        return sum(
-            len(self._transport.decoded(reply, "count")["value"])
-            for reply in self._pages(address, PAGE_MAX, "count")
-        )
+        return sum(len(page) for page, _ in self._pages(address, PAGE_MAX, "count"))
 
     # Records -----------------------------------------------------------------------------------
 

@@ -17,7 +17,9 @@ from connectors.errors import (
     NotPermitted,
     RateLimited,
 )
-from tests.contract.dynamics365 import ACCOUNT, Crm, fresh, restored
+from connectors.port import Refused
+from registration_core.contracts import Condition
+from tests.contract.dynamics365 import ACCOUNT, REP, Crm, fresh, restored
 from tests.contract.peers import Peer
 
 
@@ -84,6 +86,22 @@ def test_other_fields_need_a_feed_of_their_own(crm: Crm) -> None:
     cursor = crm.drain(None)[-1].cursor
     with pytest.raises(FeedExpired):
         crm.connector.changes(ACCOUNT, ("name", "telephone1"), cursor)
+
+
+def test_a_deactivated_account_is_there_and_is_no_deletion(crm: Crm) -> None:
+    account = crm.account()
+    cursor = crm.drain(None)[-1].cursor
+    crm.org.edit(ACCOUNT, account, {"statecode": 1}, REP)
+    (page,) = crm.drain(cursor, ("name",))
+    assert [record.record_id for record in page.records] == [account]
+    assert page.gone == ()
+    record = crm.read(account, "statecode", object_name=ACCOUNT)
+    assert record.fields == {"statecode": "1"}
+    where = [Condition("accountid", (account,))]
+    assert crm.connector.count(ACCOUNT, where) == 1
+    refused = crm.update(account, {"name": "Changed"}, None, ACCOUNT)
+    assert isinstance(refused, Refused)
+    assert "inactive" in refused.message
 
 
 def test_a_feed_in_pages_is_as_old_as_its_first_page(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from connectors.errors import CrmUnavailable
 from connectors.port import CreateItem, Deferred, Refused, UpdateItem, Written
 from registration_core.contracts import Condition
+from sandbox.dynamics365 import reading
+from sandbox.dynamics365.calls import Call
 from sync.apart import sent
 from tests.contract.dynamics365 import ACCOUNT, KEY, OPPORTUNITY, Crm, fresh, restored
 from tests.contract.peers import Peer
@@ -35,6 +40,28 @@ def test_a_condition_with_more_values_than_a_query_takes_is_asked_in_pieces(crm:
     where = [Condition("dr_duns", (*values, "123456789"))]
     selection = crm.connector.select(ACCOUNT, where, ["name"], 10)
     assert [record.record_id for record in selection.records] == [wanted]
+
+
+def stuck_cookie(call: Call) -> dict[str, Any] | None:
+    """Read the page number of a cookie, and lose where the page begins."""
+    found = re.search(r'pagenumber="(\d+)"', call.query.get("$skiptoken", ""))
+    return {"page": int(found.group(1)), "last": []} if found else None
+
+
+@pytest.mark.parametrize("broken", ["the cookie", "the whole link"])
+def test_a_page_that_leads_to_itself_is_an_outage_and_not_read_without_end(
+    crm: Crm, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    monkeypatch.setattr("connectors.dynamics365.reading.PAGE_MAX", 60)
+    if broken == "the cookie":
+        monkeypatch.setattr(reading, "_cookie", stuck_cookie)
+    else:
+        link = f"{crm.stand_in.url}/api/data/v9.2/accounts?$select=name"
+        monkeypatch.setattr(reading, "_next_link", lambda *_: link)
+    with pytest.raises(CrmUnavailable, match="same page"):
+        crm.connector.count(ACCOUNT, [])
+    with pytest.raises(CrmUnavailable, match="same page"):
+        crm.connector.select(ACCOUNT, [], ["name"], 1_000_000)
 
 
 def test_a_row_that_is_throttled_inside_a_batch_says_so_and_for_how_long(crm: Crm) -> None:
