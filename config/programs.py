@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -71,12 +71,29 @@ def load_programs(config_dir: Path, connections: Collection[ConnectionName]) -> 
             problems += error.problems or [Problem(f"{FOLDER_NAME}/{path.name}", error.message)]
         else:
             programs[program.name] = program
+    problems += _unlike(programs.values())
     if not programs and not problems:
         what = f"there is no program in {config_dir / FOLDER_NAME}"
         problems.append(Problem(FOLDER_NAME, what, "add NAME.yaml"))
     if problems:
         raise ConfigurationError("The programs cannot be used.", problems)
     return programs
+
+
+def _unlike(programs: Iterable[Program]) -> Iterator[Problem]:
+    """Tell of a list that two programs read differently in one connection.
+
+    An account is on a list or not, and the list is counted once, whatever the program.
+    """
+    said: dict[tuple[ListKind, ConnectionName], tuple[str, tuple[Condition, ...]]] = {}
+    for program in programs:
+        for rule in program.lists:
+            own = (program.name, rule.where)
+            other, where = said.setdefault((rule.kind, rule.connection), own)
+            if where != rule.where:
+                what = f"lists.{rule.kind}: {rule.connection} has another predicate in {other}.yaml"
+                remedy = "say the same in both"
+                yield Problem(f"{FOLDER_NAME}/{program.name}.yaml", what, remedy)
 
 
 def _program(path: Path, connections: Collection[ConnectionName]) -> Program:

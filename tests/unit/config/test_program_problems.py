@@ -11,6 +11,7 @@ from registration_core.errors import ConfigurationError
 from tests.unit.config.program_files import (
     GOOD,
     NAMES,
+    load,
     problems,
 )
 
@@ -286,3 +287,15 @@ def test_a_file_name_that_cannot_name_a_program_is_refused(tmp_path: Path) -> No
 def test_a_folder_without_a_program_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"there is no program in .*programs"):
         load_programs(tmp_path, NAMES)
+
+
+def test_two_programs_read_a_list_of_a_connection_in_the_same_way(tmp_path: Path) -> None:
+    load(tmp_path, GOOD, "acme")
+    load(tmp_path, GOOD.replace("canary_tax_id: 00-2", "canary_tax_id: 00-9"), "beta")
+    told = problems(tmp_path, GOOD.replace("equals: Direct", "equals: Strategic"), "beta")
+    assert told == [
+        (
+            "programs/beta.yaml: lists.direct: salesforce has another predicate in acme.yaml "
+            "(say the same in both)"
+        )
+    ]
