@@ -51,12 +51,9 @@ soak: $(READY) ## Kill processes, spoil 4,000 deals, contest 20,000 submissions,
 	@$(BIN)/python -m tests.simulation planner FROM=$(FROM)
 	@exec $(BIN)/python -m tests.simulation SEEDS=5000 FROM=$(FROM) FRESH=200
 
-# odata-query asks for an older python-dateutil than ours and works with both, hence no dependencies.
 verify-dynamics: $(READY) ## Hold Dynamics 365 and its stand-in against clients of others; needs npm
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input \
 	  --constraint constraints.txt --editable '.[test,verify]'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input \
-	  --constraint constraints.txt --no-deps odata-query sly
 	@npm install --no-package-lock --no-audit --no-fund --silent --prefix tests/verify/dynamics
 	@exec $(BIN)/python -m tests.verify.dynamics
 

@@ -1,7 +1,7 @@
 """Hold the Dynamics 365 connector and its stand-in against clients that nobody here wrote.
 
-`make verify-dynamics` installs them: the official Dataverse SDK for Python, DynamicsWebApi for
-Node, the OASIS schemas of CSDL, and odata-query. Exits with 1 when one of them sees a difference.
+The official Dataverse SDK for Python and odata-query, which are installed for the tests, and what
+`make verify-dynamics` installs: DynamicsWebApi for Node and the OASIS schemas of CSDL. Exits with 1 when one of them sees a difference.
 """
 
 from __future__ import annotations
