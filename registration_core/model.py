@@ -15,7 +15,7 @@ from enum import StrEnum
 from registration_core.contracts import ConnectionName, Fields, Value
 from registration_core.fields import SalesStage
 from registration_core.findings import Decision, FindingKind
-from registration_core.program import ListKind, Phase, Role
+from registration_core.program import PROHIBITIONS, ListKind, Phase, Role
 
 
 class RegistrationState(StrEnum):
@@ -259,7 +259,7 @@ class ListEntry:
         Prohibitions hold for all from their first day to their last. Any other reservation holds
         only for what was received after its notice period: never backwards.
         """
-        if self.kind in (ListKind.DO_NOT_CALL, ListKind.EMBARGO):
+        if self.kind in PROHIBITIONS:
             first, about = self.valid_from, today
         else:
             first, about = self.valid_from + timedelta(days=self.notice_days), received_on

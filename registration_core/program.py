@@ -99,6 +99,8 @@ class ListKind(StrEnum):
     CUSTOMER = "customer"
 
 
+#: They hold for everybody from their first day; any other list only for what comes in after it.
+PROHIBITIONS = (ListKind.DO_NOT_CALL, ListKind.EMBARGO)
 #: Lists that every program has to say how to read; the others where a program has them.
 REQUIRED_LISTS = (ListKind.DIRECT, ListKind.HOUSE, ListKind.DO_NOT_CALL)
 

@@ -1,5 +1,5 @@
-"""What comes round slowly: comparisons with the CRMs, nightly for links and weekly for accounts, and
-what people are told.
+"""What comes round slowly: comparisons with the CRMs, nightly for links and weekly for accounts, what
+people are told, and the first day of prohibitions that were noted ahead.
 
 Apart from the clock's own steps, which move data: nothing waits for these.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from registration_core.store import account_lists
 from sync import clock, drift, schedule
 from sync.announcing import drain as announcing
 from sync.announcing import foreseeing
@@ -29,6 +30,9 @@ def tick(runtime: Runtime, nudge: Callable[[set[str]], None]) -> set[str]:
             schedule.claim(runtime, f"drift-{kind}:{name}", seconds, at_once=False, begin=begin)
     if schedule.claim(runtime, "foresee", 3600):
         foreseeing.foresee_ends(runtime, runtime.expiring_days)
+    if schedule.claim(runtime, "lists", 3600):
+        with runtime.database.begin() as unit:
+            account_lists.check_what_begins(unit)
     foreseeing.note_trouble(runtime)
     with runtime.database.read() as session:
         running = drift.unfinished(session)

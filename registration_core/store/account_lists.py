@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
@@ -17,10 +18,13 @@ from sqlalchemy.orm import Session
 from registration_core.errors import CheckNotUsable
 from registration_core.matching import domain_of, of_customer
 from registration_core.model import LIST_FILE, Account, ConflictCheck, Customer, ListEntry
-from registration_core.program import ListKind
+from registration_core.program import PROHIBITIONS, ListKind
 from registration_core.store import audit, rechecks, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import ListCountRow, ListEntryRow
+
+#: For how long after its first day a prohibition is looked for that no check has seen.
+_LOOKED_BACK = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,30 @@ def entries(session: Session, ids: Iterable[str]) -> dict[str, ListEntry]:
         select(ListEntryRow).where(ListEntryRow.id.in_(list(ids)), ListEntryRow.ended_at.is_(None))
     )
     return {row.id: _entry(row) for row in rows}
+
+
+def check_what_begins(unit: UnitOfWork) -> int:
+    """Have the claims checked again that a prohibition has begun to hold for; returns how many.
+
+    It was noted ahead, and no check has been made since its first day. Idempotent once they are.
+    """
+    today = unit.now.date()
+    begun = unit.session.scalars(
+        select(ListEntryRow).where(
+            ListEntryRow.kind.in_([kind.value for kind in PROHIBITIONS]),
+            ListEntryRow.ended_at.is_(None),
+            ListEntryRow.valid_from > today - _LOOKED_BACK,
+            ListEntryRow.valid_from <= today,
+        )
+    )
+    reasons: dict[str, str] = {}
+    for entry in map(_entry, begun):
+        for key in rechecks.concerned(unit.session, [of_customer(entry.customer)], ()):
+            last = repository.last_check(unit.session, key)
+            if last is None or last.began_at.date() < entry.valid_from:
+                reasons[key] = f"an entry of the {entry.kind.value} list begins to hold"
+    work.request_checks(unit, reasons)
+    return len(reasons)
 
 
 def require_unchanged(session: Session, check: ConflictCheck, number: str) -> None:

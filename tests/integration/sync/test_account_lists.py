@@ -23,7 +23,7 @@ from registration_core.model import (
 from registration_core.program import ListKind
 from registration_core.store import account_lists, audit, repository
 from registration_core.store.account_lists import Brought
-from sync import checking
+from sync import checking, rounds
 from tests.world import ANN, BEN, START, World
 
 TODAY = START.date()
@@ -174,3 +174,24 @@ def test_an_approval_goes_by_the_lists_as_they_are_then_and_not_as_a_check_knew_
     with pytest.raises(NotAllowed, match="held for call-desk"):
         checking.approve(world.runtime, made.number, BEN)
     assert world.registration(made.id).state is RegistrationState.UNDER_REVIEW
+
+
+def test_a_prohibition_that_was_noted_ahead_checks_the_claims_on_its_first_day_and_once(
+    world: World,
+) -> None:
+    made = world.approved(customer=TYPED)
+    world.settle(seconds=90_000)  # past the re-checks that every approval is owed
+    begins = world.now.date() + timedelta(days=10)
+    _bring(world, _entry(ListKind.DO_NOT_CALL, valid_from=begins), kind=ListKind.DO_NOT_CALL)
+    world.settle()
+    assert world.registration(made.id).dispute_state is DisputeState.NONE
+
+    world.pass_time(11 * 86400)
+    rounds.tick(world.runtime, world.nudges.update)
+    checking.drain(world.runtime)
+    assert world.registration(made.id).dispute_state is DisputeState.OPEN
+    known = _last_check(world, made.id)
+    world.pass_time(3600)
+    rounds.tick(world.runtime, world.nudges.update)
+    checking.drain(world.runtime)
+    assert _last_check(world, made.id).id == known.id
