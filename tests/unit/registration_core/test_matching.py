@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -176,3 +179,13 @@ def test_a_differing_identifier_is_never_strong(
     keys = (frozenset(left | {TAX}), frozenset((right - {TAX}) | {TAX2}))
     match = compare(frozenset(keys[0] - {TAX2}), keys[1])
     assert match is None or match.band is Band.REVIEW
+
+
+def test_the_example_of_the_manual_does_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "conflict-checks.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(example, "conflict-checks.md", "exec"), {})  # noqa: S102 - ours
+    score, first, *evidence = capsys.readouterr().out.splitlines()
+    assert score == "1.0"
+    assert first.startswith("001A strong same 0.9")
+    assert {line.split()[0] for line in evidence} >= {"domain", "name", "country"}
