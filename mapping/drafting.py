@@ -107,9 +107,11 @@ def _key(made: Draft) -> Iterator[str]:
         for f in made.schema.fields.values()
         if f.unique and f.createable and f.type is FieldType.TEXT and (f.length or 99) >= _ID_LENGTH
     ]
-    if len(fitting) == 1:
-        made.used.add(fitting[0].name)
-        yield f"    key: {fitting[0].name}"
+    # An org may have other unique texts; the one of the definitions that we ship says whose it is.
+    chosen = [f for f in fitting if "dealreg" in f.name.casefold()] if len(fitting) > 1 else fitting
+    if len(chosen) == 1:
+        made.used.add(chosen[0].name)
+        yield f"    key: {chosen[0].name}"
         return
     names = ", ".join(f.name for f in fitting) or "none yet"
     yield f"    {QUESTION} Which unique text field of {_ID_LENGTH} characters carries our id? {names}"
