@@ -293,11 +293,13 @@ def _refused(unit: UnitOfWork, intent: IntentRow, outcome: Refused) -> None:
 
 
 def _refuse(unit: UnitOfWork, intent: IntentRow, outcome: Refused) -> None:
-    field = f" (field {outcome.field})" if outcome.field else ""
+    where = f" (field {outcome.field})" if outcome.field else ""
+    taken = f"; taken for {intent.object} {', '.join(outcome.duplicates)}"
+    where += taken if outcome.duplicates else ""
     unit.session.add(
         dead_letter(
             unit, "push", intent.connection, intent.registration_id, intent.object, intent.record_id,
-            payload=intent.payload, code=outcome.code, reason=f"{outcome.message}{field}",
+            payload=intent.payload, code=outcome.code, reason=f"{outcome.message}{where}",
             remedy=outcome.remedy,
         )
     )  # fmt: skip

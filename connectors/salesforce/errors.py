@@ -171,21 +171,25 @@ def row_outcome(
     if record_id and code in _ABSENT:
         deleted = code == "ENTITY_IS_DELETED"
         return Gone(record_id, Absence.DELETED if deleted else Absence.NOT_FOUND)
-    duplicates = _duplicates(first, object_name) if code == DUPLICATES_DETECTED else ()
+    matches = _matches(first, object_name) if code == DUPLICATES_DETECTED else []
+    others = [f"{name} {found}" for name, found in matches if name != object_name]
+    if others:
+        message += f" Found too: {', '.join(others)}."
+    duplicates = tuple(found for name, found in matches if name == object_name)
     return Refused(code, message, fields[0] if fields else None, duplicates, advice(code, fields))
 
 
-def _duplicates(error: Mapping[str, Any], object_name: str) -> tuple[str, ...]:
-    """Read which records of an object a duplicate rule found.
+def _matches(error: Mapping[str, Any], object_name: str) -> list[tuple[str, str]]:
+    """Read which records a duplicate rule found, each with its object: a lead's may be a contact.
 
     Older versions of the API spell the key `duplicateResut`. Records that our user may not see
     are left out by Salesforce.
     """
     result = error.get("duplicateResult") or error.get("duplicateResut") or {}
-    records = [
-        found.get("record") or {}
+    found = [
+        (str(match.get("entityType") or object_name), to_18(str(record["Id"])))
         for match in result.get("matchResults") or ()
-        if match.get("entityType", object_name) == object_name
-        for found in match.get("matchRecords") or ()
+        for each in match.get("matchRecords") or ()
+        if (record := each.get("record") or {}).get("Id")
     ]
-    return tuple(dict.fromkeys(to_18(str(record["Id"])) for record in records if record.get("Id")))
+    return list(dict.fromkeys(found))

@@ -137,3 +137,4 @@ def test_a_duplicate_rules_finds_are_read_in_both_spellings(spelling: str) -> No
 
     assert isinstance(outcome, Refused)
     assert outcome.duplicates == ("00Q000000000001EAA",)
+    assert outcome.message == "Use one of these records? Found too: Contact 003000000000001AAA."
