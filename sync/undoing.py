@@ -1,21 +1,22 @@
 """Undo what a run wrote: put back what stood in the CRM before, where nobody has touched it since.
 
-A before-image goes back through the same push as every other write, with its precondition or its
+Values that belong together go back together, whatever was touched of the others of their record. A before-image goes back through the same push as every other write, with its precondition or its
 audit. The change that is taken back is declined, so that it is not planned again; the store keeps
 its own value until somebody changes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 
 from connectors.port import Gone, RemoteRecord
+from mapping.schema import ObjectMapping
 from mapping.translate import to_store
 from reconciler.merge import same
-from registration_core.contracts import ConnectionName, Fields
+from registration_core.contracts import ConnectionName, Fields, Value
 from registration_core.errors import DomainRefusal, NotFound
 from registration_core.model import Actor
 from registration_core.store import audit, repository, work
@@ -30,7 +31,7 @@ from sync.stamps import STAMP
 
 @dataclass(frozen=True)
 class Undone:
-    """One write of the run: whether it goes back, and why not where it does not."""
+    """A write of the run, or part of one: whether it goes back, and why not where it does not."""
 
     registration_id: str
     object: str
@@ -47,6 +48,13 @@ class _Write:
     intent: IntentRow
     job: Job | None
     record: RemoteRecord | Gone | None
+    #: In the CRM's own names: all that it wrote, or the part that this is about.
+    wrote: Fields
+
+    @property
+    def before(self) -> Fields:
+        """What stood there before."""
+        return {name: self.intent.before.get(name) for name in self.wrote}
 
 
 def undo(runtime: Runtime, run_id: str, actor: Actor, *, dry_run: bool) -> list[Undone]:
@@ -61,7 +69,7 @@ def undo(runtime: Runtime, run_id: str, actor: Actor, *, dry_run: bool) -> list[
     """
     run, intents = _writes_of(runtime, run_id)
     connection = ConnectionName(run.connection)
-    found = [(write, _why_not(write)) for write in _read(runtime, connection, intents)]
+    found = [part for write in _read(runtime, connection, intents) for part in _judged(write)]
     if not dry_run:
         going = [write for write, why in found if not why]
         with runtime.database.begin(actor) as unit:
@@ -69,7 +77,7 @@ def undo(runtime: Runtime, run_id: str, actor: Actor, *, dry_run: bool) -> list[
     return [
         Undone(
             write.intent.registration_id, write.intent.object, write.intent.record_id or "",
-            write.intent.payload, write.intent.before, why,
+            write.wrote, write.before, why,
         )
         for write, why in found
     ]  # fmt: skip
@@ -100,28 +108,55 @@ def _read(
     read = read_linked(crm, jobs.values())
     records = {job.link.record_id: record for job, record in read if job.link}
     return [
-        _Write(intent, jobs.get(intent.registration_id), records.get(intent.record_id or ""))
+        _Write(
+            intent,
+            jobs.get(intent.registration_id),
+            records.get(intent.record_id or ""),
+            intent.payload,
+        )
         for intent in intents
     ]
 
 
-def _why_not(write: _Write) -> str:
+def _judged(write: _Write) -> list[tuple[_Write, str]]:
+    """Split a write into what goes back and what stays, with the reason."""
     intent, job, record = write.intent, write.job, write.record
     if intent.operation == "create":
-        return "the run created the record; records are never deleted from here"
+        return [(write, "the run created the record; records are never deleted from here")]
     if intent.operation == STAMP:
-        return "it is a stamp on an opportunity of others; clear it there"
+        return [(write, "it is a stamp on an opportunity of others; clear it there")]
     if job is None or job.link is None or job.link.state != "active":
-        return "it is not linked any more"
+        return [(write, "it is not linked any more")]
     if not isinstance(record, RemoteRecord):
-        return f"the record is {record.absence.value if record else 'not there'}"
+        return [(write, f"the record is {record.absence.value if record else 'not there'}")]
     theirs = to_store(job.mapping, record.fields).fields
-    wrote = to_store(job.mapping, intent.payload).fields
-    ours = job.store
-    moved = [n for n, v in wrote.items() if not same(theirs.get(n), v)]
+    parts: dict[str, dict[str, Value]] = {}
+    for ours, wrote in _groups(job.mapping, intent.payload):
+        parts.setdefault(_touched(job, intent.base, theirs, ours, wrote), {}).update(wrote)
+    return [(replace(write, wrote=wrote), why) for why, wrote in parts.items()]
+
+
+def _groups(mapping: ObjectMapping, payload: Fields) -> Iterator[tuple[set[str], Fields]]:
+    """Yield what was written by field group, with the group's fields by our names."""
+    left = dict(payload)
+    for group in mapping.groups.values():
+        wrote = {n: left.pop(n) for row in group.rows for n in row.theirs if n in left}
+        if wrote:
+            yield {row.ours.name for row in group.rows}, wrote
+    if left:
+        yield set(), left
+
+
+def _touched(job: Job, base: Fields, theirs: Fields, names: set[str], wrote: Fields) -> str:
+    """Tell why what was written of a field group stays, else nothing."""
+    if not names:
+        return f"{', '.join(sorted(wrote))} is in no field group of the mapping"
+    written = to_store(job.mapping, wrote).fields
+    moved = [n for n, v in written.items() if not same(theirs.get(n), v)]
     if moved:
         return f"{', '.join(moved)} changed in the CRM since"
-    moved = [n for n, v in intent.base.items() if n in ours and not same(ours[n], v)]
+    ours = job.store
+    moved = [n for n, v in base.items() if n in names & ours.keys() and not same(ours[n], v)]
     return f"{', '.join(moved)} changed here since" if moved else ""
 
 
@@ -144,17 +179,17 @@ def _put_back(
         if link is None or link.version != job.link.version:
             late[write.intent.id] = "it moved while the undo was planned"
             continue
-        back = to_store(job.mapping, write.intent.before).fields
+        back = to_store(job.mapping, write.before).fields
         link.restore, link.base = {**(link.restore or {}), **back}, {**link.base, **back}
         link.version, link.changed_at = link.version + 1, unit.now
-        wrote = to_store(job.mapping, write.intent.payload).fields
+        wrote = to_store(job.mapping, write.wrote).fields
         for item, values in ((declined, wrote), (allowed, back)):
-            unit.session.merge(_change(item, write.intent, values))
+            unit.session.merge(_change(item, write, values))
         registration = repository.registration(unit.session, write.intent.registration_id)
         work.request_push(unit, registration, only=connection)
         audit.record(
             unit, f"registration:{registration.id}", "undo write",
-            {"connection": connection, "run": run_id, "fields": sorted(write.intent.payload)},
+            {"connection": connection, "run": run_id, "fields": sorted(write.wrote)},
         )  # fmt: skip
     return [(write, why or late.get(write.intent.id, "")) for write, why in found]
 
@@ -174,9 +209,10 @@ def _item(unit: UnitOfWork, connection: ConnectionName, run_id: str, state: str)
     return row
 
 
-def _change(item: HeldRow, intent: IntentRow, values: Fields) -> HeldChangeRow:
+def _change(item: HeldRow, write: _Write, values: Fields) -> HeldChangeRow:
+    intent = write.intent
     return HeldChangeRow(
         held_id=item.id, registration_id=intent.registration_id, connection=intent.connection,
-        object=intent.object, record_id=intent.record_id, payload=intent.payload,
-        before=intent.before, values=values,
+        object=intent.object, record_id=intent.record_id, payload=write.wrote,
+        before=write.before, values=values,
     )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -196,6 +197,29 @@ def test_an_undone_run_puts_back_what_nobody_has_touched_and_lists_the_rest(
     assert amounts(world) == [Decimal(5000)] * (DEALS - 1) + [Decimal(7500)]
     again = undoing.undo(world.runtime, run.id, BEN, dry_run=True)
     assert all(p.kept_because for p in again)
+    world.runtime.close()
+
+
+def test_of_one_record_what_nobody_has_touched_goes_back_and_the_rest_is_listed(
+    fast_url: str,
+) -> None:
+    world = limited(fast_url)
+    world.pass_time(60)
+    changed = registrations(world)[0].id
+    world.update(changed, amount=Decimal(7000), expected_close_on=date(2026, 11, 30))
+    world.push()
+    world.update(changed, expected_close_on=date(2026, 12, 31))
+    run = push_runs(world)[0]
+    told = undoing.undo(world.runtime, run.id, BEN, dry_run=False)
+    assert {(frozenset(t.wrote), t.kept_because) for t in told} == {
+        (frozenset({"Amount"}), ""),
+        (frozenset({"Close"}), "expected_close_on changed here since"),
+    }
+    world.settle()
+    assert amounts(world) == [Decimal(5000)] * DEALS
+    org = world.orgs[HOME]
+    closes = [org.value("Deal", i, "Close") for i in world.deals(HOME)]
+    assert closes.count(date(2026, 12, 31)) == 1
     world.runtime.close()
 
 
