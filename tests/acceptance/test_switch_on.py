@@ -100,6 +100,7 @@ def desk(tmp_path: Path, sandbox: Running) -> Desk:
         "--close", f"{datetime.now(UTC) + timedelta(days=60):%Y-%m-%d}",
     )["number"]  # fmt: skip
     made.type("sync", "run")
+    made.type("sync", "run")  # takes in what the CRMs have filled in by themselves
     return made
 
 

@@ -1,8 +1,10 @@
-"""`docs/configuration.md` names everything that can be set, and its tables tell the truth."""
+"""The documents name everything that can be set, and their tables tell the truth."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,11 @@ from config.authority import DEFAULT_AUTHORITY, STORE_ONLY
 from config.connections import load_connections
 from config.settings import SHIPPED_CONFIG_DIR
 from registration_core.fields import FieldGroup
+from registration_core.limits import Limits
 from registration_core.program import Phase
 
-TEXT = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text()
+DOCS = Path(__file__).parents[3] / "docs"
+TEXT = (DOCS / "configuration.md").read_text()
 
 
 def _keys(model: type[BaseModel]) -> set[str]:
@@ -41,6 +45,13 @@ def _keys(model: type[BaseModel]) -> set[str]:
 )
 def test_every_key_of_the_files_is_described(model: type[BaseModel]) -> None:
     assert {key for key in _keys(model) if f"`{key}`" not in TEXT} == set()
+
+
+def test_the_caps_as_shipped_are_told_to_operators() -> None:
+    page = (DOCS / "operating.md").read_text()
+    told = page.partition("| As shipped, it may go on by itself")[2].partition("| Type | To |")[0]
+    numbers = Counter(re.findall(r"(?<![\d,])[\d,]*\d", told))
+    assert numbers >= Counter(f"{cap:,}" for cap in asdict(Limits()).values())
 
 
 def test_every_setting_is_described_and_no_other() -> None:
