@@ -271,7 +271,7 @@ def _reopen(
     except AlreadyProtected as refusal:
         because = f"reopened, but {refusal.message}"
         disputes.note(unit, closed.id, because)
-        audit.record(unit, subject_of(closed), "open dispute", {"because": because})
         reopened = replace(reopened, dispute_state=DisputeState.OPEN)
+        recording.recorded(unit, reopened, "open dispute", {"because": because})
     attribution.reverse(unit, closed.id)
     return reopened

@@ -29,10 +29,11 @@ class Verdict(StrEnum):
 
 
 def open_dispute(unit: UnitOfWork, registration: Registration, because: str) -> Registration:
-    """Open a dispute on an approved registration; its protection stays until it is decided."""
+    """Open a dispute on an approved registration; its protection stays until it is decided.
+
+    One that is open already is kept and told of anew, because the reason is news.
+    """
     disputes.note(unit, registration.id, because)
-    if registration.dispute_state is DisputeState.OPEN:
-        return registration
     after = replace(registration, dispute_state=DisputeState.OPEN)
     return saved(unit, after, "open dispute", {"because": because})
 

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from connectors.memory import MemoryFault
 from connectors.port import RemoteRecord
 from registration_core import use_cases
+from registration_core.announcing import Audience, Topic
 from registration_core.contracts import Value
 from registration_core.errors import CheckNotUsable
 from registration_core.findings import FindingKind
@@ -22,6 +23,7 @@ from registration_core.model import (
     RegistrationState,
 )
 from registration_core.store import audit, repository
+from registration_core.store.announcements import AnnouncementRow
 from registration_core.store.tables import CheckRequestRow, ConflictCheckRow
 from sync import candidates, checking, directory
 from tests.world import BEN, HOME, MIRROR, World
@@ -250,3 +252,36 @@ def test_a_relative_that_becomes_a_house_account_later_does_not_touch_a_claim(
     org.edit("Account", relative, {"NoCall": True}, "admin")
     world.settle()
     assert world.registration(made.id).dispute_state is DisputeState.OPEN
+
+
+def told_of_disputes(world: World, made: Registration) -> int:
+    """Return how often staff was told that a registration is disputed; the trail says as many."""
+    with world.database.read() as session:
+        rows = session.scalars(
+            select(AnnouncementRow).where(
+                AnnouncementRow.registration_id == made.id,
+                AnnouncementRow.topic == Topic.DISPUTE,
+                AnnouncementRow.audience == Audience.STAFF,
+            )
+        ).all()
+        events = audit.events(session, f"registration:{made.id}")
+    assert [event["action"] for event in events].count("open dispute") == len(rows)
+    return len(rows)
+
+
+def test_a_second_claim_on_a_disputed_registration_is_told_and_kept_in_its_trail_too(
+    world: World,
+) -> None:
+    made = world.approved()
+    world.settle()
+    mark_do_not_call(world)
+    world.settle()
+    assert told_of_disputes(world, made) == 1
+
+    account = world.registration(made.id).accounts[HOME]
+    deal: dict[str, Value] = {"Name": "Own", "Stage": "P", "Account": account, "Closed": False}
+    world.orgs[HOME].add("Deal", deal, "rep")
+    world.settle()
+    assert told_of_disputes(world, made) == 2
+    world.settle()
+    assert told_of_disputes(world, made) == 2

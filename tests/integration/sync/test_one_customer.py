@@ -14,6 +14,7 @@ from registration_core.model import (
     RegistrationState,
 )
 from sync import checking
+from tests.integration.sync.test_evidence import told_of_disputes
 from tests.world import BEN, HOME, World
 
 #: Neither's name, domain or identifier is the other's; the account in the home CRM has both.
@@ -71,3 +72,4 @@ def test_a_deal_reopened_in_the_crm_takes_no_claim_while_the_same_customer_is_an
     assert reopened.dispute_state is DisputeState.OPEN
     assert not reopened.protection_state.standing
     assert world.registration(second.id).protection_state.standing
+    assert told_of_disputes(world, first) == 1
