@@ -315,3 +315,22 @@ def test_simple_salesforce_by_itself_pages_through_the_stand_in(
         assert salesforce.limits()["DailyApiRequests"]["Remaining"] > 0
         with pytest.raises(SalesforceGeneralError, match="NOT_IMPLEMENTED"):
             salesforce.restful("tooling/sobjects")
+
+
+def test_what_is_known_of_an_object_is_asked_once_and_by_the_configured_version(
+    settings: ConnectionSettings, org: SalesforceOrg, running: Running, timepiece: Timepiece
+) -> None:
+    connector = SalesforceConnector(replace(settings, api_version="66.0"), timepiece)
+    lasting = account(org, "Lasting")
+    journal = running.crms["salesforce"].journal
+
+    def asked() -> list[str]:
+        before = journal.total
+        connector.read("Account", [lasting], ["Name"])
+        return [entry.path for entry in journal.last(journal.total - before)]
+
+    first, second = asked(), asked()
+
+    assert [path for path in first if path.endswith("/sobjects/Account/describe")]
+    assert second == ["/services/data/v66.0/composite/sobjects/Account"]
+    assert {path.split("/")[3] for path in first if "/services/data/" in path} == {"v66.0"}

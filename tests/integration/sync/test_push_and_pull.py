@@ -181,7 +181,7 @@ def test_what_was_deleted_while_the_feed_had_expired_is_found_all_the_same(world
     assert states == {HOME: "orphaned", MIRROR: "active"}
 
 
-def test_a_merged_record_is_followed_to_the_survivor(world: World) -> None:
+def test_a_merged_record_is_followed_to_the_survivor_which_gets_our_key(world: World) -> None:
     made = world.approved()
     world.settle()
     (loser,) = world.deals(HOME)
@@ -194,6 +194,7 @@ def test_a_merged_record_is_followed_to_the_survivor(world: World) -> None:
         (link,) = [link for link in linking.links(session, made.id) if link.connection == HOME]
     assert (link.record_id, link.state) == (winner, "active")
     assert len(world.deals(HOME)) == 1
+    assert world.deal(HOME, "Key") == made.id
 
 
 def test_a_refused_row_becomes_a_dead_letter_and_blocks_nobody(world: World) -> None:
