@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from connectors.deliveries import ChangeNotice, WebhookDelivery, WebhookRequest
 from connectors.errors import (
     AuthenticationFailed,
     CallRejected,
@@ -25,12 +26,12 @@ from connectors.errors import (
     WebhookRejected,
 )
 from connectors.memory_org import MemoryOrg, Stored, fits
+from connectors.people import by_address
 from connectors.port import (
     Absence,
     AlreadyExists,
     ApiBudget,
     Capabilities,
-    ChangeNotice,
     ChangePage,
     CheckItem,
     CreateItem,
@@ -45,8 +46,6 @@ from connectors.port import (
     Selection,
     Stale,
     UpdateItem,
-    WebhookDelivery,
-    WebhookRequest,
     Written,
 )
 from registration_core.contracts import Condition, ConnectionName, FieldSchema, ObjectSchema
@@ -200,6 +199,10 @@ class MemoryConnector:
     def count(self, object_name: str, where: Sequence[Condition]) -> int:
         with self._call("count"):
             return len(self._fitting(object_name, where))
+
+    def users(self, addresses: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        with self._call("users"):
+            return by_address(addresses, ((at, each) for each, at in self.org.users.items()))
 
     def changes(self, object_name: str, fields: Sequence[str], cursor: str | None) -> ChangePage:
         with self._call("changes"):

@@ -57,6 +57,8 @@ class MemoryOrg:
         self.org_id = org_id
         #: The user that connectors to this org sign in as.
         self.us = us
+        #: E-mail addresses of the active users, by id.
+        self.users: dict[str, str] = {}
         self.lock = threading.RLock()
         self._records: dict[str, dict[str, Stored]] = {name: {} for name in self.schemas}
         self._version = 0

@@ -15,6 +15,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from connectors.deliveries import WebhookDelivery, WebhookRequest
 from registration_core.contracts import (
     Condition,
     ConnectionName,
@@ -253,6 +254,8 @@ class ObjectNeed:
     written_elsewhere: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Of `writes`, what comes here when it changes there: without history, a loss cannot be proven.
     two_way: tuple[str, ...] = ()
+    #: What is written names users, who are looked up by e-mail address.
+    names_users: bool = False
 
 
 @dataclass(frozen=True)
@@ -266,41 +269,6 @@ class CheckItem:
     remedy: str = ""
     #: Not a failure, but worth knowing (a two-way field without history).
     warning: bool = False
-
-
-@dataclass(frozen=True)
-class WebhookRequest:
-    """A delivery as it came in, unread."""
-
-    method: str
-    #: Public URL the sender called, query included (HubSpot signs it).
-    url: str
-    headers: Mapping[str, str]
-    body: bytes
-    received_at: datetime
-    #: Last path segment of the door, where a kind puts a secret there.
-    path_secret: str = ""
-
-
-@dataclass(frozen=True)
-class ChangeNotice:
-    """A rumour that a record changed: read it to know."""
-
-    object: str
-    record_id: str
-    event_id: str
-    deleted: bool = False
-
-
-@dataclass(frozen=True)
-class WebhookDelivery:
-    """An authentic delivery: who it says it is from, what it says, what to answer."""
-
-    org_id: str
-    notices: tuple[ChangeNotice, ...]
-    reply_status: int = 200
-    reply_body: bytes = b""
-    reply_type: str = "text/plain"
 
 
 class CrmConnector(Protocol):
@@ -365,6 +333,12 @@ class CrmConnector(Protocol):
 
     def count(self, object_name: str, where: Sequence[Condition]) -> int:
         """Count the records that fit every condition."""
+
+    def users(self, addresses: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """Return the ids of the active users with each e-mail address, whatever its case.
+
+        Every address that was asked for is a key of the answer; nobody active has it: no id.
+        """
 
     def changes(self, object_name: str, fields: Sequence[str], cursor: str | None) -> ChangePage:
         """Hand out one page of what changed since `cursor`; None starts with everything.

@@ -20,6 +20,7 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from sqlalchemy import select
 
+from connectors.deliveries import WebhookDelivery, WebhookRequest
 from connectors.errors import AuthenticationFailed, ConnectorError, NotPermitted, RateLimited
 from connectors.port import (
     ApiBudget,
@@ -37,8 +38,6 @@ from connectors.port import (
     RemoteRecord,
     Selection,
     UpdateItem,
-    WebhookDelivery,
-    WebhookRequest,
 )
 from registration_core.contracts import Condition, ConnectionName, FieldSchema, ObjectSchema
 from registration_core.errors import SyncError
@@ -216,6 +215,10 @@ class GuardedConnector:
     def count(self, object_name: str, where: Sequence[Condition]) -> int:
         """Count records by conditions."""
         return self._call("count", lambda: self._inner.count(object_name, where))
+
+    def users(self, addresses: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """Look users up by e-mail address; none asked, none called."""
+        return self._call("users", lambda: self._inner.users(addresses)) if addresses else {}
 
     def changes(self, object_name: str, fields: Sequence[str], cursor: str | None) -> ChangePage:
         """Read one page of the change feed."""

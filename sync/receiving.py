@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import structlog
 
+from connectors.deliveries import WebhookDelivery, WebhookRequest
 from connectors.errors import WebhookRejected
-from connectors.port import WebhookDelivery, WebhookRequest
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import ConfigurationError, NotFound
 from registration_core.store.database import UnitOfWork

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
-from connectors.port import WebhookRequest
+from connectors.deliveries import WebhookRequest
 from sync.receiving import BODY_BYTES_MAX, receive
 from sync.runtime import Runtime
 

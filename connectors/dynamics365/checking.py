@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from connectors.dynamics365.registration import registration
-from connectors.dynamics365.tables import CURRENCY, OPPORTUNITY, Table, Tables
+from connectors.dynamics365.tables import CURRENCY, OPPORTUNITY, USER, Table, Tables
 from connectors.dynamics365.transport import Transport
 from connectors.errors import ConnectorError
 from connectors.port import ApiBudget, CheckItem, ObjectNeed, OrgIdentity
@@ -75,6 +75,8 @@ class Checker:
         yield self._readable(table, held)
         if CURRENCY in (*need.reads, *need.writes):
             yield _privilege(self._tables.table("transactioncurrency"), "Read", held)
+        if need.names_users:
+            yield self._readable(self._tables.table(USER), held)
         if need.reads:
             yield _tracked(table, held)
         if need.writes or need.key_field:

@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from connectors.dynamics365 import webhook
+from connectors.deliveries import WebhookDelivery, WebhookRequest
+from connectors.dynamics365 import users, webhook
 from connectors.dynamics365.checking import Checker
 from connectors.dynamics365.currencies import Currencies
 from connectors.dynamics365.feed import Feed
@@ -38,8 +39,6 @@ from connectors.port import (
     RemoteRecord,
     Selection,
     UpdateItem,
-    WebhookDelivery,
-    WebhookRequest,
 )
 from connectors.tokens import MemoryTokenVault, TokenVault
 from registration_core.contracts import (
@@ -217,6 +216,10 @@ class DynamicsConnector:
             " and ".join([*([text] if text else []), *living])
             for text in self._reader.filters(table, where)
         ]
+
+    def users(self, addresses: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """Look users that are not disabled up by e-mail address."""
+        return users.enabled(self._transport, addresses)
 
     def changes(self, object_name: str, fields: Sequence[str], cursor: str | None) -> ChangePage:
         """Hand out one page of what changed in a whole table; see `feed.py` for its two kinds."""

@@ -2,8 +2,9 @@
 
 A field is presented under its logical name, with two exceptions: a lookup whose target decides its
 navigation property (`customerid`) is one field per navigation property (`customerid_account`), and
-`transactioncurrencyid` is the ISO code. An owner, user or team, is read and not written. Dataverse developer guide, "Query table definitions using
-the Web API".
+`transactioncurrencyid` is the ISO code. An owner, user or team, is read and not written; where it
+is a user, it is written as `ownerid_systemuser`. Dataverse developer guide, "Query table
+definitions using the Web API".
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from connectors.errors import CallRejected, CrmUnavailable
 from registration_core.contracts import FieldSchema, FieldType, ObjectSchema
 
 CURRENCY = "transactioncurrencyid"
+USER = "systemuser"
+#: `Column.kind` of an owner where it is a user.
+USER_OWNER = "UserOwner"
 #: What a lead became: Dynamics 365 table reference, "Lead".
 QUALIFIED_TO, OPPORTUNITY = "qualifyingopportunityid", "opportunity"
 _ISO_LENGTH = 3
@@ -298,8 +302,7 @@ def _columns(
         return [Column(text, kind, wire_name, navigation)]
     if len(set(navigation.values())) <= 1:
         column = Column(schema, kind, wire_name, navigation)
-        locked = replace(schema, createable=False, updateable=False)
-        return [replace(column, schema=locked) if column.ambiguous else column]
+        return _owner(column) if column.ambiguous else [column]
     return [
         Column(
             replace(schema, name=property_name, references=(target,)),
@@ -309,6 +312,23 @@ def _columns(
         )
         for target, property_name in navigation.items()
     ]
+
+
+def _owner(column: Column) -> list[Column]:
+    """Present an owner as it is read, and the same where it is a user, which can be written."""
+    schema = column.schema
+    locked = replace(column, schema=replace(schema, createable=False, updateable=False))
+    if USER not in schema.references or not column.navigation:
+        return [locked]
+    user = replace(
+        schema,
+        name=f"{schema.name}_{USER}",
+        label=f"{schema.label} (user)",
+        references=(USER,),
+        required=False,
+    )
+    by = {USER: next(iter(column.navigation.values()))}
+    return [locked, Column(user, USER_OWNER, column.wire_name, by)]
 
 
 def _schema(

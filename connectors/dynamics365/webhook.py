@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
+from connectors.deliveries import ChangeNotice, WebhookDelivery, WebhookRequest
 from connectors.errors import WebhookRejected
-from connectors.port import ChangeNotice, WebhookDelivery, WebhookRequest
 
 SECRET_HEADER = "x-dealreg-secret"  # noqa: S105 -- the name of a header
 _QUERY_NAMES = ("code", "secret")

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
-from connectors.dynamics365.tables import CURRENCY, Column, Table
+from connectors.dynamics365.tables import CURRENCY, USER_OWNER, Column, Table
 from registration_core.contracts import FieldType, Value
 
 #: Asks for the table a lookup points at, where several are possible.
@@ -23,6 +23,8 @@ _IN = "Microsoft.Dynamics.CRM.In"
 _CONTAINS = "Microsoft.Dynamics.CRM.ContainValues"
 _LOGICAL_NAME = "@Microsoft.Dynamics.CRM.lookuplogicalname"
 _GUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+#: Kinds of columns that stand for records of one table among several.
+_DIVIDED = ("Customer", USER_OWNER)
 #: Characters that an alternate key may not hold when a record is addressed by it.
 _NOT_IN_KEYS = frozenset("/<>*%&:\\?+")
 
@@ -50,7 +52,7 @@ def from_wire(column: Column, body: Mapping[str, Any], codes: Mapping[str, str])
         return codes[str(raw)]
     if kind is FieldType.REFERENCE:
         target = body.get(column.wire_name + _LOGICAL_NAME)
-        elsewhere = column.kind == "Customer" and target not in column.navigation
+        elsewhere = column.kind in _DIVIDED and target not in column.navigation
         return None if elsewhere else str(raw).lower()
     if kind is FieldType.NUMBER:
         return Decimal(raw)

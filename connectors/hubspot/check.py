@@ -194,6 +194,8 @@ def scopes_for(need: ObjectNeed) -> list[str]:
             scopes.append(f"crm.objects.{link.far}.read")
         if field in need.writes:
             scopes.append(f"crm.objects.{link.far}.write")
+    if need.names_users:
+        scopes.append("crm.objects.owners.read")
     return list(dict.fromkeys(scopes))
 
 

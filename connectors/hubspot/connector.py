@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from connectors.deliveries import WebhookDelivery, WebhookRequest
 from connectors.errors import CallRejected, NotPermitted
 from connectors.hubspot import check as checking
 from connectors.hubspot import links, probing, provisioning, wire
@@ -20,6 +21,7 @@ from connectors.hubspot.feed import Feed
 from connectors.hubspot.gateway import Gateway
 from connectors.hubspot.pacing import Pace
 from connectors.hubspot.reading import Reader
+from connectors.hubspot.users import owners
 from connectors.hubspot.webhook import read_delivery
 from connectors.hubspot.writing import Writer
 from connectors.port import (
@@ -38,8 +40,6 @@ from connectors.port import (
     RemoteRecord,
     Selection,
     UpdateItem,
-    WebhookDelivery,
-    WebhookRequest,
 )
 from connectors.tokens import MemoryTokenVault, TokenVault
 from registration_core.contracts import Condition, ConnectionName, FieldSchema, ObjectSchema
@@ -182,6 +182,10 @@ class HubSpotConnector:
     def count(self, object_name: str, where: Sequence[Condition]) -> int:
         """Count by search."""
         return self._reader.count(object_name, where)
+
+    def users(self, addresses: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """Look owners up by e-mail address, a call for each; archived ones are left out."""
+        return owners(self._gateway, addresses)
 
     def changes(self, object_name: str, fields: Sequence[str], cursor: str | None) -> ChangePage:
         """Hand out changes; those of associations alone are not among them."""

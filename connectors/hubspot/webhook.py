@@ -18,10 +18,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from connectors.deliveries import ChangeNotice, WebhookDelivery, WebhookRequest
 from connectors.errors import WebhookRejected
 from connectors.hubspot.links import is_link
 from connectors.hubspot.wire import moment
-from connectors.port import ChangeNotice, WebhookDelivery, WebhookRequest
 
 #: Largest body taken, in bytes: 100 events, of which a few may carry very long text.
 BODY_MAX = 2 * 1024 * 1024

@@ -17,6 +17,7 @@ from connectors.port import CheckItem, ConnectionSettings, ObjectNeed, OrgIdenti
 from connectors.salesforce.schema import SalesforceSchema
 from connectors.salesforce.soql import chunks, one_of, select
 from connectors.salesforce.transport import Transport
+from connectors.salesforce.users import active_users
 from registration_core.contracts import FieldSchema, FieldType
 
 #: A registration id is a UUID.
@@ -49,6 +50,8 @@ def run_check(
         _step(items, f"object {need.object}", partial(_object, connector, transport, need))
     read = [need.object for need in needs if need.reads]
     _step(items, "view all records", lambda: _view_all(connector, transport, read))
+    if any(need.names_users for need in needs):
+        _step(items, "users", lambda: _users(transport))
     _step(items, "API budget", lambda: _budget(transport))
     items.append(_webhook(settings))
     return tuple(items)
@@ -212,6 +215,11 @@ def _key(schema: SalesforceSchema, name: str) -> CheckItem:
         remedy = f"Grant edit access to {name} in the permission set."
         return CheckItem(step, ok=False, detail="cannot be set at create", remedy=remedy)
     return CheckItem(step, ok=True, detail="unique, External ID")
+
+
+def _users(transport: Transport) -> Iterator[CheckItem]:
+    active_users(transport, ["nobody@example.invalid"])
+    yield CheckItem("users", ok=True, detail="can be looked up by e-mail address")
 
 
 def _budget(transport: Transport) -> Iterator[CheckItem]:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from connectors.deliveries import WebhookDelivery, WebhookRequest
 from connectors.errors import CallRejected, NotPermitted
 from connectors.port import (
     ApiBudget,
@@ -30,8 +31,6 @@ from connectors.port import (
     RemoteRecord,
     Selection,
     UpdateItem,
-    WebhookDelivery,
-    WebhookRequest,
 )
 from connectors.salesforce.bulk import LOAD_MAX
 from connectors.salesforce.checking import run_check
@@ -47,6 +46,7 @@ from connectors.salesforce.schema import (
 )
 from connectors.salesforce.soql import select, where_clauses
 from connectors.salesforce.transport import Transport
+from connectors.salesforce.users import active_users
 from connectors.salesforce.webhook import read_delivery
 from connectors.salesforce.wire import WireError, is_id, to_18
 from connectors.salesforce.writing import WRITE_MAX, RecordWriter
@@ -190,6 +190,10 @@ class SalesforceConnector:
             for page in self._transport.query(soql, operation=f"count {object_name}"):
                 total += int(page.data["totalSize"])
         return total
+
+    def users(self, addresses: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """Look active users up by e-mail address."""
+        return active_users(self._transport, addresses)
 
     def changes(self, object_name: str, fields: Sequence[str], cursor: str | None) -> ChangePage:
         """Hand out one page of a sweep; the last ten minutes come again with the next sweep."""

@@ -16,8 +16,8 @@ from xml.etree.ElementTree import Element, ParseError
 import defusedxml.ElementTree
 from defusedxml.common import DefusedXmlException
 
+from connectors.deliveries import ChangeNotice, WebhookDelivery, WebhookRequest
 from connectors.errors import WebhookRejected
-from connectors.port import ChangeNotice, WebhookDelivery, WebhookRequest
 from connectors.salesforce.wire import is_id, to_18
 
 #: 100 notifications with their fields stay far below.

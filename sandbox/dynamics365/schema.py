@@ -302,6 +302,7 @@ USER = Table(
         *system("systemuserid", "User"),
         text("fullname", "Full Name", 200),
         text("domainname", "User Name", 1024),
+        text("internalemailaddress", "Primary Email", 100),
         column("applicationid", Kind.GUID, "Application ID"),
         column("isdisabled", Kind.BOOLEAN, "Status"),
     ),

@@ -22,7 +22,12 @@ def seed(store: RecordStore, names: UUID, application_id: str) -> None:
     people = {"systemuser:integration": ("Deal Registration Integration", application_id)}
     people |= {f"systemuser:{name}": (name, "") for name in SALES_PEOPLE}
     for key, (name, application) in people.items():
-        user: dict[str, Json] = {"fullname": name, "isdisabled": False}
+        address = f"{name.lower().replace(' ', '.')}@dealreg.example"
+        user: dict[str, Json] = {
+            "fullname": name,
+            "isdisabled": False,
+            "internalemailaddress": address,
+        }
         if application:
             user["applicationid"] = application
         store.insert("systemuser", user, integration, str(uuid5(names, key)))

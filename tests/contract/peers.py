@@ -16,18 +16,17 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
+from connectors.deliveries import ChangeNotice, WebhookRequest
 from connectors.hubspot.pacing import Pace
 from connectors.memory import MemoryConnector, MemoryFault
 from connectors.memory_org import MemoryOrg
 from connectors.port import (
-    ChangeNotice,
     ConnectionSettings,
     CreateItem,
     CrmConnector,
     ObjectNeed,
     RemoteRecord,
     UpdateItem,
-    WebhookRequest,
 )
 from registration_core.contracts import (
     ConnectionName,

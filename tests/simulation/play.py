@@ -9,8 +9,8 @@ from functools import cache
 from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 
+from connectors.deliveries import ChangeNotice
 from connectors.errors import ConnectorError
-from connectors.port import ChangeNotice
 from mapping.loader import load
 from mapping.schema import ConnectionMapping
 from registration_core import fields, use_cases

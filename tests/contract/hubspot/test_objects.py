@@ -7,17 +7,16 @@ from datetime import timedelta
 
 import pytest
 
+from connectors.deliveries import ChangeNotice, WebhookRequest
 from connectors.errors import CallRejected
 from connectors.hubspot.connector import HubSpotConnector
 from connectors.port import (
     Absence,
-    ChangeNotice,
     CreateItem,
     Gone,
     Refused,
     RemoteRecord,
     UpdateItem,
-    WebhookRequest,
     Written,
 )
 from registration_core.contracts import Condition, FieldType, Value

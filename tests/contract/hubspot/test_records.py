@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from connectors.deliveries import WebhookRequest
 from connectors.errors import CallRejected, CrmUnavailable
 from connectors.hubspot import reading
 from connectors.hubspot.connector import HubSpotConnector
@@ -20,7 +21,6 @@ from connectors.port import (
     Refused,
     RemoteRecord,
     UpdateItem,
-    WebhookRequest,
     Written,
 )
 from registration_core.contracts import Condition

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from connectors.deliveries import ChangeNotice, WebhookDelivery, WebhookRequest
 from connectors.dynamics365 import webhook
 from connectors.errors import WebhookRejected
-from connectors.port import ChangeNotice, WebhookDelivery, WebhookRequest
 
 SECRET, TAG = "a shared secret", "dealreg:dynamics"
 US, THEM = "75c2dd85-e1a4-4b5c-9b0a-000000000001", "75c2dd85-e1a4-4b5c-9b0a-000000000002"

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from connectors.deliveries import ChangeNotice, WebhookRequest
 from connectors.errors import WebhookRejected
 from connectors.hubspot.webhook import BODY_MAX, read_delivery, signature
-from connectors.port import ChangeNotice, WebhookRequest
 
 #: Computed beforehand with two independent programs.
 SECRET = "3f1c0a52-9d1e-4b7a-8a64-0d5b6a1c2e77"

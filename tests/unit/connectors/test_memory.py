@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from connectors.deliveries import ChangeNotice, WebhookRequest
 from connectors.errors import (
     AuthenticationFailed,
     CallRejected,
@@ -20,7 +21,6 @@ from connectors.memory import ABLE, SECRET_HEADER, MemoryConnector, MemoryFault
 from connectors.memory_org import MemoryOrg
 from connectors.port import (
     Absence,
-    ChangeNotice,
     CreateItem,
     Gone,
     ObjectNeed,
@@ -28,7 +28,6 @@ from connectors.port import (
     RemoteRecord,
     Stale,
     UpdateItem,
-    WebhookRequest,
     Written,
 )
 from registration_core.contracts import FieldSchema, FieldType, ObjectSchema

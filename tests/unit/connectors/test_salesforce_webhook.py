@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from connectors.deliveries import ChangeNotice, WebhookRequest
 from connectors.errors import WebhookRejected
-from connectors.port import ChangeNotice, WebhookRequest
 from connectors.salesforce.webhook import BODY_MAX, read_delivery
 
 SECRET = "a-secret-of-some-length"

@@ -64,6 +64,8 @@ KINDS = {
     "why records are gone": r"Id, IsDeleted[\w, ]* FROM \w+ WHERE Id (=|IN) .+",
     "what had a key and is gone": rf"{_KEY}, Id, IsDeleted[\w, ]* FROM \w+ WHERE {_KEY} .+",
     "records by key": rf"Id, CreatedDate[\w, ]* FROM \w+ WHERE {_KEY} (=|IN) .+",
+    "active users by address": r"Id, Email FROM User WHERE Email (=|IN) .+ "
+    r"AND IsActive = true ORDER BY Id",
     "how many there are": r"COUNT\(\) FROM \w+",
     "how many fit": r"COUNT\(\) FROM \w+ WHERE .+",
     "which fit": rf"{_SELECT} WHERE .+ ORDER BY Id LIMIT \d+",
@@ -142,6 +144,8 @@ def _lookups(
     for key in keys[:10]:
         yield _Question("find", partial(crm.find, "Account", _KEY, [key], []), [key])
         yield _Question("find gone", partial(crm.find_gone, "Account", _KEY, [key]), [key])
+    for addresses in (keys, keys[:1]):
+        yield _Question("users", partial(crm.users, addresses), [*addresses, True])
     rep, org = SALES_REPS[0], environment.org
     first, second, last = (org.add("Account", {"Name": n}, rep).id for n in ("A", "B", "C"))
     org.merge("Account", first, second, rep)
