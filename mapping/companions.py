@@ -1,7 +1,8 @@
 """Read the companions of an object: what they are made of, and which of them comes first.
 
-A row refers to another record by `ours: account`, `contact`, `line_item` or, in a companion,
-`record` for the registration's own. What is referred to has to be there before.
+A row refers to another record by `ours: account`, `contact`, `line_item`, `user` or, in a
+companion, `record` for the registration's own. What is referred to has to be there before; a user
+of the CRM is looked up first of all.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from mapping.nodes import Path
 from mapping.rows import Rows
 from mapping.schema import (
     ACCOUNT,
+    ADDRESS,
     COMPANIONS,
     CONTACT,
     CONTACT_EMAIL,
     LINE_ITEM,
     RECORD,
+    USER,
     Companion,
+    Direction,
     GroupMapping,
     Missing,
     ObjectMapping,
@@ -31,13 +35,17 @@ from registration_core.contracts import FieldSchema, FieldType, Value
 
 #: What a companion may say.
 COMPANION_WORDS = ("object", "key", "missing", "on_create", "fields")
-#: The group in which a registration's own rows refer to its companions; the account has its own.
-_REFERRING = "details"
+#: What the user of an object may say, and what its e-mail address.
+USER_WORDS, ADDRESS_WORDS = (ADDRESS, "missing"), ("ours", "expression", "transform")
+#: The group in which a registration's own rows refer to a companion; the account has its own.
+REFERRING = {CONTACT: "details", LINE_ITEM: "details", USER: "owner"}
 _LABELS = {
     CONTACT: "Contact in the CRM",
     LINE_ITEM: "Line item in the CRM",
+    USER: "User of the CRM",
     RECORD: "The registration's own record",
 }
+_AN_ADDRESS = "a field of ours that holds one, or {ours: …, transform: …}"
 
 
 class Companions(Rows):
@@ -54,14 +62,17 @@ class Companions(Rows):
     def referring(self, node: Mapping[str, Any]) -> None:
         """Let the rows of an object refer to the companions that it names."""
         given = node.get("companions")
-        named = [n for n in COMPANIONS if isinstance(given, Mapping) and n in given]
+        named = (*given, RECORD) if isinstance(given, Mapping) else (RECORD,)
         fields = {
             name: FieldSchema(name, FieldType.REFERENCE, label)
             for name, label in _LABELS.items()
-            if name in named or name == RECORD
+            if name in named
         }
-        own = {name: field for name, field in fields.items() if name != RECORD}
-        self.references = {"": fields, _REFERRING: own}
+        groups = {
+            group: {n: field for n, field in fields.items() if REFERRING.get(n) == group}
+            for group in REFERRING.values()
+        }
+        self.references = {"": fields, **groups}
 
     def companions(
         self, node: Mapping[str, Any], path: Path, version: str, role: str
@@ -71,11 +82,48 @@ class Companions(Rows):
             return {}
         given, where = self.map(node, path, "companions"), (*path, "companions")
         found = {}
-        for name in self.only(given, where, COMPANIONS):
+        for name in self.only(given, where, (*COMPANIONS, USER)):
+            if name == USER:
+                continue
             made = self._companion(given, name, where, version, role)
             if made is not None:
                 found[name] = made
         return found
+
+    def user(
+        self, node: Mapping[str, Any], path: Path, version: str, role: str
+    ) -> Companion | None:
+        """Read whom of the CRM's users rows refer to: by whose address, and what if nobody has it."""
+        given = node.get("companions")
+        if not isinstance(given, Mapping) or USER not in given:
+            return None
+        where: Path = (*path, "companions", USER)
+        said = self.map(given, where[:-1], USER)
+        self.only(said, where, USER_WORDS)
+        words = (Missing.WAIT, Missing.LEAVE)
+        missing = Missing(self.word(said, where, "missing", words, Missing.WAIT))
+        row = self._address(said.get(ADDRESS), (*where, ADDRESS)) if said else None
+        if row is None:
+            return None
+        rows = {USER: GroupMapping(USER, (row,))}
+        looked_for = ObjectMapping(USER, version, role, (), {}, "", "", {}, rows)
+        return Companion(USER, looked_for, missing, after=False)
+
+    def _address(self, given: Any, path: Path) -> Row | None:
+        """Read what a user's e-mail address is made of: a field, a table over one, an expression."""
+        said = {"ours": given} if isinstance(given, str) else given
+        if not isinstance(said, Mapping) or not said:
+            self.tell(path, "email says which address to look for", _AN_ADDRESS)
+            return None
+        self.only(said, path, ADDRESS_WORDS)
+        known = {name: said[name] for name in ADDRESS_WORDS if name in said}
+        references, self.references = self.references, {}
+        row = self.companion_row({**known, "theirs": ADDRESS}, path)
+        self.references = references
+        if row is not None and FieldType.TEXT not in row.transform.crm_types:
+            self.tell(path, f"{row.ours.name} is a {row.ours.type.value}, no address", _AN_ADDRESS)
+            return None
+        return row
 
     def _companion(
         self, given: Mapping[str, Any], name: str, parent: Path, version: str, role: str
@@ -117,9 +165,8 @@ class Companions(Rows):
         """
         own = list(own)
         for row in own:
-            if row.ours.name in _LABELS and row.write is Write.OVERWRITE:
-                what = f"{row.ours.name} is written once: a person may choose another one there"
-                self.tell_at(row.where, what, "write: on_create, or write: if_empty")
+            if row.ours.name in _LABELS:
+                self._written_once(row)
         rows = {name: each.made.rows for name, each in found.items()} | {RECORD: tuple(own)}
         graph = {
             name: {row.ours.name for row in several if row.ours.name in rows}
@@ -138,6 +185,28 @@ class Companions(Rows):
             for name in order
             if name != RECORD
         }
+
+    def _written_once(self, row: Row) -> None:
+        """Tell of a reference that is changed again and again, or read back."""
+        name, once = row.ours.name, "write: on_create"
+        if row.write is Write.OVERWRITE or (name == USER and row.write is not Write.ON_CREATE):
+            what = f"{name} is written once: a person may choose another one there"
+            self.tell_at(row.where, what, once if name == USER else f"{once}, or write: if_empty")
+        elif row.direction is not Direction.PUSH:
+            self.tell_at(row.where, f"{name} only flows to the CRM", "direction: push")
+
+    def unreferred(self, own: Iterable[Row], item: ObjectMapping, path: Path) -> None:
+        """Tell of a user whom nothing refers to, and of references when nobody is looked for."""
+        if item.user is None:
+            return
+        rows = [*own, *(row for each in item.before for row in each.made.rows)]
+        if not any(row.ours.name == USER for row in rows):
+            where = (*path, "companions", USER)
+            self.tell(where, "no row refers to the user", "add one with ours: user, or remove it")
+        for late in (row for each in item.after for row in each.made.rows):
+            if late.ours.name == USER:
+                what = "users are looked for when a deal is made, and this comes after it"
+                self.tell_at(late.where, what, "remove the row")
 
     def _cycle(self, names: list[str], rows: Mapping[str, tuple[Row, ...]]) -> None:
         """Tell of a cycle, at each of the rows that close it."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mapping.companions import REFERRING
 from mapping.expressions import LENGTH_MAX
 from mapping.loader import ACCOUNT_FIELDS, OPPORTUNITY_FIELDS, ROLES
 from mapping.schema import (
+    ADDRESS,
     COMPANIONS,
-    CONTACT,
     KEY_FIELD,
-    LINE_ITEM,
     RECORD,
+    USER,
     Direction,
     Emptied,
     FirstLink,
@@ -61,7 +62,9 @@ def json_schema(ours: ObjectSchema, groups: Mapping[str, Sequence[str]]) -> _Sch
             "object": _TEXT,
             "key": _TEXT | {"description": "unique field that carries our registration id"},
             "on_create": _CONSTANTS,
-            "companions": _object(dict.fromkeys(COMPANIONS, _companion(ours))),
+            "companions": _object(
+                {**dict.fromkeys(COMPANIONS, _companion(ours)), USER: _user(ours)}
+            ),
             "groups": _object(rows),
         },
         required=("object", "key", "groups"),
@@ -115,18 +118,19 @@ def _row(ours: ObjectSchema, group: str, names: Sequence[str]) -> _Schema:
         "write": {"enum": [each.value for each in Write], "default": "overwrite"},
         "emptied": {"enum": [each.value for each in Emptied], "default": "conflict"},
     }
-    references = [CONTACT, LINE_ITEM] if group == "details" else []
+    references = [name for name, place in REFERRING.items() if place == group]
     names = [*(field.name for field in fields), *references]
     named = {"enum": names, "description": labels}
     return {"title": f"a row of group {group}", **_one_of(named, both)}
 
 
-def _one_of(named: _Schema, rest: Mapping[str, _Schema]) -> _Schema:
+def _one_of(named: _Schema, rest: Mapping[str, _Schema], *, theirs: bool = True) -> _Schema:
     """A row that has a field of ours, or an expression."""
+    needed = ("theirs",) if theirs else ()
     return {
         "anyOf": [
-            _object({"ours": named, **rest}, required=("ours", "theirs")),
-            _object({"expression": _COMPUTED, **rest}, required=("expression", "theirs")),
+            _object({"ours": named, **rest}, required=("ours", *needed)),
+            _object({"expression": _COMPUTED, **rest}, required=("expression", *needed)),
         ]
     }
 
@@ -134,7 +138,7 @@ def _one_of(named: _Schema, rest: Mapping[str, _Schema]) -> _Schema:
 def _companion(ours: ObjectSchema) -> _Schema:
     """A companion: every field of ours and every reference may be written to it, once."""
     fields = [name for name in ours.fields if name != KEY_FIELD]
-    named = {"enum": [*fields, CONTACT, LINE_ITEM, RECORD]}
+    named = {"enum": [*fields, *REFERRING, RECORD]}
     rest = {"theirs": _THEIRS, "transform": _USED}
     row = {"title": "a row of a companion", **_one_of(named, rest)}
     return _object(
@@ -147,6 +151,15 @@ def _companion(ours: ObjectSchema) -> _Schema:
         },
         required=("object", "key", "fields"),
     )
+
+
+def _user(ours: ObjectSchema) -> _Schema:
+    """A user of the CRM: whose e-mail address is looked for, and what if nobody has it."""
+    named = {"enum": [name for name in ours.fields if name != KEY_FIELD]}
+    said = _one_of(named, {"transform": _USED}, theirs=False)
+    address = {"anyOf": [named, said], "description": "the e-mail address of the user"}
+    missing = {"enum": [Missing.WAIT.value, Missing.LEAVE.value], "default": "wait"}
+    return _object({ADDRESS: address, "missing": missing}, required=(ADDRESS,))
 
 
 def _stamp_row(ours: ObjectSchema) -> _Schema:

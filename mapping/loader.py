@@ -162,9 +162,12 @@ class _Reader(Companions):
         if not object_name or not key:
             return None
         mapped = {g: GroupMapping(g, tuple(entries)) for g, entries in rows.items() if entries}
-        return ObjectMapping(
-            name, version, role, when, first_link, object_name, key, constants, mapped, companions
-        )
+        item = ObjectMapping(
+            name, version, role, when, first_link, object_name, key, constants, mapped, companions,
+            self.user(node, path, version, role),
+        )  # fmt: skip
+        self.unreferred(every, item, path)
+        return item
 
     def _when(self, node: Mapping[str, Any], path: Path) -> tuple[Condition, ...]:
         if "when" not in node:

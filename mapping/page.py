@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from mapping.schema import (
+    USER,
     ConnectionMapping,
     Direction,
     Emptied,
@@ -62,6 +63,7 @@ _FOUND_BY = {
     "account": "The customer's account, found the way a check finds it.",
     "contact": "The customer's contact, found by e-mail address.",
     "line_item": "What is sold.",
+    USER: "An active user of the CRM, found by e-mail address; none is ever made.",
 }
 _MISSING = {
     Missing.CREATE: "Where there is none, it is made.",
@@ -111,6 +113,11 @@ def _blocks(mapping: ConnectionMapping) -> Iterator[_Block]:
             2, f"{_ROLES[item.role]}: {item.object}", (*said, key),
             ("Ours", "Theirs", "Flows", "How"), tuple(_rows(item)),
         )  # fmt: skip
+        if item.user is not None:
+            yield _Block(
+                3, "Beside it, the user", (f"{_FOUND_BY[USER]} {_MISSING[item.user.missing]}",),
+                ("Ours", "Theirs", "Flows", "How"), tuple(_rows(item.user.made)),
+            )  # fmt: skip
         for each in item.companions.values():
             sentence = f"{_FOUND_BY[each.name]} {_MISSING[each.missing]} Never changed."
             yield _Block(

@@ -196,6 +196,8 @@ class Rows(Nodes):
             self.tell(where, f"{KEY_FIELD} is what key: carries already", "remove this row")
         elif name in self.references.get(group, {}):
             return self.references[group][name]
+        elif place := next((g for g, named in self.references.items() if g and name in named), ""):
+            self.tell(where, f"{name} is not in group {group}", f"move the row to {place}")
         elif name not in self.ours.fields:
             known = {**self.ours.fields, **self.references.get(group, {})}
             self.tell(where, f"we have no field '{name}'", near(name, known))

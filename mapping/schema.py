@@ -23,6 +23,10 @@ KEY_FIELD = "registration_id"
 #: What may stand beside a registration's record, and the name of that record among them.
 ACCOUNT, CONTACT, LINE_ITEM = COMPANIONS = ("account", "contact", "line_item")
 RECORD = "record"
+#: A user of the CRM, whom rows may refer to: looked up, and never made.
+USER = "user"
+#: What an address of a user is called where it is looked for; no field of the CRM is written.
+ADDRESS = "email"
 #: The field of ours that a contact is looked up by.
 CONTACT_EMAIL = "contact_email"
 
@@ -169,6 +173,8 @@ class ObjectMapping:
     groups: Mapping[str, GroupMapping]
     #: What stands beside its records, by name; what refers to others comes behind them.
     companions: Mapping[str, Companion] = field(default_factory=dict)
+    #: The user that its rows refer to; what is made of it is the e-mail address to look for.
+    user: Companion | None = None
 
     @cached_property
     def before(self) -> tuple[Companion, ...]:
@@ -216,7 +222,7 @@ class ObjectMapping:
 class Companion:
     """A record beside a registration's own: looked up, made once where missing, never updated."""
 
-    #: One of `COMPANIONS`.
+    #: One of `COMPANIONS`, or `USER`.
     name: str
     #: How it is made: every row is written once, and nothing is ever read back.
     made: ObjectMapping

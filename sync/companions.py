@@ -1,7 +1,7 @@
 """Companions of a registration's record: found, waited for, or made once; never updated.
 
-What a record refers to is there before it is made: its customer's account, a contact. What refers
-to it, a line item, is owed in the commit that says the record was made. A companion is made by the
+What a record refers to is there before it is made: a user of the CRM, who is only looked up and
+each time anew, its customer's account, a contact. What refers to it, a line item, is owed in the commit that says the record was made. A companion is made by the
 same road as a record: a plan, a stored intent with its key, a create-only call, and a look-up by
 that key where the answer was lost.
 """
@@ -16,14 +16,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from connectors.port import CrmConnector
-from mapping.schema import ACCOUNT, CONTACT, RECORD, Companion, Missing
+from mapping.schema import ACCOUNT, ADDRESS, CONTACT, RECORD, USER, Companion, Missing
 from mapping.translate import computed, to_crm
 from registration_core.store import audit, match_decisions, repository, work
 from registration_core.store.database import UnitOfWork
 from sync import schema_watch, settling
 from sync.carrying import keep_problem
 from sync.coinciding import once_each
-from sync.finding_companions import Seen, place, there
+from sync.finding_companions import Seen, place, there, users
 from sync.jobs import Job, Planned
 from sync.ledger.tables import CompanionRow, DeadLetterRow
 from sync.planning import Plan, is_declined
@@ -81,14 +81,21 @@ def before(
     wait, or are due again with what was found.
     """
     creates: list[Planned] = []
-    going = list(jobs)
+    going = _moved(runtime, jobs, look_for_users(crm, jobs), creates)
     for nth in range(max((len(job.mapping.before) for job in jobs), default=0)):
         here = [job for job in going if nth < len(job.mapping.before)]
         steps = look(runtime, crm, [(job, job.mapping.before[nth]) for job in here])
-        after = {step.job.registration.id: _taken(runtime, step, creates) for step in steps}
-        moved = [after.get(job.registration.id, job) for job in going]
-        going = [job for job in moved if job is not None]
+        going = _moved(runtime, going, steps, creates)
     return once_each(creates), going
+
+
+def _moved(
+    runtime: Runtime, jobs: Sequence[Job], steps: Sequence[Step], creates: list[Planned]
+) -> list[Job]:
+    """Act on steps; returns the jobs that go on in this round."""
+    after = {step.job.registration.id: _taken(runtime, step, creates) for step in steps}
+    moved = [after.get(job.registration.id, job) for job in jobs]
+    return [job for job in moved if job is not None]
 
 
 def _taken(runtime: Runtime, step: Step, creates: list[Planned]) -> Job | None:
@@ -149,16 +156,52 @@ def look(runtime: Runtime, crm: CrmConnector, pairs: Sequence[tuple[Job, Compani
     return steps
 
 
-def outlook(runtime: Runtime, crm: CrmConnector, job: Job) -> list[Step]:
-    """Say what would become of all companions of a registration that is not there yet."""
-    steps: list[Step] = []
+def look_for_users(crm: CrmConnector, jobs: Sequence[Job]) -> list[Step]:
+    """Say of the jobs whose rows refer to a user whether there is one. Reads the CRM alone."""
+    wanted = [_wanted(job, job.mapping.user) for job in jobs if job.mapping.user is not None]
+    seen = users(crm, [step.planned for step in wanted if step.does is Does.MAKE])
+    return [
+        _user(step, seen[place(step.planned)].ids) if step.does is Does.MAKE else step
+        for step in wanted
+    ]
+
+
+def _user(step: Step, ids: Sequence[str]) -> Step:
+    """Say what becomes of a reference to the users with one address: exactly one is meant."""
+    (row,) = step.companion.made.rows
+    address, crm = step.planned.plan.write.get(ADDRESS), step.job.connection
+    if len(ids) == 1:
+        return replace(step, does=Does.FIND, record_id=ids[0])
+    if len(ids) > 1:
+        why = f"{' and '.join(ids)} of {crm} have the e-mail address {address}"
+        why += f": leave it to one of them, or name another address at {row.where}"
+        return replace(step, does=Does.WAIT, why=why)
+    if address:
+        why = f"{crm} has no active user with the e-mail address {address}"
+        why += f": add one there, or correct the address at {row.where}"
+    else:
+        why = f"{row.ours.label or row.ours.name} is empty, and says which user of {crm} is meant"
+        why += f": fill it, or name another field at {row.where}"
+    does = Does.WAIT if step.companion.missing is Missing.WAIT else Does.LEAVE
+    return replace(step, does=does, why=why)
+
+
+def outlook(runtime: Runtime, crm: CrmConnector, job: Job) -> tuple[list[Step], Job]:
+    """Say what would become of all companions of a registration that is not there yet.
+
+    Returns the job with those that are there.
+    """
+    steps = look_for_users(crm, [job])
+    for step in steps:
+        if step.does is Does.FIND:
+            job = replace(job, companions={**job.companions, USER: step.record_id})
     for each in (*job.mapping.before, *job.mapping.after):
         here = look(runtime, crm, [(job, each)])
         for step in here:
             if step.does is Does.FIND:
                 job = replace(job, companions={**job.companions, each.name: step.record_id})
         steps += here
-    return steps
+    return steps, job
 
 
 def _wanted(job: Job, companion: Companion) -> Step:
@@ -240,11 +283,14 @@ def _keep(runtime: Runtime, step: Step) -> Job | None:
     if name == ACCOUNT:
         _choose_account(runtime, step)
         return None
+    there = replace(job, companions={**job.companions, name: step.record_id})
+    if name == USER:  # who has left since must not be named by a later try
+        return there
     with runtime.database.begin() as unit:
         where = step.companion.made.object
         keep_companion(unit, job.registration.id, job.connection, name, where, step.record_id)
         _note(unit, step)
-    return replace(job, companions={**job.companions, name: step.record_id})
+    return there
 
 
 def _choose_account(runtime: Runtime, step: Step) -> None:

@@ -19,6 +19,7 @@ from registration_core.program import AccountList, Program, Role
 from sync import directory
 from sync.ledger.tables import ConnectionStateRow
 from sync.runtime import Runtime
+from sync.users import unknown_users
 
 log = structlog.get_logger()
 
@@ -81,6 +82,7 @@ def needs_of(runtime: Runtime, mapping: ConnectionMapping) -> tuple[ObjectNeed, 
             mapped.writes(),
             _written_elsewhere(runtime, mapping, mapped),
             mapped.two_way(),
+            names_users=mapped.user is not None,
         )
         for mapped in mapping.objects.values()
     ]
@@ -152,7 +154,7 @@ def check_against_all(runtime: Runtime, name: str, *, history: bool = True) -> S
     proven = crm.capabilities.precondition or not history
     found = check_mapping(mapping, schemas, precondition=proven)
     warnings = (*found.warnings, *check_against_programs(mapping, runtime.programs))
-    return SchemaReport(found.problems, warnings)
+    return SchemaReport((*found.problems, *unknown_users(crm, mapping)), warnings)
 
 
 def check_against_programs(

@@ -67,7 +67,8 @@ class Coverage:
 def coverage(session: Session, mapping: ConnectionMapping) -> tuple[Coverage, ...]:
     """Hold every table over an open field of ours against the values that registrations have."""
     found: dict[tuple[str, str], Coverage] = {}
-    for item in mapping.written().values():
+    users = [item.user.made for item in mapping.objects.values() if item.user is not None]
+    for item in (*mapping.written().values(), *users):
         for row in item.rows:
             used = _in_use(session, row) if isinstance(row.transform, Enum) else None
             if used:

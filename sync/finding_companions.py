@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from connectors.port import CrmConnector
-from mapping.schema import ACCOUNT, CONTACT, CONTACT_EMAIL, Companion
+from mapping.schema import ACCOUNT, ADDRESS, CONTACT, CONTACT_EMAIL, Companion
 from registration_core.contracts import Condition
 from registration_core.model import Band
 from sync import candidates, directory
@@ -46,6 +46,14 @@ def there(runtime: Runtime, crm: CrmConnector, wanted: Sequence[Planned]) -> dic
     accounts = [p for p in left if p.companion and p.companion.name == ACCOUNT]
     contacts = [p for p in left if p.companion and p.companion.name == CONTACT]
     return seen | _accounts(runtime, crm, accounts) | _contacts(crm, contacts)
+
+
+def users(crm: CrmConnector, wanted: Sequence[Planned]) -> dict[Place, Seen]:
+    """Look users up by the e-mail addresses that were planned for them, in one call."""
+    addresses = {place(p): str(p.plan.write.get(ADDRESS) or "") for p in wanted}
+    asked = list(dict.fromkeys(address for address in addresses.values() if address))
+    found = crm.users(asked) if asked else {}
+    return {where: Seen(found.get(address, ())) for where, address in addresses.items()}
 
 
 def _with_our_key(

@@ -226,7 +226,7 @@ def _unlinked(
             if proposing.asks_a_person(session, job.registration, crm, fitting):
                 why = "an existing record may be this deal; see: dealreg link list"
                 return Preview(job, Does.WAIT, (), {}, why)
-        steps = companions.outlook(runtime, crm, job)
+        steps, job = companions.outlook(runtime, crm, job)
         waits = [s for s in steps if s.does is companions.Does.WAIT and not s.companion.after]
         if waits:
             return Preview(job, Does.WAIT, (), {}, waits[0].why)

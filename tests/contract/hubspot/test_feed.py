@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 
+from connectors.deliveries import WebhookRequest
 from connectors.errors import (
     FeedExpired,
 )
 from connectors.hubspot.connector import HubSpotConnector
-from connectors.port import Absence, ChangePage, Gone, RemoteRecord, WebhookRequest
+from connectors.port import Absence, ChangePage, Gone, RemoteRecord
 from sandbox.hubspot.engine import HubSpotOrg
 from sandbox.records import Event
 from sandbox.serving import StandIn
