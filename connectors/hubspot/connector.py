@@ -125,7 +125,7 @@ class HubSpotConnector:
                     identity=self.identity,
                     app=self._app,
                     describe=self.describe,
-                    sample=lambda need: self.select(need.object, (), (), 1),
+                    sample=self._sample,
                     probe=lambda need: probing.probe(self._gateway, need),
                     synced_since=self._reader.synced_since,
                     budget=self.api_budget,
@@ -218,6 +218,12 @@ class HubSpotConnector:
         return read_delivery(request, self._settings.webhook)
 
     # --- within
+
+    def _sample(self, need: ObjectNeed) -> None:
+        """Read what a need reads: a record, and users where they are looked up."""
+        self.select(need.object, (), (), 1)
+        if need.names_users:
+            self.users(["nobody@example.invalid"])
 
     def _account(self) -> Mapping[str, Any]:
         """Read what the account says of itself; once."""
