@@ -33,6 +33,10 @@ SHARE_MAX = 0.1
 WINDOW = timedelta(hours=1)
 #: How long a person's word holds that records really were deleted.
 ACCEPTED_FOR = timedelta(hours=1)
+#: Linked records that vanished are looked at again every five minutes, and told of as long.
+TOLD_FOR = timedelta(minutes=15)
+#: Accounts that are kept although the CRM says that they are gone.
+TOLD_OF_ACCOUNTS_FOR = timedelta(days=1)
 
 
 def plausible(runtime: Runtime, connection: ConnectionName, gone: int) -> bool:
@@ -60,7 +64,25 @@ def plausible(runtime: Runtime, connection: ConnectionName, gone: int) -> bool:
             links=total,
             hint=f"if they really were deleted: dealreg connection accept-deletes {connection}",
         )
+        with runtime.database.begin() as unit:
+            state = connection_state.held(unit, connection)
+            state.links_gone = max(vanished, links_gone(state, unit.now))
+            state.links_gone_at = unit.now
     return believed
+
+
+def links_gone(state: ConnectionStateRow, now: datetime) -> int:
+    """Return how many linked records at least are gone now and not believed to be."""
+    at = state.links_gone_at
+    return state.links_gone if at is not None and at > now - TOLD_FOR else 0
+
+
+def accounts_gone(session: Session, state: ConnectionStateRow, now: datetime) -> int:
+    """Return how many accounts vanished within a day and are kept all the same."""
+    since = state.accounts_gone_since
+    lately = since is not None and since > now - TOLD_OF_ACCOUNTS_FOR
+    known = directory_size(session, ConnectionName(state.connection)) if lately else 0
+    return state.accounts_gone if lately and too_many(state.accounts_gone, known) else 0
 
 
 def accounts_to_forget(
@@ -116,6 +138,7 @@ def accept_deletes(runtime: Runtime, connection: ConnectionName, actor: Actor) -
     with runtime.database.begin(actor) as unit:
         state = connection_state.held(unit, connection)
         state.deletes_accepted_until = unit.now + ACCEPTED_FOR
+        state.links_gone_at = None
         audit.record(
             unit, f"connection:{connection}", "accept deletes",
             {"until": state.deletes_accepted_until.isoformat()},

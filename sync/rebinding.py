@@ -113,7 +113,9 @@ def rebind(runtime: Runtime, wanted: Rebinding, actor: Actor) -> Rebinding:
                 raise DomainRefusal(f"{name} was bound to {state.org_id} meanwhile.")
             state.org_id, state.failures, state.reason = wanted.answered, 0, ""
             state.paused_until = state.deletes_accepted_until = state.calls_told_at = None
-            state.calls_used = state.calls_allowed = state.accounts_gone_since = None
+            state.calls_used = state.calls_allowed = state.accounts_gone_since = (
+                state.links_gone_at
+            ) = None
             links = _forget(unit, name)
             # What the new org sent before is no stranger's any more; its feed tells all of it.
             here, known = QuarantineRow.connection == name, QuarantineRow.org_id == wanted.answered

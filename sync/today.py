@@ -23,7 +23,7 @@ from registration_core.store.tables import (
     OutboxRow,
     RegistrationRow,
 )
-from sync import drift
+from sync import drift, emptiness
 from sync.at_home import Sums, add, at_home, worded
 from sync.ledger.drift import DriftRunRow
 from sync.ledger.gates import HeldChangeRow, HeldRow
@@ -252,6 +252,12 @@ def _crms(session: Session, now: datetime) -> Iterator[Line]:
         if row.paused_until is not None and row.paused_until > now:
             yield Line("connections paused", 1, f"{row.connection}: {row.reason}",
                        command=f"dealreg connection check {row.connection}", to_do=True)  # fmt: skip
+        for what, gone in (
+            ("records", emptiness.links_gone(row, now)),
+            ("accounts", emptiness.accounts_gone(session, row, now)),
+        ):
+            yield Line(f"{what} vanished at once", gone, f"{row.connection}, or more: not believed",
+                       command=f"dealreg connection accept-deletes {row.connection}", to_do=True)  # fmt: skip
         if row.calls_allowed and row.calls_used is not None:
             yield Line("API calls used", row.calls_used,
                        f"{row.connection}: {row.calls_used * 100 // row.calls_allowed} % of "

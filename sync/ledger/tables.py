@@ -341,6 +341,9 @@ class ConnectionStateRow(Base):
     #: Accounts that it said are gone, merged ones apart, in the hour that began then.
     accounts_gone_since: Mapped[datetime | None]
     accounts_gone: Mapped[int] = mapped_column(server_default="0")
+    #: When linked records were last gone and not believed to be, and the most there were at once.
+    links_gone_at: Mapped[datetime | None]
+    links_gone: Mapped[int] = mapped_column(server_default="0")
     #: Calls of the CRM's quota, as it last said to any worker; None if it never did.
     calls_used: Mapped[int | None]
     calls_allowed: Mapped[int | None]
@@ -363,6 +366,7 @@ class ConnectionStateRow(Base):
             seen_at=None, deletes_accepted_until=None, accounts_gone_since=None, accounts_gone=0,
             calls_used=None, calls_allowed=None, calls_told_at=None, quiet_until=None,
             slice_second=None, slice_taken=0, search_at=None, webhook_at=None,
+            links_gone_at=None, links_gone=0,
         )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from registration_core.model import Customer
 from sync import comparing, directory, drift, emptiness, linking, pull
 from sync.drift import ACCOUNTS
 from sync.inbox import Notice, take_note
+from sync.today import Line, today
 from tests.world import BEN, HOME, World
 
 DEALS = emptiness.ALWAYS_PLAUSIBLE + 2
@@ -44,6 +45,14 @@ def test_a_mass_deletion_orphans_nothing_and_waits(many: World) -> None:
     vanish(many)
     poll_and_push(many)
     assert orphans(many) == 0
+    (told,) = masses(many)
+    assert (told.topic, told.count) == ("records vanished at once", DEALS)
+    assert told.command == f"dealreg connection accept-deletes {HOME}"
+    assert told.to_do
+
+
+def masses(world: World) -> list[Line]:
+    return [line for line in today(world.runtime) if "vanished" in line.topic]
 
 
 def test_a_person_may_vouch_for_it(many: World) -> None:
@@ -54,6 +63,7 @@ def test_a_person_may_vouch_for_it(many: World) -> None:
     poll_and_push(many)
 
     assert orphans(many) == DEALS
+    assert masses(many) == []
 
 
 def test_records_that_come_back_were_never_lost(many: World) -> None:
@@ -66,6 +76,8 @@ def test_records_that_come_back_were_never_lost(many: World) -> None:
     many.settle(seconds=301)
 
     assert (orphans(many), len(many.deals(HOME))) == (0, DEALS)
+    many.pass_time(901)
+    assert masses(many) == []
 
 
 def test_single_deletions_are_believed(many: World) -> None:
@@ -105,6 +117,9 @@ def test_accounts_that_vanish_in_a_mass_are_kept_until_a_person_vouches_for_it(
         world.orgs[HOME].remove("Account", account, "loader")
     directory.refresh(world.runtime, HOME)
     assert known(world) == 24
+    assert [(line.topic, line.count) for line in masses(world)] == [
+        ("accounts vanished at once", 24)
+    ]
     assert compare(world) == {("many vanished at once", 24)}
 
     emptiness.accept_deletes(world.runtime, HOME, BEN)
