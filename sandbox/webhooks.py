@@ -41,11 +41,12 @@ class Habit:
 
 
 #: Salesforce SOAP API Developer Guide, "Outbound Messaging": repeated with growing waits for 24 hours.
-#: Dataverse developer guide, "Use Webhooks": one more attempt, only after 502, 503 or 504.
+#: Dataverse developer guide, "Use Webhooks": an answer within a minute, and one more attempt only
+#: after 502, 503 or 504.
 #: HubSpot Webhooks API guide: up to ten more attempts after a failure or no answer in five seconds.
 HABITS: Mapping[str, Habit] = {
     "salesforce": Habit(10.0, (0.5, 1, 2, 4, 8, 16, 32, 60, 120)),
-    "dynamics365": Habit(10.0, (1.0,), frozenset({502, 503, 504})),
+    "dynamics365": Habit(60.0, (1.0,), frozenset({502, 503, 504})),
     "hubspot": Habit(5.0, (0.5, 1, 2, 4, 8, 15, 30, 45, 60, 60)),
 }
 

@@ -1,4 +1,10 @@
-"""The HTTP door of the Dynamics 365 stand-in: sign-in and Web API behind the protection limits."""
+"""The HTTP door of the Dynamics 365 stand-in: sign-in and Web API behind the protection limits.
+
+Sources: Microsoft identity platform, "OAuth 2.0 client credentials flow" and "OpenID Connect"
+(discovery, token); Dataverse developer guide, "Compose HTTP requests and handle errors" (the root of
+the API, headers, refusals) and "Service protection API limits". What is below the root is routed in
+`service.py`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox.dynamics365 import entra
-from sandbox.dynamics365.calls import API, Answer, Call, refusal
+from sandbox.dynamics365.calls import API, URL_MAX, Answer, Call, refusal
 from sandbox.dynamics365.engine import DynamicsOrg
 from sandbox.dynamics365.errors import WebApiError
 from sandbox.dynamics365.protection import Protection
@@ -31,6 +37,11 @@ async def _body(request: Request, most: int) -> bytes:
     if length > most:
         raise HTTPException(413, "The request is too large.")
     return bytes(body)
+
+
+def _require_short(request: Request) -> None:
+    if len(str(request.url)) > URL_MAX:
+        raise WebApiError(400, "0x80060888", "The address of the request is too long.")
 
 
 def _response(answer: Answer) -> Response:
@@ -69,6 +80,7 @@ def build_app(org: DynamicsOrg) -> Starlette:
     def answer(request: Request, body: bytes) -> Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
+            _require_short(request)
             user_id = signed_in(headers)
             with protection.admitted() as (requests_left, seconds_left):
                 call = Call(

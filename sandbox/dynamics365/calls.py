@@ -1,4 +1,7 @@
-"""One call on the Web API and its answer, apart from any server."""
+"""One call on the Web API and its answer, apart from any server.
+
+Dataverse developer guide, "Compose HTTP requests and handle errors".
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,9 @@ from sandbox.dynamics365.errors import WebApiError, payload_error
 from sandbox.dynamics365.multipart import Operation
 
 API = "/api/data/v9.2/"
+#: Longest address, and longest of an operation in a batch: Dataverse developer guide, "Query data
+#: using the Web API".
+URL_MAX, URL_MAX_IN_BATCH = 32_768, 65_536
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,8 @@ def refusal(error: WebApiError) -> Answer:
 
 def inner_call(outer: Call, operation: Operation) -> Call:
     """Turn an operation of a batch into a call; its address is absolute or from the root."""
+    if len(operation.url) > URL_MAX_IN_BATCH:
+        raise WebApiError(400, "0x80060888", "The address of an operation is too long.")
     address = urlsplit(operation.url)
     path = unquote(address.path)
     if not path.startswith(API):

@@ -1,4 +1,8 @@
-"""What a table of the stand-in is made of: columns, their kinds and choices, lookups, keys."""
+"""What a table of the stand-in is made of: columns, their kinds and choices, lookups, keys.
+
+Dataverse developer guide, "Web API types and operations", "Web API properties" (navigation
+properties) and "Query table definitions using the Web API" (`AttributeType`).
+"""
 
 from __future__ import annotations
 

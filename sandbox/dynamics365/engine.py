@@ -333,7 +333,11 @@ class DynamicsOrg:
     def deliveries(self, events: list[Event], webhook_base: str) -> list[Delivery]:
         """Word events as webhook calls of the registered steps (Create, Update, Delete)."""
         secret = self.credentials["webhook_secret"]
-        environment = webhooks.Sender(webhook_base, secret, self.org_id, self.business_unit_id)
+        kinds = [row.fields["authtype"] for row in self.store.rows("serviceendpoint")]
+        auth_type = int(str(kinds[0])) if kinds else webhooks.HTTP_HEADER
+        environment = webhooks.Sender(
+            webhook_base, secret, auth_type, self.org_id, self.business_unit_id
+        )
         return [
             webhooks.delivery(event, environment, self._tags.pop(event.version, ""))
             for event in events

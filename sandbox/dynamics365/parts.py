@@ -1,4 +1,8 @@
-"""Short ways to write columns down, and the columns that several tables share."""
+"""Short ways to write columns down, and the columns that several tables share.
+
+System columns, owner, currency and states: Dataverse developer reference, "Account table reference".
+The `dr_` columns are those that `docs/dynamics.md` asks for.
+"""
 
 from __future__ import annotations
 

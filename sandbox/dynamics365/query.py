@@ -88,6 +88,8 @@ class _Parser:
         self.source = source
         self.rest = _tokens(source)
         self.names: set[str] = set()
+        #: What each property is compared with: the kind of the literal, and its text.
+        self.literals: list[tuple[str, str, str]] = []
         self.conditions = 0
 
     def whole(self) -> Predicate:
@@ -145,7 +147,7 @@ class _Parser:
         if operator not in _COMPARE:
             raise query_error(f"The operator '{operator}' is not supported.")
         self.names.add(name)
-        compare, literal = _COMPARE[operator], _folded(self._literal())
+        compare, literal = _COMPARE[operator], _folded(self._literal(name))
         return lambda read: compare(_folded(read(name)), literal)
 
     def _text_function(self, function: str) -> Predicate:
@@ -153,7 +155,7 @@ class _Parser:
         name = self._take("name")
         self.names.add(name)
         self._take("mark", ",")
-        part = str(self._literal()).casefold()
+        part = str(self._literal(name)).casefold()
         self._take("mark", ")")
         test = _TEXT_FUNCTIONS[function]
         return lambda read: test(str(read(name) or "").casefold(), part)
@@ -173,10 +175,12 @@ class _Parser:
             return lambda read: not values.isdisjoint(str(read(name)).split(","))
         return lambda read: str(read(name)).casefold() in values
 
-    def _literal(self) -> Json:
+    def _literal(self, about: str = "") -> Json:
         if not self.rest:
             raise self._unexpected()
         token = self.rest.pop(0)
+        if about:
+            self.literals.append((about, token.kind, token.text))
         if token.kind == "text":
             return token.text[1:-1].replace("''", "'")
         if token.kind == "number":
@@ -188,10 +192,21 @@ class _Parser:
         raise query_error(f"'{token.text}' is not a literal in '{self.source}'.")
 
 
-def parse_filter(source: str) -> tuple[Predicate, set[str]]:
-    """Turn a `$filter` into a predicate and the names it reads; 400 where it cannot be understood."""
+@dataclass(frozen=True)
+class Filter:
+    """A `$filter` that was understood."""
+
+    fits: Predicate
+    #: The properties it reads.
+    names: frozenset[str]
+    #: Property, kind of the literal (`text`, `guid`, `time`, `number`, `name`) and its text.
+    literals: tuple[tuple[str, str, str], ...]
+
+
+def parse_filter(source: str) -> Filter:
+    """Read a `$filter`; 400 where it cannot be understood."""
     parser = _Parser(source)
-    return parser.whole(), parser.names
+    return Filter(parser.whole(), frozenset(parser.names), tuple(parser.literals))
 
 
 def parse_orderby(source: str) -> list[tuple[str, bool]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import quote
 
@@ -16,11 +17,12 @@ from sandbox.dynamics365.calls import Answer, Call
 from sandbox.dynamics365.columns import Table
 from sandbox.dynamics365.engine import DynamicsOrg
 from sandbox.dynamics365.errors import WebApiError, not_permitted, query_error
+from sandbox.dynamics365.literals import require_comparable
 from sandbox.dynamics365.query import parse_filter, parse_orderby, parse_select, sort_key
 from sandbox.dynamics365.values import property_of, represent, shown
 from sandbox.records import Json, RecordStore, Row
 
-_KNOWN = {"$select", "$filter", "$orderby", "$top", "$count", "$skiptoken", "$deltatoken", "tag"}
+_KNOWN = {"$select", "$filter", "$orderby", "$top", "$count", "$skiptoken", "$deltatoken"}
 _COUNT_MAX = 5000
 
 
@@ -40,20 +42,29 @@ class _Descending:
         return hash(self.key)
 
 
-def filtered(store: RecordStore, table: Table, call: Call) -> list[Row]:
-    """Return the rows that fit the `$filter`."""
-    unknown = {name for name in call.query if name.startswith("$")} - _KNOWN
+def require_known(call: Call, known: Collection[str]) -> None:
+    """Refuse query options that are not known here."""
+    unknown = {name for name in call.query if name.startswith("$")} - set(known)
     if unknown:
         raise query_error(f"Query option '{min(unknown)}' is not supported.")
+
+
+def filtered(store: RecordStore, table: Table, call: Call) -> list[Row]:
+    """Return the rows that fit the `$filter`."""
+    require_known(call, _KNOWN)
     found = store.rows(table.name)
     if "$filter" not in call.query:
         return found
-    fits, names = parse_filter(call.query["$filter"])
-    columns = {name: property_of(table, name) for name in names}
+    asked = parse_filter(call.query["$filter"])
+    columns = {name: property_of(table, name) for name in asked.names}
+    for name, kind, text in asked.literals:
+        require_comparable(columns[name], kind, text)
     return [
         row
         for row in found
-        if fits({name: shown(table, row, column) for name, column in columns.items()}.__getitem__)
+        if asked.fits(
+            {name: shown(table, row, column) for name, column in columns.items()}.__getitem__
+        )
     ]
 
 

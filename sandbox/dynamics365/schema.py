@@ -327,7 +327,14 @@ REGISTRATION = (
         text("name", "Name", 100),
         text("url", "URL", 2048),
         choice("contract", Kind.PICKLIST, "Contract", Option(8, "Webhook")),
-        choice("authtype", Kind.PICKLIST, "Auth Type", Option(5, "HttpHeader")),
+        choice(
+            "authtype",
+            Kind.PICKLIST,
+            "Auth Type",
+            Option(4, "WebhookKey"),
+            Option(5, "HttpHeader"),
+            Option(6, "HttpQueryString"),
+        ),
     ),
     _platform(
         "sdkmessageprocessingstep",

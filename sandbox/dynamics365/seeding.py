@@ -1,4 +1,8 @@
-"""What a new environment starts with: users, currencies, and the accounts all stand-ins share."""
+"""What a new environment starts with: users, currencies, and the accounts all stand-ins share.
+
+Dataverse developer guide, "Use single-tenant server-to-server authentication" (the application
+user), "Transaction currency table" and "Register a webhook".
+"""
 
 from __future__ import annotations
 

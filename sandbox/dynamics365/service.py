@@ -1,7 +1,18 @@
 """The Web API as calls on the engine: addresses, query options, preferences, conditions, batches.
 
 Knows requests and answers but no server; `app.py` puts it behind HTTP. Routes are those that the
-connector, the Python SDK of Dataverse or DynamicsWebApi send; all else answers 501.
+connector, the Python SDK of Dataverse or DynamicsWebApi send; all else answers 501. Sources, in the
+Dataverse developer guide where nothing else is said:
+
+| Route | Page |
+|---|---|
+| `WhoAmI`, `RetrieveUserPrivileges` | Web API reference, functions of these names |
+| `POST set`, `GET set(key)` | "Create a table row", "Retrieve a table row" |
+| `PATCH set(key)`, `DELETE set(key)` | "Update and delete table rows", "Conditional operations", "Use Upsert" |
+| `GET set`, `set/$count` | "Query data using the Web API", see `reading.py` |
+| `WinOpportunity`, `LoseOpportunity` | Web API reference, actions of these names |
+| `EntityDefinitions` | "Query table definitions", see `metadata.py` |
+| all others | in the module each leads to |
 """
 
 from __future__ import annotations
@@ -28,6 +39,8 @@ from sandbox.records import Row
 
 _CAST = "Microsoft.Dynamics.CRM."
 _DEFINITIONS = frozenset({"EntityDefinitions", "RelationshipDefinitions", "PublishXml"})
+#: Query options that one row takes: Dataverse developer guide, "Retrieve a table row".
+_OF_A_ROW = frozenset({"$select"})
 _CLOSING = {"WinOpportunity": 1, "LoseOpportunity": 2}
 
 
@@ -53,8 +66,8 @@ def _picked(call: Call, body: dict[str, Any]) -> dict[str, Any]:
 
 def _listed(call: Call, bodies: list[dict[str, Any]]) -> Answer:
     if "$filter" in call.query:
-        fits, _ = parse_filter(call.query["$filter"])
-        bodies = [body for body in bodies if fits(body.get)]
+        asked = parse_filter(call.query["$filter"])
+        bodies = [body for body in bodies if asked.fits(body.get)]
     return Answer(200, {"value": [_picked(call, body) for body in bodies]})
 
 
@@ -127,6 +140,8 @@ class WebApi:
         if call.method != "GET" or rest not in ("", "$count"):
             return not_built(call)
         self.org.require("Read", table, call.user_id)
+        if rest == "$count" and "$deltatoken" in call.query:
+            return not_built(call)
         if rest == "$count":
             return Answer(200, str(len(reading.filtered(self.org.store, table, call))))
         if reading.tracked(call):
@@ -146,6 +161,7 @@ class WebApi:
 
     def _get(self, call: Call, table: Table, key: str) -> Answer:
         self.org.require("Read", table, call.user_id)
+        reading.require_known(call, _OF_A_ROW)
         row = self._find(table, key)
         headers = {"ETag": etag(row)}
         if call.headers.get("if-none-match") == etag(row):

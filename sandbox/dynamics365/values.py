@@ -1,4 +1,8 @@
-"""What a column takes and how it is kept: the checks a write meets, and the values a read shows."""
+"""What a column takes and how it is kept: the checks a write meets, and the values a read shows.
+
+Dataverse developer guide, "Web API types and operations", "Associate and disassociate table rows"
+(`@odata.bind`), "Behavior and format of the date and time column", "Use an alternate key".
+"""
 
 from __future__ import annotations
 

@@ -1,13 +1,14 @@
 """Webhook calls as the platform words them: a serialised `RemoteExecutionContext`.
 
 Dataverse developer guide, "Use webhooks to create external handlers for server events": one call a
-record and message, secret in a header, and above 256 KB the parameters and images are left out.
+record and message, secret in a header or in the query, and above 256 KB the parameters and images are left out.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from urllib.parse import urlencode
 from uuid import UUID, uuid5
 
 from sandbox.dynamics365.columns import LOOKUPS, Kind
@@ -17,6 +18,10 @@ from sandbox.records import Event, Json
 
 SUBSCRIBED = frozenset({"account", "opportunity", "lead", "dr_dealregistration"})
 SECRET_HEADER = "x-dealreg-secret"
+#: Where the secret is in the query: `authtype` WebhookKey, and HttpQueryString as `docs/dynamics.md`
+#: has it registered.
+HTTP_HEADER = 5
+_QUERY_NAMES = {4: "code", 6: "secret"}
 _MESSAGES = {"created": "Create", "restored": "Create", "updated": "Update", "deleted": "Delete"}
 _SIZE_MAX = 256 * 1024
 _CONTRACTS = "http://schemas.microsoft.com/xrm/2011/Contracts"
@@ -28,6 +33,8 @@ class Sender:
 
     base_url: str
     secret: str
+    #: `authtype` of the registration: "Register a webhook", "Authentication options".
+    auth_type: int
     org_id: str
     business_unit_id: str
 
@@ -66,7 +73,6 @@ def delivery(event: Event, sender: Sender, tag: str) -> Delivery:
     }
     headers = {
         "Content-Type": "application/json; charset=utf-8",
-        SECRET_HEADER: sender.secret,
         "x-ms-dynamics-organization": "sandbox",
         "x-ms-dynamics-entity-name": event.object,
         "x-ms-dynamics-request-name": message,
@@ -78,7 +84,12 @@ def delivery(event: Event, sender: Sender, tag: str) -> Delivery:
             del context[name]
         headers["x-ms-dynamics-msg-size-exceeded"] = "true"
         body = _encode(context)
-    return Delivery(f"{sender.base_url}/webhooks/dynamics", headers, body)
+    url = f"{sender.base_url}/webhooks/dynamics"
+    if sender.auth_type in _QUERY_NAMES:
+        url += "?" + urlencode({_QUERY_NAMES[sender.auth_type]: sender.secret})
+    else:
+        headers[SECRET_HEADER] = sender.secret
+    return Delivery(url, headers, body)
 
 
 def _encode(context: dict[str, object]) -> bytes:

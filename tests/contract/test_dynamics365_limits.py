@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from connectors.errors import CrmUnavailable
+from connectors.dynamics365.connector import DynamicsConnector
+from connectors.errors import CallRejected, CrmUnavailable
 from connectors.port import CreateItem, Deferred, Refused, UpdateItem, Written
 from registration_core.contracts import Condition
 from sandbox.dynamics365 import reading
@@ -40,6 +41,13 @@ def test_a_condition_with_more_values_than_a_query_takes_is_asked_in_pieces(crm:
     where = [Condition("dr_duns", (*values, "123456789"))]
     selection = crm.connector.select(ACCOUNT, where, ["name"], 10)
     assert [record.record_id for record in selection.records] == [wanted]
+
+
+def test_an_address_that_is_too_long_is_refused(crm: Crm) -> None:
+    connector = fresh(crm)
+    assert isinstance(connector, DynamicsConnector)
+    with pytest.raises(CallRejected, match="too long"):
+        connector._transport.get(f"accounts?$filter=name eq '{'x' * 33_000}'", "select")
 
 
 def stuck_cookie(call: Call) -> dict[str, Any] | None:
