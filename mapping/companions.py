@@ -21,6 +21,8 @@ from mapping.schema import (
     CONTACT,
     CONTACT_EMAIL,
     LINE_ITEM,
+    PARTNER,
+    PARTNER_MARKS,
     RECORD,
     USER,
     Companion,
@@ -38,10 +40,11 @@ COMPANION_WORDS = ("object", "key", "missing", "on_create", "fields")
 #: What the user of an object may say, and what its e-mail address.
 USER_WORDS, ADDRESS_WORDS = (ADDRESS, "missing"), ("ours", "expression", "transform")
 #: The group in which a registration's own rows refer to a companion; the account has its own.
-REFERRING = {CONTACT: "details", LINE_ITEM: "details", USER: "owner"}
+REFERRING = {CONTACT: "details", LINE_ITEM: "details", PARTNER: "partner", USER: "owner"}
 _LABELS = {
     CONTACT: "Contact in the CRM",
     LINE_ITEM: "Line item in the CRM",
+    PARTNER: "The partner's record in the CRM",
     USER: "User of the CRM",
     RECORD: "The registration's own record",
 }
@@ -147,6 +150,9 @@ class Companions(Rows):
         if name == CONTACT and not any(row.ours.name == CONTACT_EMAIL for row in rows):
             what = f"a contact is looked up by {CONTACT_EMAIL}, which no row has"
             self.tell((*path, "fields"), what, f"add {{ours: {CONTACT_EMAIL}, theirs: …}}")
+        if name == PARTNER and not {row.ours.name for row in rows} & set(PARTNER_MARKS):
+            what = f"a partner is looked up by {' or '.join(PARTNER_MARKS)}, which no row has"
+            self.tell((*path, "fields"), what, f"add {{ours: {PARTNER_MARKS[0]}, theirs: …}}")
         if not object_name or not key or not rows:
             return None
         made = ObjectMapping(
@@ -221,14 +227,22 @@ def misplaced(objects: Mapping[str, ObjectMapping], accounts: str) -> dict[Path,
     """Return what is wrong with where companions stand, by place: what, and what to do."""
     own = {item.object for item in objects.values()}
     found: dict[Path, tuple[str, str]] = {}
-    standing: dict[str, str] = {}
+    standing: dict[str, ObjectMapping] = {}
     for role, item in objects.items():
         for name, each in item.companions.items():
             path: Path = ("objects", role, "companions", name, "object")
             where = each.made.object
-            if where in own or standing.setdefault(where, name) != name:
+            first = standing.setdefault(where, each.made)
+            if where in own or not _may_share(first, each.made):
                 found[path] = (f"{where} is mapped twice", "a companion has an object of its own")
             elif name == ACCOUNT and where != accounts:
                 what = f"accounts are read from {accounts}, and made in {where}"
                 found[path] = (what, f"object: {accounts}")
     return found
+
+
+def _may_share(one: ObjectMapping, other: ObjectMapping) -> bool:
+    """Whether two companions may stand on one object: partners may be accounts, under one key."""
+    return one.name == other.name or (
+        {one.name, other.name} == {ACCOUNT, PARTNER} and one.key == other.key
+    )

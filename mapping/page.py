@@ -63,6 +63,7 @@ _FOUND_BY = {
     "account": "The customer's account, found the way a check finds it.",
     "contact": "The customer's contact, found by e-mail address.",
     "line_item": "What is sold.",
+    "partner": "The partner's own record, found by our key, else by code or name.",
     USER: "An active user of the CRM, found by e-mail address; none is ever made.",
 }
 _MISSING = {

@@ -21,7 +21,7 @@ from registration_core.contracts import Condition, ConnectionName, Fields, Field
 KEY_FIELD = "registration_id"
 
 #: What may stand beside a registration's record, and the name of that record among them.
-ACCOUNT, CONTACT, LINE_ITEM = COMPANIONS = ("account", "contact", "line_item")
+ACCOUNT, CONTACT, LINE_ITEM, PARTNER = COMPANIONS = ("account", "contact", "line_item", "partner")
 RECORD = "record"
 #: A user of the CRM, whom rows may refer to: looked up, and never made.
 USER = "user"
@@ -29,6 +29,8 @@ USER = "user"
 ADDRESS = "email"
 #: The field of ours that a contact is looked up by.
 CONTACT_EMAIL = "contact_email"
+#: The fields of ours that a partner is looked up by; the first that is written counts.
+PARTNER_MARKS = ("partner_code", "partner_name")
 
 
 class Direction(StrEnum):
@@ -229,6 +231,11 @@ class Companion:
     missing: Missing
     #: Whether it refers to the registration's own record, or to a companion that does.
     after: bool
+
+    @property
+    def mark(self) -> str:
+        """The field of ours that a partner is looked up by where none carries our key."""
+        return next((name for name in PARTNER_MARKS if self.field_of(name)), "")
 
     def field_of(self, ours: str) -> str | None:
         """Return the CRM field that one of our fields is written to, if any."""

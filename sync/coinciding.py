@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from mapping.schema import CONTACT
+from mapping.schema import CONTACT, PARTNER
 from registration_core.matching import (
     Organisation,
     blocking,
@@ -26,6 +26,8 @@ def once_each(creates: Iterable[Planned]) -> list[Planned]:
         registration = p.job.registration
         if p.companion is not None and p.companion.name == CONTACT:
             itself = CONTACT, registration.contact_email.casefold()
+        elif p.companion is not None and p.companion.name == PARTNER:
+            itself = PARTNER, p.key
         else:
             itself = "", p.key
             if itself not in taken and not customers.add(registration.customer):

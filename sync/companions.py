@@ -8,7 +8,7 @@ that key where the answer was lost.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -16,8 +16,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from connectors.port import CrmConnector
-from mapping.schema import ACCOUNT, ADDRESS, CONTACT, RECORD, USER, Companion, Missing
+from mapping.schema import ACCOUNT, ADDRESS, CONTACT, PARTNER, RECORD, USER, Companion, Missing
 from mapping.translate import computed, to_crm
+from registration_core.model import Registration
 from registration_core.store import audit, match_decisions, repository, work
 from registration_core.store.database import UnitOfWork
 from sync import schema_watch, settling
@@ -29,6 +30,17 @@ from sync.ledger.tables import CompanionRow, DeadLetterRow
 from sync.planning import Plan, is_declined
 from sync.runtime import Runtime
 from sync.settling import keep_companion
+
+
+def _own(registration: Registration) -> str:
+    return registration.id
+
+
+#: Whose id a companion's key carries; the registration's where nothing is said.
+_KEYS: Mapping[str, Callable[[Registration], str]] = {
+    ACCOUNT: lambda registration: registration.customer_id,
+    PARTNER: lambda registration: registration.partner_id,
+}
 
 
 class Does(StrEnum):
@@ -207,7 +219,7 @@ def outlook(runtime: Runtime, crm: CrmConnector, job: Job) -> tuple[list[Step], 
 def _wanted(job: Job, companion: Companion) -> Step:
     """Plan a companion as if it were missing; what cannot be made is left, or waits."""
     made, registration = companion.made, job.registration
-    key = registration.customer_id if companion.name == ACCOUNT else registration.id
+    key = _KEYS.get(companion.name, _own)(registration)
     record = {RECORD: job.link.record_id} if job.link else {}
     whole = computed(made, {**job.store, **record})
     written = to_crm(made, whole.fields, creating=True)
@@ -255,6 +267,10 @@ def _ask(step: Step, ids: Sequence[str]) -> str:
         return (
             f"{' or '.join(ids)} of {crm} may be its customer's {where.object}: "
             f"type dealreg match confirm {number} {crm}:{ids[0]} --reason TEXT, or match deny"
+        )
+    if step.companion.name == PARTNER:
+        return (
+            f"{' and '.join(ids)} of {crm} have its partner's code or name: leave it to one of them"
         )
     return f"{' and '.join(ids)} of {crm} have its contact's e-mail address: merge them there"
 

@@ -9,7 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from connectors.port import CrmConnector
-from mapping.schema import ACCOUNT, ADDRESS, CONTACT, CONTACT_EMAIL, Companion
+from mapping.schema import (
+    ACCOUNT,
+    ADDRESS,
+    CONTACT,
+    CONTACT_EMAIL,
+    PARTNER,
+    PARTNER_MARKS,
+    Companion,
+)
 from registration_core.contracts import Condition
 from registration_core.model import Band
 from sync import candidates, directory
@@ -18,8 +26,8 @@ from sync.runtime import Runtime
 
 #: A registration's id and the name of one of its companions.
 Place = tuple[str, str]
-#: Most contacts that one call looks for by e-mail address, and most that may have one address.
-ASKED_MAX, OF_ONE_ADDRESS_MAX = 50, 4
+#: Most contacts or partners that one call looks for, and most that may have one address or code.
+ASKED_MAX, OF_ONE_VALUE_MAX = 50, 4
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,9 @@ def there(runtime: Runtime, crm: CrmConnector, wanted: Sequence[Planned]) -> dic
     left = [p for p in wanted if place(p) not in seen]
     accounts = [p for p in left if p.companion and p.companion.name == ACCOUNT]
     contacts = [p for p in left if p.companion and p.companion.name == CONTACT]
-    return seen | _accounts(runtime, crm, accounts) | _contacts(crm, contacts)
+    partners = [p for p in left if p.companion and p.companion.name == PARTNER]
+    found = _marked(crm, contacts, CONTACT_EMAIL) | _by_mark(crm, partners)
+    return seen | _accounts(runtime, crm, accounts) | found
 
 
 def users(crm: CrmConnector, wanted: Sequence[Planned]) -> dict[Place, Seen]:
@@ -99,37 +109,54 @@ def _accounts(runtime: Runtime, crm: CrmConnector, wanted: Sequence[Planned]) ->
     return seen
 
 
-def _contacts(crm: CrmConnector, wanted: Sequence[Planned]) -> dict[Place, Seen]:
+def _by_mark(crm: CrmConnector, partners: Sequence[Planned]) -> dict[Place, Seen]:
+    """Find partners by code, or by name where their code is not written."""
     seen: dict[Place, Seen] = {}
-    for start in range(0, len(wanted), ASKED_MAX):
-        few = wanted[start : start + ASKED_MAX]
-        contact = few[0].companion
-        assert contact is not None
-        records, complete = _with_addresses(crm, contact, [_address(p) for p in few])
-        for p in few:
-            ids = tuple(record_id for record_id, at in records if at == _address(p))
-            seen[place(p)] = Seen(ids, sure=complete)
+    for mark in PARTNER_MARKS:
+        seen |= _marked(
+            crm, [p for p in partners if p.companion and p.companion.mark == mark], mark
+        )
     return seen
 
 
-def _with_addresses(
-    crm: CrmConnector, contact: Companion, addresses: Sequence[str]
-) -> tuple[list[tuple[str, str]], bool]:
-    """Read contacts with one of these e-mail addresses, and whether that is all of them.
+def _marked(crm: CrmConnector, wanted: Sequence[Planned], mark: str) -> dict[Place, Seen]:
+    """Find records by what one field of ours is written to: a contact's address, a partner's code."""
+    seen: dict[Place, Seen] = {}
+    for start in range(0, len(wanted), ASKED_MAX):
+        few = wanted[start : start + ASKED_MAX]
+        companion = few[0].companion
+        assert companion is not None
+        values = {place(p): _value(p, mark) for p in few}
+        records, complete = _with_values(crm, companion, mark, list(values.values()))
+        for where, value in values.items():
+            ids = tuple(record_id for record_id, at in records if at == value.casefold())
+            seen[where] = Seen(ids, sure=complete)
+    return seen
 
-    Where the CRM keeps addresses unique, it is asked past its search, whose index may lag.
+
+def _with_values(
+    crm: CrmConnector, companion: Companion, mark: str, values: Sequence[str]
+) -> tuple[list[tuple[str, str]], bool]:
+    """Read records with one of these values, and whether that is all of them.
+
+    Where the CRM keeps the field unique, it is asked past its search, whose index may lag.
     """
-    made, field = contact.made, str(contact.field_of(CONTACT_EMAIL))
-    asked = list(dict.fromkeys(addresses))
+    made, field = companion.made, str(companion.field_of(mark))
+    asked = list(dict.fromkeys(values))
     if crm.describe(made.object).fields[field].unique:
         records = tuple(crm.find(made.object, field, asked, [field]).values())
         complete = True
     else:
         where = (Condition(field, tuple(asked)),)
-        found = crm.select(made.object, where, [field], ASKED_MAX * OF_ONE_ADDRESS_MAX)
+        found = crm.select(made.object, where, [field], ASKED_MAX * OF_ONE_VALUE_MAX)
         records, complete = found.records, found.complete
     return [(each.record_id, str(each.fields[field]).casefold()) for each in records], complete
 
 
-def _address(planned: Planned) -> str:
-    return planned.job.registration.contact_email.casefold()
+def _value(planned: Planned, mark: str) -> str:
+    """What is looked for; an e-mail address whatever its case, the rest as it is written."""
+    if mark == CONTACT_EMAIL:
+        return planned.job.registration.contact_email.casefold()
+    companion = planned.companion
+    assert companion is not None
+    return str(planned.plan.write.get(str(companion.field_of(mark))) or "")

@@ -1,6 +1,6 @@
-"""A contact that is gone from its CRM: what refers to it is refused, so it is forgotten.
+"""A contact or partner that is gone from its CRM: what refers to it is refused, so it is forgotten.
 
-Nothing tells of contacts that vanish. It shows when a write is refused: the contact is read then.
+Nothing tells of those that vanish. It shows when a write is refused: the contact is read then.
 One that was merged away is followed; else the next plan of a record that is not there yet looks
 for a contact anew, and that of one that is there goes on without.
 """
@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from connectors.errors import ConnectorError
 from connectors.port import Gone, Outcome, Refused, RemoteRecord, Stale
-from mapping.schema import CONTACT
+from mapping.schema import CONTACT, PARTNER
 from registration_core.contracts import ConnectionName
 from registration_core.errors import SyncError
 from registration_core.store import audit
@@ -65,7 +65,7 @@ def _gone(
             select(CompanionRow).where(
                 CompanionRow.connection == connection,
                 CompanionRow.registration_id.in_(registration_ids),
-                CompanionRow.name == CONTACT,
+                CompanionRow.name.in_((CONTACT, PARTNER)),
                 CompanionRow.record_id.is_not(None),
             )
         ).all()
@@ -95,7 +95,9 @@ def _forget(unit: UnitOfWork, lost: _Lost) -> None:
     subject, winner = f"registration:{row.registration_id}", lost.gone.merged_into
     if winner:
         row.record_id, row.changed_at = winner, unit.now
-        audit.record(unit, subject, "follow merged contact", {**told, "to": winner})
+        audit.record(unit, subject, f"follow merged {row.name}", {**told, "to": winner})
     else:
         unit.session.delete(row)
-        audit.record(unit, subject, "forget contact", {**told, "because": lost.gone.absence.value})
+        audit.record(
+            unit, subject, f"forget {row.name}", {**told, "because": lost.gone.absence.value}
+        )

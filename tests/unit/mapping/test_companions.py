@@ -41,6 +41,14 @@ COMPANIONS = """\
         fields:
           - {ours: customer_name, theirs: Name}
 """
+PARTNER = """\
+      partner:
+        object: Account
+        key: Dealreg_Id__c
+        missing: wait
+        fields:
+          - {ours: partner_code, theirs: AccountNumber}
+"""
 _BEFORE = "    groups:\n      identity:"
 _DETAILS = "      details:\n"
 _CONTACT = (
@@ -149,3 +157,43 @@ def test_editors_and_the_sales_team_know_companions() -> None:
     shown = page(read())
     assert "### Beside it, the line item: OpportunityLineItem" in shown
     assert "found by e-mail address. Where there is none, the deal goes without it." in shown
+
+
+_REFERS_TO_PARTNER = (
+    "      partner:\n        - {ours: partner, theirs: Partner__c, direction: push, "
+    "write: on_create, transform: reference}\n"
+)
+WITH_PARTNER = ("      account:\n", f"{PARTNER}      account:\n")
+REFERRED = (
+    "      partner:\n        - {ours: partner_name",
+    _REFERS_TO_PARTNER + "        - {ours: partner_name",
+)
+
+
+def test_a_partner_may_be_an_account_under_the_same_key_and_comes_before_the_deal() -> None:
+    home = read(REFERRED, WITH_PARTNER).objects["home"]
+    assert {each.name for each in home.before} == {"account", "contact", "partner"}
+    assert home.companions["partner"].mark == "partner_code"
+    data = YAML(typ="safe").load(text(REFERRED, WITH_PARTNER))
+    assert fits(data, SCHEMA)
+    assert "found by our key, else by code or name" in page(read(REFERRED, WITH_PARTNER))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at", "words"),
+    [
+        ("ours: partner_code, theirs", "ours: customer_city, theirs", "customer_city",
+         "a partner is looked up by partner_code or partner_name, which no row has"),
+        ("key: Dealreg_Id__c\n        missing: wait", "key: Partner_Key__c\n        missing: wait",
+         "object: Account", "Account is mapped twice"),
+        ("theirs: Partner__c, direction: push, write: on_create", "theirs: Partner__c, direction: push",
+         "theirs: Partner__c", "partner is written once"),
+        ("theirs: Partner__c, direction: push, ", "theirs: Partner__c, ", "theirs: Partner__c",
+         "partner only flows to the CRM"),
+    ],
+)  # fmt: skip
+def test_each_mistake_about_a_partner_is_told(old: str, new: str, at: str, words: str) -> None:
+    changes = (REFERRED, WITH_PARTNER, (old, new))
+    told = problems(*changes)
+    assert any(words in each for each in told), told
+    assert f"crm.yaml:{line_of(at, *changes)}" in " ".join(told) or words.startswith("a partner")
