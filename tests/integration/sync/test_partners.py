@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
+from connectors.memory import MemoryFault
+from connectors.port import CreateItem, Outcome, Refused
 from mapping.check import check
 from mapping.loader import load
 from registration_core import fields
@@ -44,9 +46,24 @@ _REFERS = (
 )
 
 
-def use(world: World, missing: str = "create", object_name: str = "Partner") -> None:
+_CUSTOMER = """\
+      account:
+        object: Account
+        key: Key
+        fields:
+          - {ours: customer_name, theirs: Name}
+          - {ours: customer_country, theirs: Country}
+    groups:
+"""
+
+
+def use(
+    world: World, missing: str = "create", object_name: str = "Partner", customer: str = ""
+) -> None:
     start, end = World.mapping_text(HOME).split("  mirror: *deal")
     beside = _BESIDE.replace("OBJECT", object_name).replace("MISSING", missing)
+    if customer:
+        beside = beside.replace("    groups:\n", customer)
     start = start.replace("    groups:\n", beside, 1)
     start = start.replace(_PARTNER, f"partner: [{_REFERS}, {{ours: partner_name")
     groups = {group.value: members(group) for group in FieldGroup}
@@ -135,3 +152,51 @@ def test_a_preview_shows_the_partner_that_is_made(world: World) -> None:
     told = {(field.group, field.ours): field.then for field in shown.fields}
     assert told["partner", "partner_code"] == {"Code": "ACME"}
     assert made(world, "Partner") == []
+
+
+@pytest.mark.parametrize("object_name", ["Partner", "Account"])
+def test_a_partner_whose_create_was_not_answered_is_not_made_again(
+    world: World, object_name: str
+) -> None:
+    use(world, object_name=object_name)
+    world.doors[HOME].fail(MemoryFault.ANSWER_LOST, "create")
+    two(world)
+    world.push()
+    assert resellers(world) == []
+    world.settle(seconds=400)
+    assert len(made(world, object_name)) == 1
+    assert len(resellers(world)) == 2
+    assert len(set(resellers(world))) == 1
+
+
+def test_a_partner_that_is_deleted_the_moment_before_the_deal_is_made_is_made_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    org, door = world.orgs[HOME], world.doors[HOME]
+    create, lost = door.create, list[str]()
+
+    def deleting(object_name: str, key: str, items: Sequence[CreateItem]) -> tuple[Outcome, ...]:
+        if object_name == "Deal" and not lost:
+            lost.append(org.records("Partner")[0].record_id)
+            org.remove("Partner", lost[0])
+            return tuple(Refused("INVALID_REFERENCE", "no such partner") for _ in items)
+        return create(object_name, key, items)
+
+    monkeypatch.setattr(door, "create", deleting)
+    world.approved()
+    world.settle(seconds=400)
+    (there,) = org.records("Partner")
+    assert resellers(world) == [there.record_id]
+    assert there.record_id not in lost
+
+
+def test_a_customers_account_and_its_partners_are_two(world: World) -> None:
+    use(world, object_name="Account", customer=_CUSTOMER)
+    deal = world.approved(customer=Customer("Fjordkraft Elektro AS", "NO"))
+    world.settle()
+    ids = {each.fields["Name"]: each.record_id for each in world.orgs[HOME].records("Account")}
+    assert {each["Name"] for each in made(world, "Account")} == {
+        "Fjordkraft Elektro AS", "Acme Partners",
+    }  # fmt: skip
+    assert resellers(world) == [ids["Acme Partners"]]
+    assert world.registration(deal.id).accounts[HOME] == ids["Fjordkraft Elektro AS"]
