@@ -18,6 +18,7 @@ from connectors.errors import ConnectorError
 from registration_core import disputing, legacy, protecting, recording, use_cases
 from registration_core.conflict_check import (
     disputing_findings,
+    holding,
     is_low_risk,
     new_findings,
     rejecting,
@@ -121,7 +122,11 @@ def reinstate(runtime: Runtime, number: str, actor: Actor, reason: str) -> Regis
 
 
 def _usable_check(runtime: Runtime, number: str, actor: Actor) -> tuple[ConflictCheck, Program]:
-    """Return the last check of a registration where it still counts, else a fresh one."""
+    """Return the last check of a registration where it still counts, else a fresh one.
+
+    `CheckNotUsable` where the fresh one holds it for what nobody can have seen yet: it is kept, and
+    counts when the person decides again.
+    """
     with runtime.database.read() as session:
         registration = repository.registration(session, number)
         check = repository.last_check(session, registration.id)
@@ -129,7 +134,15 @@ def _usable_check(runtime: Runtime, number: str, actor: Actor) -> tuple[Conflict
         now = runtime.database.clock()
         if check is not None and _counts(session, check, registration, program, now):
             return check, program
-    return check_now(runtime, number, actor), program
+    fresh = check_now(runtime, number, actor)
+    unseen = holding(new_findings(fresh, check))
+    if unseen:
+        raise CheckNotUsable(
+            f"{number} was checked again just now, and this was found that you have not seen: "
+            + "; ".join(finding.summary for finding in unseen),
+            hint=f"Look at it, then decide: dealreg registration show {number}",
+        )
+    return fresh, program
 
 
 def _counts(

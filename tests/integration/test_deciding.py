@@ -361,17 +361,19 @@ def test_many_flagged_protections_do_not_keep_an_old_one_from_expiring(
         assert [r.id for r in protecting.expire_due(unit)] == [old.id]
 
 
-def test_a_dispute_is_opened_once_and_the_protection_stays(database: Database) -> None:
+def test_a_dispute_stays_open_and_the_protection_too_when_there_is_one_more_reason(
+    database: Database,
+) -> None:
     add_partners(database, "P1")
     made = approved(database)
     with database.begin() as unit:
         first = disputing.open_dispute(unit, made, "a direct opportunity appeared")
         again = disputing.open_dispute(unit, first, "and once more")
-    assert first == again == stored(database, made)
-    assert (again.dispute_state, again.protection_state) == (
-        DisputeState.OPEN, ProtectionState.ACTIVE,
-    )  # fmt: skip
-    assert _actions(database, made).count("open dispute") == 1
+    assert again == stored(database, made)
+    for each in (first, again):
+        assert each.dispute_state is DisputeState.OPEN
+        assert each.protection_state is ProtectionState.ACTIVE
+    assert _actions(database, made).count("open dispute") == 2  # each reason is in the trail
 
 
 def test_a_check_only_connection_is_written_nothing(database: Database) -> None:

@@ -171,6 +171,8 @@ def test_an_approval_goes_by_the_lists_as_they_are_then_and_not_as_a_check_knew_
 
     with pytest.raises(CheckNotUsable, match="account list"), world.database.begin(BEN) as unit:
         use_cases.approve(unit, made.id, known, world.runtime.program("default"))
+    with pytest.raises(CheckNotUsable, match="you have not seen"):
+        checking.approve(world.runtime, made.number, BEN)
     with pytest.raises(NotAllowed, match="held for call-desk"):
         checking.approve(world.runtime, made.number, BEN)
     assert world.registration(made.id).state is RegistrationState.UNDER_REVIEW

@@ -274,8 +274,26 @@ def test_a_list_mark_set_between_check_and_approval_is_seen(world: World) -> Non
     mark(world, House=True)
     world.pass_time(3600)
 
+    with pytest.raises(CheckNotUsable, match=r"you have not seen: .* is on the house list"):
+        checking.approve(world.runtime, made.number, BEN)
     with pytest.raises(NotAllowed, match="held for house-desk"):
         checking.approve(world.runtime, made.number, BEN)
+
+
+def test_nobody_approves_on_findings_that_they_cannot_have_seen(world: World) -> None:
+    made = world.approved(amount=Decimal(200_000))
+    account = last_check(world, made.id).accounts[HOME]
+    world.orgs[HOME].add(
+        "Deal", {"Name": "Rep's own", "Stage": "Q1", "Account": account, "Closed": False}, "rep"
+    )
+    world.pass_time(3600)
+
+    with pytest.raises(CheckNotUsable, match="you have not seen"):
+        checking.approve(world.runtime, made.number, BEN)
+    assert world.registration(made.id).state is RegistrationState.UNDER_REVIEW
+
+    approved = checking.approve(world.runtime, made.number, BEN)  # and now they have
+    assert approved.state is RegistrationState.APPROVED
 
 
 def test_of_two_partners_only_the_first_receipt_is_protected(world: World) -> None:
