@@ -59,6 +59,8 @@ def _routes(api: Handlers) -> list[tuple[list[str], str, _Handler]]:
         (["GET"], "/query", api.query),
         (["GET"], "/queryAll", api.query_all),
         (["GET"], "/query/{cursor}", api.query_more),
+        # "Search".
+        (["GET"], "/search", api.search),
         # "sObject Get Updated" and "sObject Get Deleted".
         (["GET"], "/sobjects/{object}/updated", api.updated),
         (["GET"], "/sobjects/{object}/deleted", api.deleted),

@@ -23,6 +23,8 @@ from sandbox.salesforce.values import NUMBER_TYPES, wire_datetime
 
 UPLOAD_MAX = 150 * 1024 * 1024
 OPERATIONS = frozenset({"insert", "update", "upsert", "delete"})
+#: What is told of a job that was worked on, and not of one that was only made.
+_WORK = frozenset({"numberRecordsProcessed", "numberRecordsFailed", "errorMessage"})
 _ENDS = {"LF": "\n", "CRLF": "\r\n"}
 
 
@@ -66,7 +68,7 @@ class BulkJobs:
         job = self._new(thing.name, operation)
         job.key_field = str(asked.get("externalIdFieldName") or "")
         job.line_ending = str(asked.get("lineEnding") or "LF")
-        return self.told(job.id)
+        return {name: value for name, value in self.told(job.id).items() if name not in _WORK}
 
     def upload(self, job_id: str, content: bytes) -> None:
         """Take the rows of an open job (PUT /jobs/ingest/ID/batches), once."""

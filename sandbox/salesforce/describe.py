@@ -7,7 +7,10 @@ from typing import Any
 
 from sandbox.salesforce.schema import SalesforceField, SalesforceObject
 
-_FULL_ONLY = frozenset({"fields", "childRelationships", "recordTypeInfos"})
+_FULL_ONLY = frozenset(
+    {"fields", "childRelationships", "recordTypeInfos"}
+    | {"listviewable", "lookupLayoutable", "searchLayoutable"}
+)
 _SOAP_TYPES = {
     "id": "tns:ID",
     "reference": "tns:ID",
@@ -50,6 +53,9 @@ def describe_object(
         "searchable": thing.writable,
         "mergeable": thing.mergeable,
         "triggerable": thing.writable,
+        "layoutable": thing.writable,
+        "activateable": False,
+        "feedEnabled": False,
         "customSetting": False,
         "deprecatedAndHidden": False,
         "urls": {
@@ -58,6 +64,9 @@ def describe_object(
             "rowTemplate": f"{base}/{{ID}}",
         },
         "fields": [describe_field(field) for field in thing.fields.values()],
+        "listviewable": None,
+        "lookupLayoutable": None,
+        "searchLayoutable": None,
         "childRelationships": [],
         "recordTypeInfos": record_types,
     }
@@ -80,6 +89,8 @@ def describe_field(field: SalesforceField) -> dict[str, Any]:
         "updateable": field.updateable,
         "defaultedOnCreate": field.defaulted,
         "defaultValue": None,
+        "defaultValueFormula": None,
+        "inlineHelpText": None,
         "externalId": field.external_id,
         "idLookup": field.external_id or field.type == "id",
         "unique": field.unique,
@@ -104,6 +115,8 @@ def describe_field(field: SalesforceField) -> dict[str, Any]:
         ],
         "referenceTo": list(field.reference_to),
         "relationshipName": field.relationship or None,
+        "relationshipOrder": None,
+        "writeRequiresMasterRead": False,
         "permissionable": field.nillable and not field.defaulted,
         "custom": field.custom,
         "deprecatedAndHidden": False,

@@ -11,7 +11,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sandbox.salesforce import answers, bodies, composite, rows
+from sandbox.salesforce import answers, bodies, composite, rows, sosl
 from sandbox.salesforce.bulk import BulkJobs
 from sandbox.salesforce.collections import (
     create_records,
@@ -83,11 +83,10 @@ class Handlers:
 
     def by_key(self, call: Call) -> object:
         """Read (GET) or upsert (PATCH) one record by an external id."""
-        org, thing, by = self._org, self._object(call), self._org.integration_user_id
-        key = (call.request.path_params["field"], call.request.path_params["value"])
+        org, thing, asked = self._org, self._object(call), call.request.path_params
+        key, version = (asked["field"], asked["value"]), asked["version"]
         if call.request.method == "PATCH":
-            return self._single(rows.upsert(org, thing, key, bodies.json_of(call.body), by))
-        version = call.request.path_params["version"]
+            return self._single(rows.upsert(org, thing, key, bodies.json_of(call.body), version))
         return self._single(rows.read_by_key(org, thing, key, version))
 
     def updated(self, call: Call) -> object:
@@ -110,6 +109,11 @@ class Handlers:
         """Answer the next page of a query."""
         page = self._org.reader.more(call.request.path_params["cursor"])
         return _page_json(page, call.request.path_params["version"])
+
+    def search(self, call: Call) -> object:
+        """Look words up in several objects."""
+        asked = call.request.query_params.get("q", "")
+        return sosl.search(self._org, asked, call.request.path_params["version"])
 
     def collections(self, call: Call) -> object:
         """Create (POST), update (PATCH) or delete (DELETE) up to 200 records."""

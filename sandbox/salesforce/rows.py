@@ -62,17 +62,17 @@ def delete(org: SalesforceOrg, thing: SalesforceObject, record_id: str, by: str)
 
 
 def upsert(
-    org: SalesforceOrg, thing: SalesforceObject, key: tuple[str, str], body: object, by: str
+    org: SalesforceOrg, thing: SalesforceObject, key: tuple[str, str], body: object, version: str
 ) -> Answer:
     """Insert or patch by an external id (PATCH /sobjects/X/F/V): 201 or 200, 300 where many have it."""
-    fields = _fields(body)
+    fields, by = _fields(body), org.integration_user_id
     if key[0] in fields or "Id" in fields:
         raise SalesforceError(
             "INVALID_FIELD_FOR_INSERT_UPDATE", "The key must stand in the address alone.", (key[0],)
         )
     found = find_by_external_id(org, thing, *key)
     if len(found) > 1:
-        return _several(thing, found)
+        return _several(thing, found, version)
     if not found:
         row = org.insert(thing.name, {**fields, key[0]: key[1]}, by)
         return 201, {"id": row.id, "success": True, "errors": [], "created": True}
@@ -88,7 +88,7 @@ def read_by_key(
     if not found:
         raise _not_found()
     if len(found) > 1:
-        return _several(thing, found)
+        return _several(thing, found, version)
     return read(org, thing, found[0].id, "", version)
 
 
@@ -117,8 +117,8 @@ def _fields(body: object) -> dict[str, Json]:
     return {str(name): value for name, value in body.items() if name != "attributes"}
 
 
-def _several(thing: SalesforceObject, found: list[Row]) -> Answer:
-    return 300, [f"/services/data/v67.0/sobjects/{thing.name}/{row.id}" for row in found]
+def _several(thing: SalesforceObject, found: list[Row], version: str) -> Answer:
+    return 300, [f"/services/data/v{version}/sobjects/{thing.name}/{row.id}" for row in found]
 
 
 def _not_found() -> SalesforceError:

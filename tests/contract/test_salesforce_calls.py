@@ -32,7 +32,7 @@ from sandbox.salesforce.engine import SalesforceOrg
 from sandbox.serving import Running
 from tests.contract.peers import Timepiece, settings_of
 from tests.contract.salesforce import KEY, OPPORTUNITY, REP, account, create, item
-from tests.verify.salesforce import simple
+from tests.verify.salesforce import golden, simple
 from tests.verify.salesforce.environment import Environment
 
 
@@ -281,6 +281,13 @@ def test_simple_salesforce_reads_and_writes_the_stand_in_by_its_own_methods(
 ) -> None:
     connector = SalesforceConnector(settings, timepiece)
     simple.check_records(Environment(running.crms["salesforce"], org, settings, connector))
+
+
+def test_every_kind_of_answer_has_the_keys_that_salesforce_gives_it(
+    running: Running, settings: ConnectionSettings, org: SalesforceOrg, timepiece: Timepiece
+) -> None:
+    connector = SalesforceConnector(settings, timepiece)
+    golden.check(Environment(running.crms["salesforce"], org, settings, connector))
 
 
 def test_simple_salesforce_by_itself_pages_through_the_stand_in(

@@ -1,7 +1,8 @@
 """Hold the Salesforce connector and its stand-in against clients that nobody here wrote.
 
 `make verify-salesforce` installs them: simple-salesforce by itself, jsforce for Node,
-aiosalesforce, and the SOQL grammar of soql-parser-js. Exits with 1 when one of them sees a
+aiosalesforce, and the SOQL grammar of soql-parser-js. The keys of every kind of answer are compared
+with those of real orgs, too. Exits with 1 when one of them sees a
 difference.
 """
 
@@ -14,7 +15,7 @@ from sandbox.salesforce.engine import SalesforceOrg
 from sandbox.serving import now, start
 from tests.contract.peers import settings_of
 from tests.verify.differences import told
-from tests.verify.salesforce import aio, simple, soql
+from tests.verify.salesforce import aio, golden, simple, soql
 from tests.verify.salesforce.environment import Environment, run_node
 
 
@@ -33,6 +34,7 @@ def main() -> int:
                 "simple-salesforce": lambda: simple.check(environment),
                 "aiosalesforce": lambda: aio.check(environment),
                 "jsforce": lambda: print(run_node("client.mjs", environment, refresh), end=""),
+                "golden keys": lambda: golden.check(environment),
                 "soql-parser-js": lambda: soql.check(environment),
             }
         )

@@ -5,10 +5,16 @@ from __future__ import annotations
 import asyncio
 import ssl
 import uuid
+from typing import Any
 
 import httpx
 from aiosalesforce import ClientCredentialsFlow, Salesforce
-from aiosalesforce.exceptions import DuplicatesDetectedError, NotFoundError, SalesforceError
+from aiosalesforce.exceptions import (
+    DuplicatesDetectedError,
+    MoreThanOneRecordError,
+    NotFoundError,
+    SalesforceError,
+)
 
 from tests.verify.differences import expect
 from tests.verify.salesforce.environment import Environment
@@ -53,6 +59,7 @@ async def _check(environment: Environment) -> None:
         rows = [r async for r in salesforce.query("SELECT Id FROM Lead WHERE Company LIKE 'Acme%'")]
         expect(record_id in {row["Id"] for row in rows}, True, "a query")
         await _refusals(environment, salesforce, lead, record_id)
+        await _ambiguous(salesforce)
         await salesforce.sobject.delete("Lead", record_id)
         try:
             await salesforce.sobject.get("Lead", record_id)
@@ -80,3 +87,21 @@ async def _refusals(
         expect("no error", "DUPLICATES_DETECTED", "a second lead")
     finally:
         environment.org.rules.clear()
+
+
+async def _ambiguous(salesforce: Salesforce) -> None:
+    """An external id that is not unique: an upsert names the records and changes none of them."""
+    number = str(uuid.uuid4())
+    contact = {"LastName": "Buyer", "Erp_Number__c": number}
+    ids = [await salesforce.sobject.create("Contact", contact) for _ in range(2)]
+    try:
+        await salesforce.sobject.upsert("Contact", number, "Erp_Number__c", {"LastName": "Other"})
+    except MoreThanOneRecordError as refusal:
+        answer: Any = refusal.response
+        urls = [f"/services/data/v60.0/sobjects/Contact/{record_id}" for record_id in ids]
+        expect((answer.status_code, answer.json()), (300, urls), "an upsert")
+    else:
+        expect("no error", "300", "an upsert by a key that two records have")
+    for record_id in ids:
+        found = await salesforce.sobject.get("Contact", record_id)
+        expect(found["LastName"], "Buyer", "a contact that nobody chose")

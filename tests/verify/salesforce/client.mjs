@@ -62,6 +62,14 @@ await assert.rejects(
   (e) => e.errorCode === "REQUIRED_FIELD_MISSING",
 );
 
+// Words, in several objects at once
+const named = await conn.search("FIND {neill söh*} IN NAME FIELDS RETURNING Account(Id, Name), Lead");
+assert.deepEqual(
+  named.searchRecords.map((r) => [r.attributes.type, r.Id, r.Name]),
+  [["Account", account.id, "O'Neill & Söhne"]],
+);
+await assert.rejects(() => conn.search("FIND neill"), (e) => e.errorCode === "MALFORMED_SEARCH");
+
 // Upsert by external id: created, then updated
 const deal = {
   Dealreg_Id__c: randomUUID(), Name: "A deal", StageName: "Prospecting", CloseDate: "2027-06-30",
