@@ -231,8 +231,7 @@ CONTACT = sobject(
         field_of_type("Email", "email", length=80),
         reference("AccountId", "Account"),
         _KEY,
-        # An external id that is not unique: several records answer to it.
-        text("Erp_Number__c", 40, external_id=True),
+        text("Erp_Number__c", 40, external_id=True),  # not unique: several may answer to it
         reference("OwnerId", "User", nillable=False, defaulted=True),
         checkbox("DoNotCall"),
         checkbox("HasOptedOutOfEmail"),
