@@ -200,11 +200,12 @@ def test_a_record_type_that_our_user_has_not_refuses_its_row_by_name(
 def test_a_duplicate_rule_is_obeyed_and_names_the_records_it_found(
     connector: SalesforceConnector, org: SalesforceOrg
 ) -> None:
-    first = _lead(Email="buyer@acme.example")
+    address = "only-here@acme.example"  # other tests' leads stand in the same org
+    first = _lead(Email=address)
     (written,) = connector.create(LEAD, KEY, [first])
     assert isinstance(written, Written)
     org.rules.block_duplicates(LEAD, "Email")
-    other = _lead(Email="buyer@acme.example")
+    other = _lead(Email=address)
 
     refused, fine = connector.create(LEAD, KEY, [other, _lead(Email="new@acme.example")])
 

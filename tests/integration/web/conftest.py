@@ -24,8 +24,8 @@ from registration_core.contracts import ConnectionName
 from sandbox.org import Delivery, Org
 from sandbox.records import Event, Json
 from sandbox.serving import Running, start
-from sync import wiring
-from sync.ledger.tables import ConnectionStateRow, InboxRow, QuarantineRow
+from sync import connection_state, wiring
+from sync.ledger.tables import InboxRow, QuarantineRow
 from sync.runtime import Runtime
 from web import app
 
@@ -154,12 +154,7 @@ class Door:
     def pin(self, crm: Crm, org_id: str) -> None:
         """Let the connection have been pinned to an org by its first call."""
         with self.runtime.database.begin() as unit:
-            unit.session.add(
-                ConnectionStateRow(
-                    connection=crm.connection, org_id=org_id, paused_until=None, failures=0,
-                    reason="", seen_at=None,
-                )
-            )  # fmt: skip
+            connection_state.held(unit, crm.connection).org_id = org_id
 
 
 @pytest.fixture
