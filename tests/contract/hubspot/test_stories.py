@@ -12,7 +12,7 @@ from connectors.hubspot.connector import HubSpotConnector
 from connectors.port import Outcome, RemoteRecord, UpdateItem
 from registration_core import use_cases
 from registration_core.contracts import ConnectionName
-from registration_core.model import Registration
+from registration_core.model import Customer, Registration
 from registration_core.store import repository
 from sandbox.hubspot.engine import HubSpotOrg
 from sandbox.serving import Running
@@ -42,7 +42,7 @@ def runtime(
 def test_what_we_overwrote_is_found_when_the_deal_was_merged_before_it_was_looked_for(
     runtime: Runtime, org: HubSpotOrg, timepiece: Timepiece, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = approved(runtime)
+    made = approved(runtime, Customer("Fjellvang Verft", "NO"))  # of whom nobody else has deals
     push.drain(runtime, HUBSPOT)
     (deal,) = held(runtime, made)
     other = org.add("deals", {"dealname": "The same", "dealstage": "qualifiedtobuy"}, REP)
