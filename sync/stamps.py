@@ -87,7 +87,7 @@ def _ask_anew(unit: UnitOfWork, key: tuple[str, str, str], registration_id: str)
 
 
 def _asked(unit: UnitOfWork, registration_id: str) -> dict[str, object]:
-    """Return what a stamp holds that is asked for now."""
+    """Return the columns of a stamp that a registration asks for at this moment."""
     return {
         "registration_id": registration_id, "state": "due", "reason": "", "attempts": 0,
         "due_at": unit.now, "changed_at": unit.now,

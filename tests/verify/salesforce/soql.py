@@ -280,7 +280,7 @@ def _typed(value: Value) -> tuple[str, str]:
 
 
 def _unescaped(text: str) -> str:
-    r"""Undo the escapes of SOQL; `\uXXXX` is a character by its code (SOQL and SOSL Reference)."""
+    r"""Undo the escapes of SOQL: a letter, or `\u` and four hex digits (SOQL and SOSL Reference)."""
     letters = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
     return re.sub(
         r"\\(?:u([0-9A-Fa-f]{4})|(.))",
