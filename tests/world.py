@@ -320,6 +320,17 @@ class World:
         (record_id,) = self.deals(connection)
         self.orgs[connection].edit("Deal", record_id, values, "rep")
 
+    def edit_before_our_update(self, connection: ConnectionName, **values: Value) -> None:
+        """Have a salesperson change the only deal right before our next update of it, once."""
+        door = self.doors[connection]
+
+        def race(operation: str) -> None:
+            if operation == "update":
+                door.on_call = None
+                self.edit(connection, **values)
+
+        door.on_call = race
+
 
 def build(
     url: str,

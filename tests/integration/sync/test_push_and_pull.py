@@ -112,14 +112,7 @@ def test_a_stale_version_is_read_and_planned_again(world: World) -> None:
     made = world.approved()
     world.settle()
     world.update(made.number, deal_name="Renamed here")
-    raced: list[str] = []
-
-    def race(operation: str) -> None:
-        if operation == "update" and not raced:
-            raced.append(operation)
-            world.edit(MIRROR, Name="Renamed there")
-
-    world.doors[MIRROR].on_call = race
+    world.edit_before_our_update(MIRROR, Name="Renamed there")
     world.settle()
 
     assert world.registration(made.id).deal_name == world.deal(MIRROR, "Name") == "Renamed here"
@@ -132,14 +125,7 @@ def test_a_value_overwritten_between_read_and_write_is_kept_as_a_conflict(world:
     made = world.approved()
     world.settle()
     world.update(made.number, deal_name="Ours")
-    raced: list[str] = []
-
-    def race(operation: str) -> None:
-        if operation == "update" and not raced:
-            raced.append(operation)
-            world.edit(HOME, Name="Theirs, never read")
-
-    world.doors[HOME].on_call = race
+    world.edit_before_our_update(HOME, Name="Theirs, never read")
     world.settle()
 
     assert world.deal(HOME, "Name") == "Ours"

@@ -78,14 +78,7 @@ def test_an_overwritten_value_is_kept_even_if_the_answer_or_the_audit_fails(
     made = world.approved()
     world.settle()
     world.update(made.number, deal_name="Ours")
-    raced: list[str] = []
-
-    def race(operation: str) -> None:
-        if operation == "update" and not raced:
-            raced.append(operation)
-            world.edit(HOME, Name="Theirs, never read")
-
-    world.doors[HOME].on_call = race
+    world.edit_before_our_update(HOME, Name="Theirs, never read")
     world.doors[HOME].fail(MemoryFault.ANSWER_LOST, lost)
     world.settle()
     world.settle()  # the first failure paused the connection
@@ -103,14 +96,7 @@ def test_an_overwritten_value_is_kept_even_if_the_link_followed_a_merge_before_t
     world.settle()
     org, (record,) = world.orgs[HOME], world.deals(HOME)
     world.update(made.number, deal_name="Ours")
-    raced: list[str] = []
-
-    def race(operation: str) -> None:
-        if operation == "update" and not raced:
-            raced.append(operation)
-            world.edit(HOME, Name="Theirs, never read")
-
-    world.doors[HOME].on_call = race
+    world.edit_before_our_update(HOME, Name="Theirs, never read")
     world.doors[HOME].fail(MemoryFault.ANSWER_LOST, "history")
     world.push()
     org.merge("Deal", record, org.add("Deal", {"Name": "Ours"}))
