@@ -30,30 +30,10 @@ from connectors.salesforce.connector import SalesforceConnector
 from registration_core.contracts import Condition
 from sandbox.salesforce.engine import SalesforceOrg
 from sandbox.serving import Running
-from tests.contract.peers import Timepiece, settings_of
+from tests.contract.peers import Timepiece
 from tests.contract.salesforce import KEY, OPPORTUNITY, REP, account, create, item
 from tests.verify.salesforce import golden, simple
 from tests.verify.salesforce.environment import Environment
-
-
-@pytest.fixture(scope="session")
-def settings(running: Running) -> ConnectionSettings:
-    """The connection to the Salesforce stand-in."""
-    return settings_of(running, "salesforce")
-
-
-@pytest.fixture(scope="session")
-def connector(settings: ConnectionSettings, timepiece: Timepiece) -> CrmConnector:
-    """The connector under test, checked against the port by its type."""
-    return SalesforceConnector(settings, timepiece)
-
-
-@pytest.fixture(scope="session")
-def org(running: Running) -> SalesforceOrg:
-    """The engine behind the stand-in."""
-    engine = running.crms["salesforce"].org
-    assert isinstance(engine, SalesforceOrg)
-    return engine
 
 
 def test_a_lookup_to_a_deleted_account_is_a_refusal_and_the_deal_is_not_gone(

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pytest
 from click.testing import CliRunner, Result
 
 from connectors.dynamics365 import provisioning
 from connectors.port import CheckItem, ObjectNeed
 from sandbox.dynamics365.schema import TABLES
 from sandbox.faults import Fault, FaultKind
-from tests.contract.dynamics365 import ACCOUNT, KEY, MIRROR, OPPORTUNITY, Crm, fresh, restored
-from tests.contract.peers import Peer, SandboxPeerOrg
+from tests.contract.dynamics365 import ACCOUNT, KEY, MIRROR, OPPORTUNITY, Crm, fresh
+from tests.contract.peers import SandboxPeerOrg
 
 DEFINITIONS = json.loads(
     Path(provisioning.__file__).with_name("definitions.json").read_text(encoding="utf-8")
@@ -29,12 +27,6 @@ EVERYTHING = {
     for table in DEFINITIONS["tables"]
     for key in table["keys"]
 }
-
-
-@pytest.fixture
-def crm(remote: Callable[[str], Peer]) -> Iterator[Crm]:
-    with restored(remote("dynamics365")) as crm:
-        yield crm
 
 
 def provision(crm: Crm, *options: str) -> Result:

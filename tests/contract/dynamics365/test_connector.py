@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -31,15 +31,7 @@ from tests.contract.dynamics365 import (
     REP,
     Crm,
     fresh,
-    restored,
 )
-from tests.contract.peers import Peer
-
-
-@pytest.fixture
-def crm(remote: Callable[[str], Peer]) -> Iterator[Crm]:
-    with restored(remote("dynamics365")) as crm:
-        yield crm
 
 
 def test_building_a_connector_calls_nobody(crm: Crm) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -19,14 +18,7 @@ from connectors.errors import (
 )
 from connectors.port import Refused
 from registration_core.contracts import Condition
-from tests.contract.dynamics365 import ACCOUNT, REP, Crm, fresh, restored
-from tests.contract.peers import Peer
-
-
-@pytest.fixture
-def crm(remote: Callable[[str], Peer]) -> Iterator[Crm]:
-    with restored(remote("dynamics365")) as crm:
-        yield crm
+from tests.contract.dynamics365 import ACCOUNT, REP, Crm, fresh
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ import pytest
 from connectors.errors import FeedExpired
 from connectors.port import (
     Absence,
-    ConnectionSettings,
     CreateItem,
     CrmConnector,
     Gone,
@@ -21,32 +20,11 @@ from connectors.port import (
     Written,
 )
 from connectors.salesforce import feed
-from connectors.salesforce.connector import SalesforceConnector
 from sandbox.records import Json
 from sandbox.salesforce.engine import SalesforceOrg
 from sandbox.serving import Running
-from tests.contract.peers import Timepiece, settings_of
+from tests.contract.peers import Timepiece
 from tests.contract.salesforce import KEY, OPPORTUNITY, REP, account, create, drain, seen
-
-
-@pytest.fixture(scope="session")
-def settings(running: Running) -> ConnectionSettings:
-    """The connection to the Salesforce stand-in."""
-    return settings_of(running, "salesforce")
-
-
-@pytest.fixture(scope="session")
-def connector(settings: ConnectionSettings, timepiece: Timepiece) -> CrmConnector:
-    """The connector under test, checked against the port by its type."""
-    return SalesforceConnector(settings, timepiece)
-
-
-@pytest.fixture(scope="session")
-def org(running: Running) -> SalesforceOrg:
-    """The engine behind the stand-in."""
-    engine = running.crms["salesforce"].org
-    assert isinstance(engine, SalesforceOrg)
-    return engine
 
 
 def test_a_merge_of_a_merge_leads_to_the_last_winner(

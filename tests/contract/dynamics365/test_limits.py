@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -15,14 +14,7 @@ from registration_core.contracts import Condition
 from sandbox.dynamics365 import reading
 from sandbox.dynamics365.calls import Call
 from sync.apart import sent
-from tests.contract.dynamics365 import ACCOUNT, KEY, OPPORTUNITY, Crm, fresh, restored
-from tests.contract.peers import Peer
-
-
-@pytest.fixture
-def crm(remote: Callable[[str], Peer]) -> Iterator[Crm]:
-    with restored(remote("dynamics365")) as crm:
-        yield crm
+from tests.contract.dynamics365 import ACCOUNT, KEY, OPPORTUNITY, Crm, fresh
 
 
 def test_a_condition_too_long_for_one_address_is_asked_in_pieces(crm: Crm) -> None:

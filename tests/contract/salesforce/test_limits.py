@@ -11,27 +11,12 @@ from connectors.salesforce import soql
 from connectors.salesforce.connector import SalesforceConnector
 from registration_core.contracts import Condition
 from sandbox.salesforce.engine import SalesforceOrg
-from sandbox.serving import Running
-from tests.contract.peers import Timepiece, settings_of
+from tests.contract.peers import Timepiece
 from tests.contract.salesforce import KEY, OPPORTUNITY
 
 DATA = "/services/data/v67.0"
 #: Bytes of address and headers together.
 HEAD_MAX = 16_384
-
-
-@pytest.fixture
-def settings(running: Running) -> ConnectionSettings:
-    """The connection to the Salesforce stand-in."""
-    return settings_of(running, "salesforce")
-
-
-@pytest.fixture
-def org(running: Running) -> SalesforceOrg:
-    """The engine behind the stand-in."""
-    engine = running.crms["salesforce"].org
-    assert isinstance(engine, SalesforceOrg)
-    return engine
 
 
 @pytest.fixture

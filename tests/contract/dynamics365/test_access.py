@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -38,15 +37,8 @@ from tests.contract.dynamics365 import (
     OPPORTUNITY,
     Crm,
     fresh,
-    restored,
 )
-from tests.contract.peers import Peer, SandboxPeerOrg
-
-
-@pytest.fixture
-def crm(remote: Callable[[str], Peer]) -> Iterator[Crm]:
-    with restored(remote("dynamics365")) as crm:
-        yield crm
+from tests.contract.peers import SandboxPeerOrg
 
 
 def test_a_missing_application_user_is_a_missing_permission(crm: Crm) -> None:

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal
-
-import pytest
 
 from connectors.port import Absence, CreateItem, Gone, Refused, RemoteRecord, Stale, Written
 from registration_core.contracts import Condition, Value
 from sandbox.faults import Fault, FaultKind
-from tests.contract.dynamics365 import KEY, LEAD, OPPORTUNITY, REP, Crm, restored
-from tests.contract.peers import Peer
-
-
-@pytest.fixture
-def crm(remote: Callable[[str], Peer]) -> Iterator[Crm]:
-    with restored(remote("dynamics365")) as crm:
-        yield crm
+from tests.contract.dynamics365 import KEY, LEAD, OPPORTUNITY, REP, Crm
 
 
 def lead(crm: Crm, **fields: Value) -> str:

@@ -7,26 +7,9 @@ from typing import Any
 import pytest
 
 from connectors.port import Absence, CrmConnector, Gone, RemoteRecord, UpdateItem, Written
-from connectors.salesforce.connector import SalesforceConnector
 from sandbox.salesforce.engine import SalesforceOrg
 from sandbox.salesforce.reading import Page
-from sandbox.serving import Running
-from tests.contract.peers import Timepiece, settings_of
 from tests.contract.salesforce import KEY, OPPORTUNITY, REP, account, create, drain, item, seen
-
-
-@pytest.fixture(scope="module")
-def connector(running: Running, timepiece: Timepiece) -> CrmConnector:
-    """The connector under test, checked against the port by its type."""
-    return SalesforceConnector(settings_of(running, "salesforce"), timepiece)
-
-
-@pytest.fixture(scope="module")
-def org(running: Running) -> SalesforceOrg:
-    """The engine behind the stand-in."""
-    engine = running.crms["salesforce"].org
-    assert isinstance(engine, SalesforceOrg)
-    return engine
 
 
 def test_a_record_that_the_bin_was_emptied_of_is_not_found_and_not_told_of(

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from datetime import timedelta
-
-import pytest
 
 from connectors.port import (
     Absence,
-    ConnectionSettings,
     CreateItem,
     CrmConnector,
     Deferred,
@@ -22,38 +18,14 @@ from connectors.port import (
     UpdateItem,
     Written,
 )
-from connectors.salesforce.connector import SalesforceConnector
 from connectors.salesforce.records import CONTENDED_FOR
 from registration_core.contracts import Fields
 from sandbox.salesforce.engine import SalesforceOrg
 from sandbox.serving import Running
-from tests.contract.peers import Timepiece, settings_of
+from tests.contract.peers import Timepiece
 from tests.contract.salesforce import KEY, OPPORTUNITY, REP, create, item
 
 LEAD = "Lead"
-
-
-@pytest.fixture(scope="session")
-def settings(running: Running) -> ConnectionSettings:
-    """The connection to the Salesforce stand-in."""
-    return settings_of(running, "salesforce")
-
-
-@pytest.fixture(scope="session")
-def connector(settings: ConnectionSettings, timepiece: Timepiece) -> CrmConnector:
-    """The connector under test."""
-    return SalesforceConnector(settings, timepiece)
-
-
-@pytest.fixture
-def org(running: Running) -> Iterator[SalesforceOrg]:
-    """The engine behind the stand-in; rules and quota are as before afterwards."""
-    engine = running.crms["salesforce"].org
-    assert isinstance(engine, SalesforceOrg)
-    allowed = engine.calls_max
-    yield engine
-    engine.rules.clear()
-    engine.calls_max = allowed
 
 
 def test_a_record_that_somebody_has_just_changed_is_written_only_as_it_was_read(

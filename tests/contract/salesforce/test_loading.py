@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 
@@ -48,16 +47,6 @@ def connector(
     """The connector under test; it does not wait between two looks at a job."""
     monkeypatch.setattr(bulk, "_LOOK_SECONDS", (0.0,))
     return SalesforceConnector(settings, timepiece)
-
-
-@pytest.fixture
-def org(running: Running) -> Iterator[SalesforceOrg]:
-    """The engine behind the stand-in; rules are switched off afterwards."""
-    engine = running.crms["salesforce"].org
-    assert isinstance(engine, SalesforceOrg)
-    yield engine
-    engine.rules.clear()
-    running.crms["salesforce"].faults.clear()
 
 
 def _lead(**fields: str) -> CreateItem:

@@ -15,24 +15,9 @@ from connectors.port import ConnectionSettings
 from connectors.salesforce.connector import SalesforceConnector
 from connectors.tokens import MemoryTokenVault
 from sandbox.salesforce.engine import SalesforceOrg
-from sandbox.serving import Running
-from tests.contract.peers import Timepiece, settings_of
+from tests.contract.peers import Timepiece
 
 USER = "dealreg.integration@dealreg.example"
-
-
-@pytest.fixture
-def settings(running: Running) -> ConnectionSettings:
-    """The connection to the Salesforce stand-in."""
-    return settings_of(running, "salesforce")
-
-
-@pytest.fixture
-def org(running: Running) -> SalesforceOrg:
-    """The engine behind the stand-in."""
-    engine = running.crms["salesforce"].org
-    assert isinstance(engine, SalesforceOrg)
-    return engine
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,8 @@ from connectors.salesforce.connector import SalesforceConnector
 from sandbox.salesforce.engine import SalesforceOrg
 from sandbox.salesforce.permissions import withheld
 from sandbox.serving import Running
-from tests.contract.peers import Timepiece, settings_of
+from tests.contract.peers import Timepiece
 from tests.contract.salesforce import KEY, OPPORTUNITY
-
-
-@pytest.fixture
-def settings(running: Running) -> ConnectionSettings:
-    """The connection to the Salesforce stand-in."""
-    return settings_of(running, "salesforce")
 
 
 @pytest.fixture

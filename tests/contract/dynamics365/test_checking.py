@@ -17,15 +17,7 @@ from tests.contract.dynamics365 import (
     REP,
     Crm,
     fresh,
-    restored,
 )
-from tests.contract.peers import Peer
-
-
-@pytest.fixture
-def crm(remote: Callable[[str], Peer]) -> Iterator[Crm]:
-    with restored(remote("dynamics365")) as crm:
-        yield crm
 
 
 def needs() -> list[ObjectNeed]:

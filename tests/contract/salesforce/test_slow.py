@@ -15,14 +15,8 @@ from sandbox.salesforce.engine import SalesforceOrg
 from sandbox.salesforce.errors import SalesforceError
 from sandbox.salesforce.reading import Page
 from sandbox.serving import Running
-from tests.contract.peers import Timepiece, settings_of
+from tests.contract.peers import Timepiece
 from tests.contract.salesforce import KEY, OPPORTUNITY, create, drain, item, seen
-
-
-@pytest.fixture
-def settings(running: Running) -> ConnectionSettings:
-    """The connection to the Salesforce stand-in."""
-    return settings_of(running, "salesforce")
 
 
 @pytest.fixture
