@@ -249,9 +249,10 @@ def _outcome(result: Mapping[str, Any], *, record_id: str, key_field: str) -> Ou
 
 
 def _unsent(error: ConnectorError) -> Deferred:
-    """Put a row off for as long as the failure that stopped us asks for."""
-    pause = error.retry_after_seconds if isinstance(error, RateLimited) else 0.0
-    return Deferred(error.message, pause)
+    """Put a row off for as long as the failure that stopped us asks for; a throttle was no try."""
+    if isinstance(error, RateLimited):
+        return Deferred(error.message, error.retry_after_seconds, tried=False, throttled=True)
+    return Deferred(error.message)
 
 
 def _refused(wrong: WireError) -> Refused:

@@ -113,6 +113,7 @@ def test_a_spent_quota_ends_an_update_at_once_and_what_was_not_sent_waits(
     assert journal.total - sent == 2
     assert [type(outcome) for outcome in outcomes] == [Written] * 25 + [Deferred] * 31
     assert {_pause(outcome) for outcome in outcomes[25:]} == {900.0}
+    assert all(_is_no_try(outcome) for outcome in outcomes[25:])
 
 
 def test_a_spent_quota_ends_the_questions_about_duplicates(
@@ -153,6 +154,11 @@ def _contended(connector: CrmConnector, org: SalesforceOrg, count: int) -> list[
         org.edit(OPPORTUNITY, record_id, {"NextStep": "Call"}, REP)
     read = connector.read(OPPORTUNITY, ids, [])
     return [UpdateItem(i, {"NextStep": "Ours"}, getattr(read[i], "version", None)) for i in ids]
+
+
+def _is_no_try(outcome: Outcome) -> bool:
+    assert isinstance(outcome, Deferred)
+    return outcome.throttled and not outcome.tried
 
 
 def _pause(outcome: Outcome) -> float:
