@@ -22,7 +22,7 @@ from registration_core.model import Account
 from registration_core.store import match_index
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import AccountRow
-from sync import directory, emptiness
+from sync import connection_state, directory, emptiness
 from sync.drift import DriftRun, run_of
 from sync.ledger.drift import DriftRunRow
 from sync.previewing import Does
@@ -105,6 +105,8 @@ def _directory_page(runtime: Runtime, crm: CrmConnector, run: DriftRunRow) -> Dr
     with runtime.database.begin() as unit:
         directory.take(unit, crm.name, [], list(gone.values()))
         following = DIRECTORY + ids[-1] if len(ids) == PAGE else ""
+        if vouched and not following:  # what had vanished at once is forgotten now
+            connection_state.held(unit, crm.name).accounts_gone_since = None
         return _moved(unit, run, following, 0, tally)
 
 

@@ -215,7 +215,7 @@ def _protections(session: Session, now: datetime) -> Iterator[Line]:
                command="dealreg protection list")  # fmt: skip
     direct = (standing, RegistrationRow.id.in_(_with_direct_deals()))
     count = session.scalar(select(func.count()).select_from(RegistrationRow).where(*direct))
-    yield Line("direct deals on protected accounts", count or 0, "as last checked",
+    yield Line("direct deals on protected accounts", count or 0, "as last checked, disputed or not",
                value=_worth(session, *direct), command="dealreg dispute list --all")  # fmt: skip
 
 
@@ -252,12 +252,14 @@ def _crms(session: Session, now: datetime) -> Iterator[Line]:
         if row.paused_until is not None and row.paused_until > now:
             yield Line("connections paused", 1, f"{row.connection}: {row.reason}",
                        command=f"dealreg connection check {row.connection}", to_do=True)  # fmt: skip
-        for what, gone in (
-            ("records", emptiness.links_gone(row, now)),
-            ("accounts", emptiness.accounts_gone(session, row, now)),
+        accept = f"dealreg connection accept-deletes {row.connection}"
+        forget = f"{accept} && dealreg drift {row.connection} --accounts"
+        for what, gone, command in (
+            ("records", emptiness.links_gone(row, now), accept),
+            ("accounts", emptiness.accounts_gone(session, row, now), forget),
         ):
-            yield Line(f"{what} vanished at once", gone, f"{row.connection}, or more: not believed",
-                       command=f"dealreg connection accept-deletes {row.connection}", to_do=True)  # fmt: skip
+            yield Line(f"{what} vanished at once", gone, f"{row.connection}, about: not believed",
+                       command=command, to_do=True)  # fmt: skip
         if row.calls_allowed and row.calls_used is not None:
             yield Line("API calls used", row.calls_used,
                        f"{row.connection}: {row.calls_used * 100 // row.calls_allowed} % of "

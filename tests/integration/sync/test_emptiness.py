@@ -126,6 +126,7 @@ def test_accounts_that_vanish_in_a_mass_are_kept_until_a_person_vouches_for_it(
 
     assert compare(world) == {("deleted", 24)}
     assert known(world) == 0
+    assert masses(world) == []
 
 
 def test_accounts_that_vanish_little_by_little_are_a_mass_within_the_hour(
