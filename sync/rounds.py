@@ -30,9 +30,7 @@ def tick(runtime: Runtime, nudge: Callable[[set[str]], None]) -> set[str]:
             schedule.claim(runtime, f"drift-{kind}:{name}", seconds, at_once=False, begin=begin)
     if schedule.claim(runtime, "foresee", 3600):
         foreseeing.foresee_ends(runtime, runtime.expiring_days)
-    if schedule.claim(runtime, "lists", 3600):
-        with runtime.database.begin() as unit:
-            account_lists.check_what_begins(unit)
+    schedule.claim(runtime, "lists", 3600, begin=account_lists.check_what_begins)
     foreseeing.note_trouble(runtime)
     with runtime.database.read() as session:
         running = drift.unfinished(session)
