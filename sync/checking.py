@@ -294,7 +294,7 @@ def _record(
         protection.hold_lock(unit)
         registration = repository.registration(unit.session, number, lock=True)
         last = repository.last_check(unit.session, registration.id)
-        before = repository.last_complete_check(unit.session, registration.id)
+        before = repository.last_counting_check(unit.session, registration.id)
         repository.add_check(unit.session, check)
         request = unit.session.get(CheckRequestRow, registration.id, with_for_update=True)
         if last is not None and _repeats(check, last):

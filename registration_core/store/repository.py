@@ -350,7 +350,7 @@ def last_check(session: Session, registration_id: str) -> ConflictCheck | None:
     return _check(row) if row else None
 
 
-def last_complete_check(session: Session, registration_id: str) -> ConflictCheck | None:
+def last_counting_check(session: Session, registration_id: str) -> ConflictCheck | None:
     """Return the newest check of a registration that was complete, or accepted as it was."""
     row = session.scalars(_checks(registration_id).where(_COUNTS).limit(1)).first()
     return _check(row) if row else None
