@@ -1,9 +1,10 @@
 """Companions of a registration's record: found, waited for, or made once; never updated.
 
 What a record refers to is there before it is made: a user of the CRM, who is only looked up and
-each time anew, its customer's account, a contact. What refers to it, a line item, is owed in the commit that says the record was made. A companion is made by the
-same road as a record: a plan, a stored intent with its key, a create-only call, and a look-up by
-that key where the answer was lost.
+each time anew, its customer's account, its partner's own record, a contact. What refers to it, a
+line item, is owed in the commit that says the record was made. A companion is made by the same road
+as a record: a plan, a stored intent with its key, a create-only call, and a look-up by that key
+where the answer was lost.
 """
 
 from __future__ import annotations

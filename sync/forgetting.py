@@ -1,8 +1,8 @@
 """A contact or partner that is gone from its CRM: what refers to it is refused, so it is forgotten.
 
-Nothing tells of those that vanish. It shows when a write is refused: the contact is read then.
-One that was merged away is followed; else the next plan of a record that is not there yet looks
-for a contact anew, and that of one that is there goes on without.
+Nothing tells of those that vanish. It shows when a write is refused: they are read then. One that was
+merged away is followed; else the next plan of a record that is not there yet looks for one anew, and
+that of one that is there goes on without.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = structlog.get_logger()
 def excused(
     runtime: Runtime, intents: Sequence[IntentRow], outcomes: Sequence[Outcome]
 ) -> list[Outcome]:
-    """Let refused writes be planned again where the contact beside them turns out to be gone."""
+    """Let refused writes be planned again where what stands beside them turns out to be gone."""
     refused = [
         intent.registration_id
         for intent, outcome in zip(intents, outcomes, strict=True)
@@ -50,7 +50,7 @@ def excused(
 
 @dataclass(frozen=True)
 class _Lost:
-    """A kept contact, and what the CRM says of it."""
+    """A kept contact or partner, and what the CRM says of it."""
 
     row: CompanionRow
     gone: Gone
@@ -59,7 +59,7 @@ class _Lost:
 def _gone(
     runtime: Runtime, connection: ConnectionName, registration_ids: Sequence[str]
 ) -> dict[str, _Lost]:
-    """Return by registration the kept contacts that are gone; none where they cannot be read."""
+    """Return by registration the kept contacts and partners that are gone; none where they cannot be read."""
     with runtime.database.read() as session:
         rows = session.scalars(
             select(CompanionRow).where(
@@ -86,7 +86,7 @@ def _gone(
 
 
 def _forget(unit: UnitOfWork, lost: _Lost) -> None:
-    """Keep what a contact was merged into, else nothing; audited."""
+    """Keep what it was merged into, else nothing; audited."""
     place = (lost.row.registration_id, lost.row.connection, lost.row.name)
     row = unit.lock(CompanionRow, place)
     if row is None or row.record_id != lost.row.record_id:

@@ -1,6 +1,7 @@
 """Undo what a run wrote: put back what stood in the CRM before, where nobody has touched it since.
 
-Values that belong together go back together, whatever was touched of the others of their record. A before-image goes back through the same push as every other write, with its precondition or its
+Values that belong together go back together, whatever was touched of the others of their record. A
+before-image goes back through the same push as every other write, with its precondition or its
 audit. The change that is taken back is declined, so that it is not planned again; the store keeps
 its own value until somebody changes it.
 """
