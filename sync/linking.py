@@ -14,7 +14,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from connectors.port import RemoteRecord
+from connectors.port import RemoteRecord, Written
 from registration_core import crm_changes
 from registration_core.contracts import ConnectionName, Fields
 from registration_core.errors import DomainRefusal, NotFound
@@ -23,10 +23,10 @@ from registration_core.program import Role
 from registration_core.store import audit, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import OutboxRow, RegistrationRow
-from sync import linkable, proposing
+from sync import linkable, proposing, settling
 from sync.ids import by_id
 from sync.inbox import Notice, take_note
-from sync.ledger.tables import LinkProposalRow, LinkRow
+from sync.ledger.tables import IntentRow, LinkProposalRow, LinkRow
 from sync.runtime import Runtime
 
 #: Most proposals whose records are read with one call.
@@ -265,6 +265,18 @@ def adopt(
         _link(unit, registration, connection, record.object, record.record_id, base={})
 
 
+def adopt_late(
+    runtime: Runtime, registration: Registration, record: RemoteRecord, intent_id: str
+) -> None:
+    """Settle a create that took effect after it was given up; `DomainRefusal` as for a link."""
+    with runtime.database.begin() as unit:
+        intent = unit.session.get_one(IntentRow, intent_id, with_for_update=True)
+        unit.lock(RegistrationRow, registration.id)
+        connection = ConnectionName(intent.connection)
+        _require_free(unit, registration, connection, record.object, record.record_id)
+        settling.settle_late(unit, intent_id, Written(record.record_id, record.version))
+
+
 def _link(
     unit: UnitOfWork,
     registration: Registration,
@@ -273,6 +285,27 @@ def _link(
     record_id: str,
     base: Fields,
 ) -> LinkRow:
+    _require_free(unit, registration, connection, object_name, record_id)
+    row = LinkRow.fresh(unit, registration.id, (connection, object_name, record_id), base)
+    unit.session.add(row)
+    unit.session.flush()
+    audit.record(
+        unit,
+        f"registration:{registration.id}",
+        "link record",
+        {"connection": connection, "object": object_name, "record": record_id},
+    )
+    return row
+
+
+def _require_free(
+    unit: UnitOfWork,
+    registration: Registration,
+    connection: ConnectionName,
+    object_name: str,
+    record_id: str,
+) -> None:
+    """Refuse what is linked already: the record, or the registration on its object."""
     taken = unit.session.scalars(
         select(LinkRow).where(
             LinkRow.connection == connection,
@@ -298,16 +331,6 @@ def _link(
             f"{registration.number} is linked to {own.record_id} in {connection} already.",
             hint=f"Wrongly? Type: dealreg link remove {registration.number} {connection}",
         )
-    row = LinkRow.fresh(unit, registration.id, (connection, object_name, record_id), base)
-    unit.session.add(row)
-    unit.session.flush()
-    audit.record(
-        unit,
-        f"registration:{registration.id}",
-        "link record",
-        {"connection": connection, "object": object_name, "record": record_id},
-    )
-    return row
 
 
 def _row(session: Session, proposal_id: str) -> LinkProposalRow:

@@ -22,7 +22,6 @@ from connectors.port import (
     RemoteRecord,
     Stale,
     UpdateItem,
-    Written,
 )
 from registration_core.contracts import ConnectionName, Fields, Mode
 from registration_core.errors import DomainRefusal, SyncError
@@ -220,12 +219,11 @@ def _plan_unlinked(
             # intent of ours explains, whose base is unknown.
             record = known[job.registration.id]
             late = lost_answers.late_create(runtime, job, record)
-            if late is not None:
-                made = Written(record.record_id, record.version)
-                settling.settle_late(runtime.database, late, made)
-                continue
             try:
-                linking.adopt(runtime, job.registration, crm.name, record)
+                if late is not None:
+                    linking.adopt_late(runtime, job.registration, record, late)
+                else:
+                    linking.adopt(runtime, job.registration, crm.name, record)
             except DomainRefusal as refusal:
                 settling.hold(runtime, job.registration.id, crm.name, refusal.message)
         elif job.registration.state in _OVER:

@@ -107,14 +107,13 @@ def settle_batch(database: Database, outcomes: Mapping[str, Outcome]) -> None:
     together_or_apart(database, list(outcomes.items()), settle, give_up)
 
 
-def settle_late(database: Database, intent_id: str, outcome: Written) -> None:
+def settle_late(unit: UnitOfWork, intent_id: str, outcome: Written) -> None:
     """Settle a create anew that took effect after it was given up, with all that it owes."""
-    with database.begin() as unit:
-        intent = unit.lock(IntentRow, intent_id)
-        if intent is not None and intent.state in ("not_done", "set_aside"):
-            intent.state = "pending"
-            unit.session.flush()
-            settle_all(unit, {intent_id: outcome})
+    intent = unit.lock(IntentRow, intent_id)
+    if intent is not None and intent.state in ("not_done", "set_aside"):
+        intent.state = "pending"
+        unit.session.flush()
+        settle_all(unit, {intent_id: outcome})
 
 
 def settle_all(unit: UnitOfWork, outcomes: Mapping[str, Outcome]) -> None:

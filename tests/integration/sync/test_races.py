@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -13,10 +13,12 @@ from sqlalchemy import select
 from connectors.errors import CrmUnavailable, RateLimited
 from connectors.memory import MemoryFault
 from connectors.port import Gone, Refused, RemoteRecord
+from registration_core.model import Customer, Registration
 from sync import guard, pull, push, resolving, runs
 from sync.dead_letters import dead_letters
 from sync.inbox import Notice, take_note
 from sync.ledger.tables import ConnectionStateRow, IntentRow, LinkRow
+from tests.beside import waits
 from tests.world import HOME, World
 
 
@@ -134,23 +136,57 @@ def test_a_record_whose_create_was_never_answered_is_not_made_again_when_a_user_
     )
 
 
-def test_a_create_that_takes_effect_after_it_was_given_up_is_no_users_word(world: World) -> None:
-    made = world.approved()
+def _hold_up_the_create(world: World, made: Registration, then: Callable[[str], None]) -> None:
+    """Let the first create be cut off, and take effect right before the third look."""
     finds: list[str] = []
+    others = world.deals(HOME)
 
     def hold_up(operation: str) -> None:
-        """Let the first create be cut off, and take effect right before the third look."""
         if operation == "create" and not finds[1:]:
             raise CrmUnavailable("held up", may_have_happened=True, connection=HOME)
         finds.extend([operation] * (operation == "find"))
-        if finds[2:] and not world.deals(HOME):
+        if finds[2:] and world.deals(HOME) == others:
             with world.database.read() as session:
-                (intent,) = session.scalars(select(IntentRow).where(IntentRow.connection == HOME))
-            fields = {**intent.payload, "Key": made.id}
-            assert not isinstance(world.orgs[HOME].insert("Deal", fields, "us"), Refused)
+                (intent,) = session.scalars(
+                    select(IntentRow).where(
+                        IntentRow.connection == HOME, IntentRow.registration_id == made.id
+                    )
+                )
+            late = world.orgs[HOME].insert("Deal", {**intent.payload, "Key": made.id}, "us")
+            assert not isinstance(late, Refused)
+            then(late.record_id)
 
     world.doors[HOME].on_call = hold_up
     world.push()
+
+
+def test_a_late_create_whose_record_another_deal_was_merged_into_waits_alone(world: World) -> None:
+    other = world.approved()
+    world.settle()
+    (theirs,) = world.deals(HOME)
+    made = world.approved(token="late", customer=Customer("Sundby Verft", "NO"))
+
+    def merged(late: str) -> None:
+        world.orgs[HOME].merge("Deal", theirs, late, "rep")
+        world.poll()
+
+    _hold_up_the_create(world, made, merged)
+    world.settle(seconds=5)
+    third = world.approved(token="third", customer=Customer("Kestrel Foods", "US"))
+    world.settle()
+
+    with world.database.read() as session:
+        linked = {
+            link.registration_id: link.state
+            for link in session.scalars(select(LinkRow).where(LinkRow.connection == HOME))
+        }
+    assert linked == {other.id: "active", third.id: "active"}
+    assert "linked to another registration" in waits(world, made)
+
+
+def test_a_create_that_takes_effect_after_it_was_given_up_is_no_users_word(world: World) -> None:
+    made = world.approved()
+    _hold_up_the_create(world, made, lambda _: None)
     world.update(made.number, deal_name="Ours, later")
     world.settle(seconds=5)
     world.settle()
