@@ -75,7 +75,7 @@ def unlink(
             )
         replaced: Fields = {}
         if not dry_run:
-            since = runtime.database.clock()
+            since = _began(intents, runtime.database.clock())
             version = _write_back(runtime, crm, link, record, restored, pushing)
             auditing.audit_overwrites(runtime, crm)  # it finds nothing once the link is gone
             with runtime.database.begin(actor) as unit:
@@ -104,6 +104,12 @@ def _link(session: Session, number: str, connection: ConnectionName) -> LinkRow:
             f"{registration.number} has no record in {connection}.", hint="Type: dealreg link list"
         )
     return found
+
+
+def _began(intents: Sequence[IntentRow], now: datetime) -> datetime:
+    """Return when values were first written back: what that replaced is told by a later try too."""
+    back = (i.created_at for i in intents if i.wanted == 0 and i.run_id is None)
+    return min(back, default=now)
 
 
 def _writes(session: Session, link: LinkRow) -> Sequence[IntentRow]:

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from connectors.errors import ConnectorError
+from connectors.memory import MemoryFault
 from connectors.port import RemoteRecord
 from registration_core.contracts import Mode
 from registration_core.errors import DomainRefusal
@@ -89,6 +91,24 @@ def unlinked(world: World) -> dict[str, Any]:
         told = events(session, f"registration:{registration(world, 0).id}")
     (found,) = [each["internal"] for each in told if each["action"] == "unlink record"]
     return dict(found)
+
+
+def test_what_was_replaced_is_told_by_the_second_try_when_the_first_could_not_know(
+    world: World, stamped: str
+) -> None:
+    org, door = world.orgs[HOME], world.doors[HOME]
+    door.fail(MemoryFault.ANSWER_LOST, "history")
+    with pytest.raises(ConnectorError):
+        unlink_while(
+            world, "update", lambda: org.edit("Deal", stamped, {"Partner": "Typed just now"}, "rep")
+        )
+    world.settle()
+    world.settle()  # the first failure paused the connection
+
+    number = registration(world, 0).number
+    gone = unlinking.unlink(world.runtime, number, HOME, BEN, dry_run=False)
+
+    assert gone.replaced == {"partner_name": "Typed just now"}
 
 
 def test_what_is_typed_while_a_link_is_taken_back_is_told_and_kept(
