@@ -197,6 +197,11 @@ def _check_all(runtime: Runtime, due: Sequence[tuple[str, int]], actor: Actor) -
         _record(runtime, check, registration.number, version, program, actor)
 
 
+def _was_decided_on(registration: Registration, check: ConflictCheck) -> bool:
+    """Whether a decision may rest on a check, which is kept for it then."""
+    return registration.decided_at is not None and check.finished_at <= registration.decided_at
+
+
 def _set_aside(runtime: Runtime, registration: Registration) -> None:
     """Look again in a minute at a registration whose program is not configured any more."""
     log.error("not checked", registration=registration.number, missing=registration.program)
@@ -298,8 +303,9 @@ def _record(
         repository.add_check(unit.session, check)
         request = unit.session.get(CheckRequestRow, registration.id, with_for_update=True)
         if last is not None and _repeats(check, last):
-            repository.drop_check(unit.session, last.id)
-            overrides.carry_over(unit.session, last.id, check.id)
+            if not _was_decided_on(registration, last):
+                repository.drop_check(unit.session, last.id)
+                overrides.carry_over(unit.session, last.id, check.id)
             _again(unit, request, check)
             return
         audit.record(

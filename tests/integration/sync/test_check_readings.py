@@ -108,6 +108,12 @@ def test_answers_that_lag_may_be_accepted_by_two_people_however_often_the_check_
     made = checking.approve(world.runtime, made.number, ONE)
     assert made.state is RegistrationState.APPROVED
 
+    world.pass_time(3700)
+    checking.drain(world.runtime)  # the re-check of an hour later finds the same
+    assert last_check(world, made.id).began_at == world.now
+    with world.database.read() as session:
+        assert repository.deciding_check(session, made) == accepted
+
     world.orgs[MIRROR].clock = lambda: world.now
     world.pass_time(400 * 86400)
     housekeeping.prune(world.database)
