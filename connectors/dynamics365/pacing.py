@@ -35,8 +35,14 @@ class Pace:
             self.size = min(self._most, self.size * 2)
 
     def note_too_large(self, operations: int) -> None:
-        """Learn from a batch that was too long to be looked at: half of it is the most from now on."""
-        self._most = self.size = max(LEAST, min(operations, self.size) // 2)
+        """Learn from a batch that was too long to be looked at: half of it is the most from now on.
+
+        A row that is too long by itself says nothing of the others, nor do the batches it was in.
+        """
+        if operations == 1:
+            self._most = OPERATIONS_MAX
+        else:
+            self._most = self.size = max(LEAST, min(operations, self.size) // 2)
 
     def note_no_answer(self) -> None:
         """Learn from a batch that was not answered: it may have been too large for a time-out."""

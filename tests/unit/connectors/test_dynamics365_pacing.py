@@ -47,6 +47,15 @@ def test_a_batch_that_was_too_long_leaves_half_of_itself_for_good() -> None:
     assert pace.size == LEAST
 
 
+def test_one_row_that_is_too_long_by_itself_is_not_held_against_later_batches() -> None:
+    pace = Pace()
+    for operations in (100, 50, 25, 12, 6, 3, 1):
+        pace.note_too_large(operations)
+    for _ in range(7):
+        pace.note(pace.size, QUICK)
+    assert pace.size == OPERATIONS_MAX
+
+
 def test_a_batch_without_an_answer_halves_the_next() -> None:
     pace = Pace()
     pace.note_no_answer()
