@@ -324,6 +324,8 @@ class ConflictCheck:
     finished_at: datetime
     policy_version: str
     matcher_version: str
+    #: State of the lists from files when they were looked through; None where it was not kept.
+    lists_seen: int | None
     readings: tuple[Reading, ...]
     findings: tuple[Finding, ...]
     accounts: Mapping[ConnectionName, str] = field(default_factory=dict)

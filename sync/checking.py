@@ -245,6 +245,7 @@ def _make(
     The canaries of what could be read are read with them, but where they were `seen` just now.
     """
     with runtime.database.read() as session:
+        lists = account_lists.state(session)  # first: whatever comes meanwhile makes it outdated
         wanted = candidates.wanted_of(session, registration)
         accounts = candidates.likely(session, wanted)
         listed = [a.record_id for a in accounts if a.connection == LIST_FILE]
@@ -271,6 +272,7 @@ def _make(
         finished_at=runtime.database.clock(),
         policy_version=program.version,
         matcher_version=MATCHER_VERSION,
+        lists_seen=lists,
         readings=readings,
         findings=find_claims(registration, program, found, rivals, began_at),
         accounts=_chosen(found),
@@ -319,7 +321,7 @@ def _record(
                 "findings": [f.summary for f in check.findings],
             },
         )
-        if check.incomplete:
+        if check.incomplete or check.lists_seen != account_lists.state(unit.session):
             _again(unit, request, check)
             return
         if request is not None and request.version == version:
@@ -350,7 +352,8 @@ def _again(unit: UnitOfWork, request: CheckRequestRow | None, check: ConflictChe
     if request is None:
         return
     request.attempts += 1
-    request.reason = "; ".join(f"{r.connection}: {r.reason}" for r in check.incomplete)[:255]
+    why = "; ".join(f"{r.connection}: {r.reason}" for r in check.incomplete)
+    request.reason = (why or "a list was brought up to date meanwhile")[:255]
     seconds = min(2 ** min(request.attempts - 1, 10), REPEAT_SECONDS_MAX)
     request.due_at = unit.now + timedelta(seconds=seconds)
 

@@ -148,7 +148,7 @@ def check(
     """A complete check of a registration that every required connection answered at `at`."""
     values: dict[str, Any] = {
         "id": f"check-{about.number}", "registration_id": about.id, "began_at": at,
-        "finished_at": at, "policy_version": "v1", "matcher_version": MATCHER_VERSION,
+        "finished_at": at, "policy_version": "v1", "matcher_version": MATCHER_VERSION, "lists_seen": 0,
         "readings": tuple(Reading(name, True, at) for name in CONNECTIONS),
         "findings": tuple(findings),
     }  # fmt: skip

@@ -12,14 +12,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from registration_core.errors import CheckNotUsable
 from registration_core.matching import domain_of, of_customer
 from registration_core.model import LIST_FILE, Account, ConflictCheck, Customer, ListEntry
 from registration_core.program import PROHIBITIONS, ListKind
-from registration_core.store import audit, rechecks, repository, work
+from registration_core.store import audit, protection, rechecks, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import ListCountRow, ListEntryRow
 
@@ -44,6 +44,7 @@ def bring(unit: UnitOfWork, kind: ListKind, wanted: Sequence[ListEntry], source:
     The same file again changes nothing.
     The ids of `wanted` do not count: an entry that is there already keeps its own.
     """
+    protection.hold_lock(unit)  # nobody is protected while a list is half there
     unit.hold(f"accounts:{LIST_FILE}")
     known = {_content(entry): (row, entry) for row, entry in _current(unit.session, kind)}
     named = {_content(entry): entry for entry in wanted}
@@ -115,10 +116,18 @@ def check_what_begins(unit: UnitOfWork) -> int:
     return len(reasons)
 
 
+def state(session: Session) -> int:
+    """Return a number that grows with every entry that comes onto a list or leaves it."""
+    seen = select(func.count() + func.count(ListEntryRow.ended_at)).select_from(ListEntryRow)
+    return session.scalar(seen) or 0
+
+
 def require_unchanged(session: Session, check: ConflictCheck, number: str) -> None:
-    """Raise `CheckNotUsable` if an entry came onto a list, or left it, after a check began."""
-    later = or_(ListEntryRow.added_at > check.began_at, ListEntryRow.ended_at > check.began_at)
-    if session.scalar(select(exists().where(later))):
+    """Raise `CheckNotUsable` if a list changed after a check looked them through.
+
+    Under the lock of protections nobody can bring one meanwhile.
+    """
+    if check.lists_seen != state(session):
         raise CheckNotUsable(
             f"An account list was brought up to date after the check of {number} began.",
             hint=f"Type: dealreg registration check {number}",

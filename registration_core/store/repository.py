@@ -317,7 +317,6 @@ def account(session: Session, connection: str, record_id: str) -> Account | None
 
 # --- checks -----------------------------------------------------------------------------------
 
-
 #: Checks that something may rest on.
 _COUNTS = ConflictCheckRow.complete | overrides.accepted()
 
@@ -332,6 +331,7 @@ def add_check(session: Session, check: ConflictCheck) -> None:
             finished_at=check.finished_at,
             policy_version=check.policy_version,
             matcher_version=check.matcher_version,
+            lists_seen=check.lists_seen,
             complete=not check.incomplete,
             readings=[
                 asdict(r) | {"as_of": r.as_of.isoformat() if r.as_of else None}

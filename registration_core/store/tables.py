@@ -301,6 +301,8 @@ class ConflictCheckRow(Base):
     finished_at: Mapped[datetime]
     policy_version: Mapped[str] = mapped_column(String(64))
     matcher_version: Mapped[str] = mapped_column(String(32))
+    #: State of the lists from files (`account_lists.state`) when they were looked through.
+    lists_seen: Mapped[int | None]
     #: Whether every connection that the program requires was read completely.
     complete: Mapped[bool]
     readings: Mapped[list[Any]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -24,7 +25,7 @@ from registration_core.program import ListKind
 from registration_core.store import account_lists, audit, repository
 from registration_core.store.account_lists import Brought
 from sync import checking, rounds
-from tests.world import ANN, BEN, START, World
+from tests.world import ANN, BEN, START, World, build
 
 TODAY = START.date()
 CUSTOMER = Customer("Quillfeder Reederei", "DE", website="quillfeder.example")
@@ -176,6 +177,27 @@ def test_an_approval_goes_by_the_lists_as_they_are_then_and_not_as_a_check_knew_
     with pytest.raises(NotAllowed, match="held for call-desk"):
         checking.approve(world.runtime, made.number, BEN)
     assert world.registration(made.id).state is RegistrationState.UNDER_REVIEW
+
+
+def test_a_list_that_is_being_brought_while_a_check_reads_is_not_passed_over(
+    migrated_postgres_url: str,
+) -> None:
+    world = build(migrated_postgres_url)
+    made = world.submit(customer=TYPED)
+    check = threading.Thread(target=checking.drain, args=(world.runtime,))
+    with world.database.begin(ANN) as unit:
+        account_lists.bring(unit, ListKind.DO_NOT_CALL, [_entry(ListKind.DO_NOT_CALL)], "list.csv")
+        world.pass_time(1)
+        check.start()
+        check.join(timeout=3)  # it sees nothing of the list yet
+    check.join(timeout=60)
+
+    assert world.registration(made.id).state is not RegistrationState.APPROVED
+    world.settle()
+    assert world.registration(made.id).state is RegistrationState.UNDER_REVIEW
+    (finding,) = _last_check(world, made.id).findings
+    assert finding.kind is FindingKind.DO_NOT_CALL
+    world.runtime.close()
 
 
 def test_a_prohibition_that_was_noted_ahead_checks_the_claims_on_its_first_day_and_once(

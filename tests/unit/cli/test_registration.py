@@ -58,7 +58,7 @@ def checked(
         found = repository.registration(unit.session, number, lock=True)
         check = ConflictCheck(
             id=unit.ids.new(), registration_id=found.id, began_at=now, finished_at=now,
-            policy_version=rules.version, matcher_version="exact-keys-1",
+            policy_version=rules.version, matcher_version="exact-keys-1", lists_seen=0,
             readings=tuple(
                 Reading(name, not reason, now, reason) for name in rules.required_connections
             ),
