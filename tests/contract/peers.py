@@ -292,9 +292,14 @@ class SandboxPeerOrg:
         """Answer every call with 503."""
         self.stand_in.faults.add(Fault(FaultKind.DOWN, path=self.CALLS))
 
-    def sign_ins(self) -> int:
-        """Count the times somebody signed in so far, as far as the journal goes."""
-        return sum(bool(re.search(self.SIGN_IN, e.path)) for e in self.stand_in.journal.last())
+    def calls(self) -> int:
+        """Return how many calls there were so far."""
+        return self.stand_in.journal.total
+
+    def sign_ins(self, since: int) -> int:
+        """Count the sign-ins after so many calls."""
+        made = self.stand_in.journal.last(self.calls() - since)
+        return sum(bool(re.search(self.SIGN_IN, entry.path)) for entry in made)
 
     def heal(self) -> None:
         """Take every fault away; an expired static token is accepted again."""
