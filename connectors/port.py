@@ -80,6 +80,8 @@ class Capabilities:
     load_batch: int = 0
     #: Whose CRM it is, in one word, for those that another CRM's own sync reaches.
     vendor: str = ""
+    #: What its feeds and queries answer is at best this old, in seconds.
+    lag_seconds: int = 0
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,9 @@ from sync.users import unknown_users
 
 log = structlog.get_logger()
 
+#: A freshness limit of so many lags leaves people the time to decide on what was answered.
+LAGS_TO_DECIDE = 3
+
 
 def check(runtime: Runtime, name: str) -> tuple[CheckItem, ...]:
     """Return every step with its outcome and, where it fails, the remedy. Writes nothing."""
@@ -36,6 +39,7 @@ def check(runtime: Runtime, name: str) -> tuple[CheckItem, ...]:
         identity = crm.identity()
         items.append(CheckItem("pinned org", True, identity.org_id))
         items.append(_deliveries(runtime, crm))
+        items += _freshness(runtime, crm)
         report = check_against_all(runtime, name, history=False)  # the CRM's own check told of it
     except (ConnectorError, SyncError) as error:
         items.append(CheckItem("org", False, error.message, error.hint))
@@ -70,6 +74,30 @@ def _deliveries(runtime: Runtime, crm: CrmConnector) -> CheckItem:
             warning=True,
         )
     return CheckItem(step, True, f"taken at {state.webhook_at:%Y-%m-%d %H:%M} UTC")
+
+
+def _freshness(runtime: Runtime, crm: CrmConnector) -> Iterator[CheckItem]:
+    """Hold how old the answers about accounts are against what each program takes for fresh."""
+    fields = directory.account_reads(runtime, crm.name)
+    page = crm.changes(runtime.mappings[crm.name].accounts.object, fields, None)
+    lag = max(0, round((runtime.database.clock() - page.as_of).total_seconds()))
+    for program in runtime.programs.values():
+        if crm.name not in program.required_connections:
+            continue
+        limit = program.freshness_seconds[crm.name]
+        told = f"its answers lag by {lag} seconds, {program.name} takes them for {limit}"
+        if 2 * lag <= limit:
+            yield CheckItem("freshness", True, told)
+            continue
+        never = lag >= limit
+        yield CheckItem(
+            "freshness",
+            not never,
+            told + (": no check is ever complete" if never else ": hardly time to decide"),
+            f"Type in programs/{program.name}.yaml, under checks: "
+            f"freshness_seconds: {{{crm.name}: {LAGS_TO_DECIDE * lag}}}, or more.",
+            warning=not never,
+        )
 
 
 def needs_of(runtime: Runtime, mapping: ConnectionMapping) -> tuple[ObjectNeed, ...]:

@@ -38,6 +38,7 @@ from registration_core.store.database import Database
 from sync import budget, mapping_versions
 from sync.actors import Actors
 from sync.announcing.port import Channel
+from sync.connecting import LAGS_TO_DECIDE
 from sync.guard import CallMetrics, GuardedConnector
 from sync.middleware import LogContext
 from sync.runtime import Runtime
@@ -82,6 +83,11 @@ def build(
         name: _door(connection, database, settings, metrics, (connectors or {}).get(name))
         for name, connection in usable.items()
     }
+    try:
+        _require_reachable(programs, doors)
+    except ConfigurationError:
+        database.close()
+        raise
     broker = _redis_broker(settings.redis_url) if settings.redis_url else None
     live = dict(mappings)
     runtime = Runtime(
@@ -116,6 +122,27 @@ def build(
     if broker is not None:
         database.on_work = careful(Actors(broker, lambda: runtime).nudge)
     return runtime
+
+
+def _require_reachable(
+    programs: Mapping[str, Program], doors: Mapping[ConnectionName, CrmConnector]
+) -> None:
+    """Refuse programs that take answers for fresh only while no CRM can have given them."""
+    problems = [
+        Problem(
+            f"programs/{program.name}.yaml",
+            f"checks.freshness_seconds.{name}: {limit}, but its answers lag by {lag} seconds, "
+            "so no check could ever be complete",
+            f"write {name}: {LAGS_TO_DECIDE * lag}, or more",
+        )
+        for program in programs.values()
+        for name in program.required_connections
+        if name in doors
+        and (limit := program.freshness_seconds[name])
+        <= (lag := doors[name].capabilities.lag_seconds)
+    ]
+    if problems:
+        raise ConfigurationError("The programs cannot be used.", problems)
 
 
 def _channel(settings: ChannelSettings, clock: Callable[[], datetime]) -> Channel:

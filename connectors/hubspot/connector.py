@@ -20,7 +20,7 @@ from connectors.hubspot import links, probing, provisioning, wire
 from connectors.hubspot.feed import Feed
 from connectors.hubspot.gateway import Gateway
 from connectors.hubspot.pacing import Pace
-from connectors.hubspot.reading import Reader
+from connectors.hubspot.reading import INDEX_LAG, Reader
 from connectors.hubspot.users import owners
 from connectors.hubspot.webhook import read_delivery
 from connectors.hubspot.writing import Writer
@@ -56,6 +56,7 @@ _CAPABILITIES = Capabilities(
     # Archived records are told of, moved associations are not: linked records are read again.
     feed_tells_deletes=False,
     vendor="hubspot",
+    lag_seconds=INDEX_LAG // timedelta(seconds=1),
     costly=frozenset({links.COMPANIES, links.CONTACTS}),
 )
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from config.settings import SHIPPED_CONFIG_DIR, Settings, load_settings
 from connectors.memory import MemoryFault
 from registration_core import overriding
-from registration_core.errors import CheckNotUsable
+from registration_core.errors import CheckNotUsable, ConfigurationError
 from registration_core.findings import FindingKind
 from registration_core.model import Actor, ConflictCheck, Customer, Registration, RegistrationState
 from registration_core.store import repository
-from sync import checking, directory, housekeeping
+from sync import checking, connecting, directory, housekeeping, wiring
 from tests.world import HOME, MIRROR, World
 
 ONE, TWO = (Actor(name, "desk", os_user=name) for name in ("one", "two"))
@@ -154,3 +158,58 @@ def test_a_directory_that_was_not_read_to_its_end_makes_the_check_incomplete(
     monkeypatch.setattr(crm, "changes", whole)
     world.settle()
     assert world.registration(made.id).state is RegistrationState.APPROVED
+
+
+# --- a limit that the answers of a CRM can never keep -------------------------------------------
+
+
+def with_freshness_of_hubspot(tmp_path: Path, seconds: int) -> Settings:
+    """Settings of a process whose program takes the answers of HubSpot for so long."""
+    config = tmp_path / "config"
+    skip = shutil.ignore_patterns("*.py", "__pycache__")
+    shutil.copytree(SHIPPED_CONFIG_DIR, config, ignore=skip)
+    file = config / "programs" / "default.yaml"
+    file.write_text(file.read_text().replace("hubspot: 900", f"hubspot: {seconds}"))
+    hubspot = {
+        "URL": "https://api.hubapi.example", "ACCESS_TOKEN": "t", "APP_ID": "1",
+        "WEBHOOK_SECRET": "s",
+    }  # fmt: skip
+    given = {f"DEALREG_SANDBOX_HUBSPOT_{name}": value for name, value in hubspot.items()}
+    (tmp_path / "ca.pem").touch()
+    given |= {"DEALREG_SANDBOX_CA_FILE": str(tmp_path / "ca.pem")}
+    return load_settings(given | {"DEALREG_HOME": str(tmp_path), "DEALREG_CONFIG_DIR": str(config)})
+
+
+def test_a_limit_within_which_an_index_never_answers_is_refused_with_what_to_type(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        wiring.build(with_freshness_of_hubspot(tmp_path, 60))
+    (problem,) = refused.value.problems
+    assert (problem.where, problem.what, problem.remedy) == (
+        "programs/default.yaml",
+        "checks.freshness_seconds.hubspot: 60, but its answers lag by 60 seconds, so no check could ever be complete",
+        "write hubspot: 180, or more",
+    )
+
+
+def test_a_limit_above_the_lag_of_an_index_is_taken(tmp_path: Path) -> None:
+    with closing(wiring.build(with_freshness_of_hubspot(tmp_path, 61))) as runtime:
+        assert "hubspot" in runtime.connectors
+
+
+@pytest.mark.parametrize(
+    ("lag", "result"), [(0, "ok"), (300, "ok"), (301, "warning"), (600, "failed")]
+)
+def test_the_check_of_a_connection_says_whether_its_answers_are_as_fresh_as_the_programs_want(
+    world: World, lag: int, result: str
+) -> None:
+    world.orgs[MIRROR].clock = lambda: world.now - timedelta(seconds=lag)
+    (item,) = [i for i in connecting.check(world.runtime, MIRROR) if i.step == "freshness"]
+    assert (item.ok, item.warning) == (result != "failed", result == "warning")
+    assert f"lag by {lag} seconds" in item.detail
+    if result != "ok":
+        assert item.remedy == (
+            "Type in programs/default.yaml, under checks: "
+            f"freshness_seconds: {{{MIRROR}: {3 * lag}}}, or more."
+        )
