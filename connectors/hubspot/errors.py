@@ -110,7 +110,8 @@ def failure(
     if status == 403:
         scopes = _scopes(body)
         return NotPermitted(
-            f"HubSpot does not permit {operation}: {words}",
+            f"HubSpot does not permit {operation}: "
+            + (f"the app lacks {scopes}" if scopes else words),
             hint=(
                 f"Grant the app these scopes in HubSpot: {scopes}."
                 if scopes

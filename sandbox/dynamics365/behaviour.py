@@ -23,6 +23,8 @@ class Behaviour:
     revoked: set[tuple[str, str]] = field(default_factory=set)
     #: Depth of a privilege of that role, where it is not `Global`: (access, table) -> depth.
     depths: dict[tuple[str, str], str] = field(default_factory=dict)
+    #: Ids of rows of other business units, which a depth below `Global` keeps from our user.
+    unseen: set[str] = field(default_factory=set)
     #: Published duplicate detection rules: table -> columns that are the same in two records.
     duplicate_rules: dict[str, tuple[str, ...]] = field(default_factory=dict)
     #: What the definitions lack: (table, "") whole, (table, column), (table, schema name of a key).

@@ -93,6 +93,16 @@ class DynamicsOrg:
         """How far a privilege of the integration user's security role reaches."""
         return self.behaviour.depths.get((access, table.name), "Global")
 
+    def hide_records(self, object_name: str, *record_ids: str) -> None:
+        """Narrow what our user reads of a table to its business unit, to which these do not belong."""
+        self.behaviour.depths["Read", object_name] = "Local"
+        self.behaviour.unseen |= set(record_ids)
+
+    def show_records(self, object_name: str) -> None:
+        """Let our user read all of a table again."""
+        self.behaviour.depths.pop(("Read", object_name), None)
+        self.behaviour.unseen -= {row.id for row in self.store.rows(object_name)}
+
     # Rows --------------------------------------------------------------------------------------
 
     def locate(self, table: Table, key: str) -> str | None:

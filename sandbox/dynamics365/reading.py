@@ -20,7 +20,7 @@ from sandbox.dynamics365.errors import WebApiError, not_permitted, query_error
 from sandbox.dynamics365.literals import require_comparable
 from sandbox.dynamics365.query import parse_filter, parse_orderby, parse_select, sort_key
 from sandbox.dynamics365.values import property_of, represent, shown
-from sandbox.records import Json, RecordStore, Row
+from sandbox.records import Json, Row
 
 _KNOWN = {"$select", "$filter", "$orderby", "$top", "$count", "$skiptoken", "$deltatoken"}
 _COUNT_MAX = 5000
@@ -49,10 +49,11 @@ def require_known(call: Call, known: Collection[str]) -> None:
         raise query_error(f"Query option '{min(unknown)}' is not supported.")
 
 
-def filtered(store: RecordStore, table: Table, call: Call) -> list[Row]:
-    """Return the rows that fit the `$filter`."""
+def filtered(org: DynamicsOrg, table: Table, call: Call) -> list[Row]:
+    """Return the rows that fit the `$filter`, of those that our user sees."""
     require_known(call, _KNOWN)
-    found = store.rows(table.name)
+    unseen = org.behaviour.unseen
+    found = [row for row in org.store.rows(table.name) if row.id not in unseen]
     if "$filter" not in call.query:
         return found
     asked = parse_filter(call.query["$filter"])
@@ -106,9 +107,9 @@ def _context(call: Call, table: Table) -> str:
     return f"{call.root}$metadata#{table.set_name}" + (f"({select})" if select else "")
 
 
-def rows(store: RecordStore, table: Table, call: Call) -> Answer:
+def rows(org: DynamicsOrg, table: Table, call: Call) -> Answer:
     """Answer a query; pages follow a cookie that holds the sort key of the last row given."""
-    found = filtered(store, table, call)
+    found = filtered(org, table, call)
     order = _order(table, call)
 
     def key(row: Row) -> list[Any]:

@@ -29,6 +29,7 @@ from sandbox.dynamics365.errors import (
     WebApiError,
     exists,
     missing,
+    not_permitted,
     payload_error,
     stale,
 )
@@ -143,10 +144,10 @@ class WebApi:
         if rest == "$count" and "$deltatoken" in call.query:
             return not_built(call)
         if rest == "$count":
-            return Answer(200, str(len(reading.filtered(self.org.store, table, call))))
+            return Answer(200, str(len(reading.filtered(self.org, table, call))))
         if reading.tracked(call):
             return reading.changes(self.org, table, call)
-        return reading.rows(self.org.store, table, call)
+        return reading.rows(self.org, table, call)
 
     def _find(self, table: Table, key: str) -> Row:
         record_id = self.org.locate(table, key)
@@ -163,6 +164,8 @@ class WebApi:
         self.org.require("Read", table, call.user_id)
         reading.require_known(call, _OF_A_ROW)
         row = self._find(table, key)
+        if row.id in self.org.behaviour.unseen:
+            raise not_permitted(call.user_id, f"prvRead{table.schema_name}")
         headers = {"ETag": etag(row)}
         if call.headers.get("if-none-match") == etag(row):
             return Answer(304, None, headers)
