@@ -144,3 +144,19 @@ def test_a_webhook_without_its_secret_is_refused(peer: Peer) -> None:
     with pytest.raises(WebhookRejected) as caught:
         peer.connector.webhook(forged)
     assert caught.value.status == 401
+
+
+def test_the_old_secret_is_believed_beside_the_new_one_and_then_no_more(
+    remote_peer: Peer, stand_in: SandboxPeerOrg
+) -> None:
+    _, record_id = remote_peer.create(text="Before")
+    settings = stand_in.settings
+    old, new = settings.webhook["secret"], "the secret from now on"
+    during, after = (
+        stand_in.connector(replace(settings, webhook={**settings.webhook, **secrets}))
+        for secrets in ({"secret": new, "previous_secret": old}, {"secret": new})
+    )
+    signed_with_old = stand_in.delivery(record_id, {remote_peer.names.text: "After"})
+    assert record_id in {n.record_id for n in during.webhook(signed_with_old).notices}
+    with pytest.raises(WebhookRejected):
+        after.webhook(signed_with_old)
