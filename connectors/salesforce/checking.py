@@ -14,8 +14,9 @@ from connectors.errors import (
     NotPermitted,
 )
 from connectors.port import CheckItem, ConnectionSettings, ObjectNeed, OrgIdentity
+from connectors.salesforce.asking import rows_in
 from connectors.salesforce.schema import SalesforceSchema
-from connectors.salesforce.soql import chunks, one_of, select
+from connectors.salesforce.soql import select
 from connectors.salesforce.transport import Transport
 from connectors.salesforce.users import active_users
 from registration_core.contracts import FieldSchema, FieldType
@@ -127,16 +128,11 @@ def _view_all(
         sets = [str(row["PermissionSetId"]) for row in _rows(transport, assigned)]
         granted = {
             str(row["SobjectType"])
-            for part in chunks(_PERMISSION_SET, sets)
-            for row in _rows(
-                transport,
-                select(
-                    ["SobjectType"],
-                    "ObjectPermissions",
-                    f"{one_of(_PERMISSION_SET, part)} AND PermissionsViewAllRecords = true",
-                ),
+            for row in rows_in(
+                transport, ["SobjectType"], "ObjectPermissions", _PERMISSION_SET, sets,
+                operation=_OPERATION, also="PermissionsViewAllRecords = true",
             )
-        }
+        }  # fmt: skip
     except (CallRejected, NotPermitted) as error:
         yield CheckItem(
             "view all records",

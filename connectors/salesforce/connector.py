@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from connectors.deliveries import WebhookDelivery, WebhookRequest
 from connectors.errors import CallRejected, NotPermitted
@@ -32,6 +31,7 @@ from connectors.port import (
     Selection,
     UpdateItem,
 )
+from connectors.salesforce.asking import Selecting
 from connectors.salesforce.bulk import LOAD_MAX
 from connectors.salesforce.checking import run_check
 from connectors.salesforce.feed import read_changes
@@ -44,7 +44,7 @@ from connectors.salesforce.schema import (
     is_api_name,
     read_describe,
 )
-from connectors.salesforce.soql import select, where_clauses
+from connectors.salesforce.soql import Asked, one_of, select
 from connectors.salesforce.transport import Transport
 from connectors.salesforce.users import active_users
 from connectors.salesforce.webhook import read_delivery
@@ -146,12 +146,13 @@ class SalesforceConnector:
         """Look records up by a unique field with SOQL, which sees every committed record."""
         schema = self._schema_with(object_name, [*fields, key_field])
         reader = self._reader(schema, "find")
-        columns = reader.columns([*fields, key_field])
+        columns = reader.queried(fields, key_field)
+        rows = list(reader.rows_in(schema.schema.fields[key_field], keys, columns))
+        records = reader.records(rows, fields)
         # Salesforce compares text without case, unless the field says otherwise.
-        found = {}
-        for row in reader.rows_in(schema.schema.fields[key_field], keys, columns):
-            found[str(row[key_field]).casefold()] = reader.record(row, fields)
-        return {key: found[key.casefold()] for key in keys if key.casefold() in found}
+        ids = {str(row[key_field]).casefold(): to_18(str(row["Id"])) for row in rows}
+        found = {key: ids.get(key.casefold(), "") for key in keys}
+        return {key: records[i] for key, i in found.items() if i in records}
 
     def find_gone(
         self, object_name: str, key_field: str, keys: Sequence[str]
@@ -167,29 +168,19 @@ class SalesforceConnector:
         """Read the records that fit; `as_of` is Salesforce's clock when the first query set out."""
         schema = self._schema_with(object_name, [*fields, *(c.field for c in where)])
         reader = self._reader(schema, "select")
-        rows: dict[str, Mapping[str, Any]] = {}
-        as_of = None
-        for clause in self._clauses(schema, where, "select"):
-            tail = f"ORDER BY Id LIMIT {limit + 1}"
-            soql = select(reader.columns(fields), schema.name, clause, tail)
-            for page in self._transport.query(soql, operation=f"select {object_name}"):
-                as_of = as_of or page.as_of
-                rows.update((to_18(str(row["Id"])), row) for row in page.data["records"])
-        if as_of is None:
+        asked = self._asked(schema, where, "select")
+        selecting = Selecting(self._transport, schema.name, "select")
+        rows = selecting.rows(reader.queried(fields), asked, limit + 1)
+        if selecting.as_of is None:
             raise self._transport.rejected("select", "no query was answered")
-        ids = sorted(rows)
-        records = tuple(reader.record(rows[i], fields) for i in ids[:limit])
-        return Selection(records, complete=len(ids) <= limit, as_of=as_of)
+        records = reader.records((rows[i] for i in sorted(rows)[:limit]), fields)
+        return Selection(tuple(records.values()), len(rows) <= limit, selecting.as_of)
 
     def count(self, object_name: str, where: Sequence[Condition]) -> int:
         """Count the records that fit every condition."""
         schema = self._schema_with(object_name, [c.field for c in where])
-        total = 0
-        for clause in self._clauses(schema, where, "count"):
-            soql = select(["COUNT()"], schema.name, clause)
-            for page in self._transport.query(soql, operation=f"count {object_name}"):
-                total += int(page.data["totalSize"])
-        return total
+        asked = self._asked(schema, where, "count")
+        return Selecting(self._transport, schema.name, "count").count(asked)
 
     def users(self, addresses: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
         """Look active users up by e-mail address."""
@@ -293,15 +284,18 @@ class SalesforceConnector:
         us = self._user_id()
         return RecordReader(self._transport, schema, us, f"{operation} {schema.name}")
 
-    def _clauses(
+    def _asked(
         self, schema: SalesforceSchema, where: Sequence[Condition], operation: str
-    ) -> list[str]:
+    ) -> list[Asked]:
+        """Give conditions with the fields they are about, once every value of them can be asked."""
         try:
             where = [self._by_column(schema, condition) for condition in where]
-            fields: list[FieldSchema] = [schema.schema.fields[c.field] for c in where]
-            return list(where_clauses(fields, where))
+            asked = [(schema.schema.fields[c.field], c.values) for c in where]
+            for field, values in asked:
+                one_of(field, values)
         except WireError as wrong:
             raise self._transport.rejected(operation, f"a condition on {wrong}") from wrong
+        return asked
 
     def _by_column(self, schema: SalesforceSchema, condition: Condition) -> Condition:
         """Word a condition on the record type as one on its id."""

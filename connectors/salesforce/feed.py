@@ -11,17 +11,18 @@ rows in the recycle bin and of merges for 15 days; a cursor older than that has 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.errors import CallRejected, FeedExpired, NotPermitted
-from connectors.port import ChangePage, Gone, RemoteRecord
-from connectors.salesforce.errors import QueryTooLarge
+from connectors.port import ChangePage
+from connectors.salesforce.asking import PAGE_ROWS_MIN, shrinking
 from connectors.salesforce.records import RecordReader, floor_second
 from connectors.salesforce.schema import SalesforceSchema
 from connectors.salesforce.soql import select
-from connectors.salesforce.transport import Transport
+from connectors.salesforce.transport import Answer, Transport
 from connectors.salesforce.wire import is_id, read_time, write_time
 
 OVERLAP = timedelta(minutes=10)
@@ -31,8 +32,6 @@ COVERAGE_ASKED_EVERY = timedelta(minutes=5)
 #: The recycle bin keeps 15 days; a day is left for clocks and retries.
 CURSOR_AGE_MAX = timedelta(days=14)
 PAGE_ROWS = 1000
-#: A page that takes Salesforce too long is asked for by halves, down to this.
-PAGE_ROWS_MIN = 25
 _OPERATION = "changes"
 
 
@@ -80,7 +79,7 @@ def read_changes(
     # Asked before the rows are: what is covered now cannot be missing from them.
     covered, asked_at = _coverage(transport, schema, before, continuing=continuing)
     reader = RecordReader(transport, schema, our_user, _OPERATION)
-    columns = reader.columns(fields, "IsDeleted", "MasterRecordId")
+    columns = reader.queried(fields, "IsDeleted", "MasterRecordId")
     where = _where(since, before.after if before else None)
     rows, as_of, more = _page(transport, columns, schema.name, where)
     if before is not None and as_of is not None and as_of - before.as_of > CURSOR_AGE_MAX:
@@ -89,35 +88,29 @@ def read_changes(
     if began is None:
         raise transport.rejected(_OPERATION, "a query without a page")
     after = (read_time(rows[-1]["SystemModstamp"]), str(rows[-1]["Id"])) if more else None
-    records: list[RemoteRecord] = []
-    gone: list[Gone] = []
-    for row in rows:
-        absence = reader.gone(row)
-        if absence is None:
-            records.append(reader.record(row, fields))
-        else:
-            gone.append(absence)
+    absences = [(row, reader.gone(row)) for row in rows]
+    records = reader.records((row for row, absence in absences if absence is None), fields)
+    gone = [absence for _, absence in absences if absence is not None]
     next_cursor = _Cursor(began, since, after, covered, asked_at)
-    return ChangePage(tuple(records), tuple(gone), next_cursor.text(schema.name), more, began)
+    return ChangePage(
+        tuple(records.values()), tuple(gone), next_cursor.text(schema.name), more, began
+    )
 
 
 def _page(
     transport: Transport, columns: list[str], object_name: str, where: str
-) -> tuple[list[dict[str, Any]], datetime | None, bool]:
+) -> tuple[list[Mapping[str, Any]], datetime | None, bool]:
     """Read one page, as large as Salesforce manages; also its clock, and whether more may follow."""
-    size = PAGE_ROWS
-    while True:
+    answers: list[Answer] = []
+
+    def ask(size: int) -> list[Mapping[str, Any]]:
         tail = f"ORDER BY SystemModstamp, Id LIMIT {size}"
         soql = select(columns, object_name, where, tail)
-        try:
-            pages = list(transport.query(soql, operation=_OPERATION, deleted=True))
-        except QueryTooLarge:
-            if size <= PAGE_ROWS_MIN:
-                raise
-            size = max(size // 2, PAGE_ROWS_MIN)
-            continue
-        rows = [row for page in pages for row in page.data["records"]]
-        return rows, pages[0].as_of if pages else None, len(rows) >= size
+        answers[:] = transport.query(soql, operation=_OPERATION, deleted=True)
+        return [row for answer in answers for row in answer.data["records"]]
+
+    rows, size = shrinking(PAGE_ROWS, PAGE_ROWS_MIN, ask)
+    return rows, answers[0].as_of if answers else None, len(rows) >= size
 
 
 def _coverage(

@@ -14,10 +14,10 @@ from datetime import datetime
 from typing import Any
 
 from connectors.port import FieldChange
+from connectors.salesforce.asking import rows_in
 from connectors.salesforce.records import floor_second
 from connectors.salesforce.schema import STAGE_HISTORY_FIELDS, SalesforceSchema
-from connectors.salesforce.soql import chunks, one_of, select
-from connectors.salesforce.transport import Transport, halving
+from connectors.salesforce.transport import Transport
 from connectors.salesforce.wire import WireError, from_wire, read_time, to_18, write_time
 from registration_core.contracts import FieldSchema, FieldType, Value
 
@@ -89,17 +89,11 @@ class HistoryReader:
         since: datetime | None,
     ) -> Iterator[Mapping[str, Any]]:
         field = FieldSchema(parent, FieldType.REFERENCE)
-
-        def ask(part: Sequence[Value]) -> list[Mapping[str, Any]]:
-            where = one_of(field, part)
-            if since is not None:
-                where += f" AND CreatedDate >= {write_time(floor_second(since))}"
-            soql = select(columns, history, where, "ORDER BY CreatedDate, Id")
-            pages = self._transport.query(soql, operation=_OPERATION)
-            return [row for page in pages for row in page.data["records"]]
-
-        for part in chunks(field, record_ids):
-            yield from halving(part, ask)
+        also = f"CreatedDate >= {write_time(floor_second(since))}" if since is not None else ""
+        return rows_in(
+            self._transport, columns, history, field, record_ids,
+            operation=_OPERATION, also=also, tail="ORDER BY CreatedDate, Id",
+        )  # fmt: skip
 
     def _change(
         self, row: Mapping[str, Any], record_id: str, name: str, old: Any, new: Any

@@ -8,11 +8,12 @@ from email.utils import format_datetime
 from typing import Any
 
 from connectors.port import Absence, Gone, RemoteRecord
+from connectors.salesforce.asking import rows_in
 from connectors.salesforce.schema import RECORD_TYPE, RECORD_TYPE_ID, SalesforceSchema
-from connectors.salesforce.soql import chunks, one_of, select
-from connectors.salesforce.transport import Transport, halving
+from connectors.salesforce.soql import COLUMNS_MAX, length
+from connectors.salesforce.transport import Transport
 from connectors.salesforce.wire import WireError, from_wire, is_id, read_time, to_18
-from registration_core.contracts import FieldSchema, Value
+from registration_core.contracts import FieldSchema
 
 #: Most ids that one sObject Collections retrieve takes (REST API Developer Guide).
 RETRIEVE_MAX = 2000
@@ -47,6 +48,26 @@ class RecordReader:
         wanted = (*_STAMPS, *extra)
         own = [self._schema.column(name) for name in fields]
         return list(dict.fromkeys([*(n for n in wanted if self._schema.has(n)), *own]))
+
+    def queried(self, fields: Sequence[str], *extra: str) -> list[str]:
+        """Name what a query fetches: of more fields than it takes none, but stamps and `extra`."""
+        return self.columns(() if self._too_many(fields) else fields, *extra)
+
+    def records(
+        self, rows: Iterable[Mapping[str, Any]], fields: Sequence[str]
+    ) -> dict[str, RemoteRecord]:
+        """Turn rows of a query into records by id, with the fields it could not take read by id.
+
+        What is gone by then is left out.
+        """
+        by_id = {to_18(str(row["Id"])): row for row in rows}
+        if not self._too_many(fields):
+            return {record_id: self.record(row, fields) for record_id, row in by_id.items()}
+        read = self._retrieve(list(by_id), fields)
+        return {i: record for i, record in read.items() if isinstance(record, RemoteRecord)}
+
+    def _too_many(self, fields: Sequence[str]) -> bool:
+        return length(", ".join(self.columns(fields))) > COLUMNS_MAX
 
     def record(self, row: Mapping[str, Any], fields: Iterable[str]) -> RemoteRecord:
         """Turn a row of the API into a record."""
@@ -169,14 +190,10 @@ class RecordReader:
         deleted: bool = False,
     ) -> Iterator[Mapping[str, Any]]:
         """Read the rows whose field is one of values, in as many queries as it takes."""
-
-        def ask(part: Sequence[Value]) -> list[Mapping[str, Any]]:
-            soql = select(columns, self._schema.name, one_of(field, part))
-            pages = self._transport.query(soql, operation=self._operation, deleted=deleted)
-            return [row for page in pages for row in page.data["records"]]
-
-        for part in chunks(field, values):
-            yield from halving(part, ask)
+        yield from rows_in(
+            self._transport, columns, self._schema.name, field, values,
+            operation=self._operation, deleted=deleted,
+        )  # fmt: skip
 
     def _retrieve(
         self, record_ids: Sequence[str], fields: Sequence[str]

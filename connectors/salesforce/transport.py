@@ -13,7 +13,7 @@ import math
 import re
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -31,8 +31,8 @@ from connectors.errors import AuthenticationFailed, CallRejected, CrmUnavailable
 from connectors.port import ApiBudget, ConnectionSettings
 from connectors.salesforce.auth import Token, TokenProvider
 from connectors.salesforce.errors import Failure, QueryTooLarge, call_error
+from connectors.salesforce.soql import QUERY_MAX, length
 from connectors.tokens import TokenVault
-from registration_core.contracts import Value
 
 API_VERSION = "67.0"
 READ_ATTEMPTS = 4
@@ -144,7 +144,15 @@ class Transport:
         return f"/services/data/v{self._version}"
 
     def query(self, soql: str, *, operation: str, deleted: bool = False) -> Iterator[Answer]:
-        """Run a query and follow its pages; `data` is each page's whole answer."""
+        """Run a query and follow its pages; `data` is each page's whole answer.
+
+        One that Salesforce would not take for its length is refused before it is sent.
+        """
+        if length(soql) > QUERY_MAX:
+            what = f"the query has {length(soql)} bytes, and Salesforce takes {QUERY_MAX}"
+            raise self.rejected(
+                operation, what, hint="Map fewer fields, or shorten the conditions."
+            )
         path = "queryAll" if deleted else "query"
         answer = self.read(path, operation=operation, params={"q": soql})
         yield answer
@@ -305,19 +313,6 @@ class Transport:
             stamped = self.clock()
         elapsed = timedelta(seconds=math.ceil(response.elapsed.total_seconds()))
         return stamped - elapsed
-
-
-def halving(
-    values: Sequence[Value], ask: Callable[[Sequence[Value]], list[Mapping[str, Any]]]
-) -> list[Mapping[str, Any]]:
-    """Ask for the rows of values, and for those of each half where all of them are too much."""
-    try:
-        return ask(values)
-    except QueryTooLarge:
-        if len(values) < 2:
-            raise
-    middle = len(values) // 2
-    return halving(values[:middle], ask) + halving(values[middle:], ask)
 
 
 def _never_sent(broken: Exception) -> bool:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 import requests
 
 from connectors.errors import CallRejected, RateLimited
 from connectors.port import ConnectionSettings
-from connectors.salesforce import soql
+from connectors.salesforce import records
 from connectors.salesforce.connector import SalesforceConnector
+from connectors.salesforce.soql import QUERY_MAX
 from registration_core.contracts import Condition
 from sandbox.salesforce.engine import SalesforceOrg
 from tests.contract.peers import Timepiece
-from tests.contract.salesforce import KEY, OPPORTUNITY
+from tests.contract.salesforce import KEY, OPPORTUNITY, item
 
 DATA = "/services/data/v67.0"
 #: Bytes of address and headers together.
 HEAD_MAX = 16_384
+STEP = f"Asked for {uuid.uuid4()}"
 
 
 @pytest.fixture
@@ -62,14 +66,57 @@ def test_an_address_and_headers_of_more_bytes_than_salesforce_takes_are_refused(
     assert org.calls_today == before + (status == 404)
 
 
-def test_a_query_that_is_too_long_is_told_from_a_query_that_is_wrong(
+def test_a_query_that_cannot_be_made_short_enough_is_refused_before_it_is_sent(
+    connector: SalesforceConnector, org: SalesforceOrg
+) -> None:
+    connector.describe(OPPORTUNITY)
+    before = org.calls_today
+
+    with pytest.raises(CallRejected, match=str(QUERY_MAX)) as caught:
+        connector.count(OPPORTUNITY, [Condition("Name", ("語" * QUERY_MAX,))])
+
+    assert org.calls_today == before
+    assert "shorten the conditions" in caught.value.hint
+
+
+def test_two_long_conditions_are_answered_in_full(
+    connector: SalesforceConnector, org: SalesforceOrg
+) -> None:
+    made = [item(NextStep=f"{STEP} {number}") for number in range(4)]
+    connector.create(OPPORTUNITY, KEY, made)
+    fillers = [str(uuid.uuid4()) for _ in range(900)]
+    keys = Condition(KEY, (*fillers[:450], *(each.key for each in made), *fillers[450:]))
+    steps = Condition("NextStep", (*fillers, *(f"{STEP} {number}" for number in range(1, 9))))
+
+    found = connector.select(OPPORTUNITY, [keys, steps], [KEY], 10)
+
+    assert {r.fields[KEY] for r in found.records} == {each.key for each in made[1:]}
+    assert connector.count(OPPORTUNITY, [keys, steps]) == 3
+
+
+def test_more_fields_than_a_query_takes_are_read_all_the_same(
     connector: SalesforceConnector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(soql, "VALUES_MAX", HEAD_MAX)
-    values = tuple(f"{number:036}" for number in range(600))
+    fields = ["Name", "NextStep", "StageName", "CloseDate", "RecordType.DeveloperName"]
+    wanted = item(NextStep=f"{STEP} wide")
+    connector.create(OPPORTUNITY, KEY, [wanted])
 
-    with pytest.raises(CallRejected, match="414"):
-        connector.count(OPPORTUNITY, [Condition(KEY, values)])
+    def read() -> list[object]:
+        step = Condition("NextStep", (f"{STEP} wide",))
+        feed = connector.changes(OPPORTUNITY, fields, None)
+        while feed.more:
+            feed = connector.changes(OPPORTUNITY, fields, feed.cursor)
+        return [
+            connector.find(OPPORTUNITY, KEY, [wanted.key], fields),
+            connector.select(OPPORTUNITY, [step], fields, 5).records,
+            [each for each in feed.records if each.fields["NextStep"] == f"{STEP} wide"],
+        ]
+
+    at_once = read()
+    monkeypatch.setattr(records, "COLUMNS_MAX", 100)
+
+    assert read() == at_once
+    assert all(at_once)
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import uuid
 from typing import Any
 
 import pytest
 
 from connectors.errors import CrmUnavailable
 from connectors.port import ConnectionSettings, CrmConnector
-from connectors.salesforce import feed
+from connectors.salesforce import asking
 from connectors.salesforce.connector import SalesforceConnector
+from registration_core.contracts import Condition
 from sandbox.salesforce.engine import SalesforceOrg
 from sandbox.salesforce.errors import SalesforceError
 from sandbox.salesforce.reading import Page
@@ -31,14 +33,16 @@ class Slow:
     def __init__(self, org: SalesforceOrg) -> None:
         self.code, self.most = "QUERY_TIMEOUT", 10**9
         self.asked: list[int] = []
+        #: Whether it is slow for many values though few rows are asked for, and whether it counts.
+        self.of_values, self.counts = False, True
         self._ask = org.reader.query
 
     def __call__(self, soql: str, **how: Any) -> Page:
         """Answer a query, or refuse it for its length."""
-        limit = re.search(r"LIMIT (\d+)$", soql)
+        limit = None if self.of_values else re.search(r"LIMIT (\d+)$", soql)
         size = int(limit[1]) if limit else soql.count("',") + 1
         self.asked.append(size)
-        if size > self.most:
+        if size > self.most or (not self.counts and "COUNT()" in soql):
             raise SalesforceError(self.code, "Your query request was running for too long.")
         return self._ask(soql, **how)
 
@@ -78,7 +82,7 @@ def test_a_page_that_is_too_much_at_its_smallest_is_told_with_what_to_do(
 
     assert not caught.value.may_have_happened
     assert "fewer fields" in caught.value.hint
-    assert slow.asked[-1] == feed.PAGE_ROWS_MIN
+    assert slow.asked[-1] == asking.PAGE_ROWS_MIN
     assert len(slow.asked) == len(set(slow.asked))
 
 
@@ -95,3 +99,57 @@ def test_a_look_up_of_too_many_keys_is_asked_for_by_halves(
     assert found.keys() == set(keys)
     assert max(size for size in slow.asked if size <= 5) == 5
     assert slow.asked == [20, 10, 5, 5, 10, 5, 5]
+
+
+def test_a_selection_that_is_too_much_is_asked_for_by_halves_of_its_values(
+    connector: CrmConnector, slow: Slow
+) -> None:
+    items = [item() for _ in range(12)]
+    connector.create(OPPORTUNITY, KEY, items)
+    where = [Condition(KEY, tuple(each.key for each in items)), Condition("IsClosed", (False,))]
+    slow.of_values, slow.most = True, 5
+
+    found = connector.select(OPPORTUNITY, where, [KEY], 50)
+
+    assert {record.fields[KEY] for record in found.records} == {each.key for each in items}
+    assert found.complete
+    assert connector.count(OPPORTUNITY, where) == 12
+
+
+def test_a_selection_that_cannot_be_halved_any_more_is_read_page_by_page(
+    connector: CrmConnector, slow: Slow
+) -> None:
+    step = f"Call {uuid.uuid4()}"
+    connector.create(OPPORTUNITY, KEY, [item(NextStep=step) for _ in range(90)])
+    where = [Condition("NextStep", (step,))]
+    slow.most, slow.asked = 40, []
+
+    whole = connector.select(OPPORTUNITY, where, [KEY], 100)
+    some = connector.select(OPPORTUNITY, where, [KEY], 60)
+
+    assert (len(whole.records), whole.complete) == (90, True)
+    assert (some.records, some.complete) == (whole.records[:60], False)
+    assert slow.asked == [101, 50, 25, 25, 25, 25, 61, 30, 30, 30]
+
+
+def test_what_cannot_be_counted_at_once_is_counted_by_reading_ids(
+    connector: CrmConnector, slow: Slow
+) -> None:
+    step = f"Call {uuid.uuid4()}"
+    connector.create(OPPORTUNITY, KEY, [item(NextStep=step) for _ in range(30)])
+    slow.counts = False
+
+    assert connector.count(OPPORTUNITY, [Condition("NextStep", (step,))]) == 30
+
+
+def test_a_deal_with_several_of_the_sets_asked_for_is_counted_once(
+    connector: CrmConnector, slow: Slow
+) -> None:
+    step = f"Call {uuid.uuid4()}"
+    create(connector, NextStep=step, Modules__c=("Cooling", "Routing"))
+    fillers = tuple((f"Option {number}", f"Filler {number}") for number in range(600))
+    sets = Condition("Modules__c", (("Cooling",), *fillers, ("Routing",)))
+    where = [Condition("NextStep", (step,)), sets]
+
+    assert connector.count(OPPORTUNITY, where) == 1
+    assert len(connector.select(OPPORTUNITY, where, [KEY], 5).records) == 1

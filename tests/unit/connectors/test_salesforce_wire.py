@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import string
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.salesforce.soql import VALUES_MAX, chunks, one_of, select, where_clauses
-from connectors.salesforce.wire import WireError, from_wire, is_id, literal, to_18, to_wire
-from registration_core.contracts import Condition, FieldSchema, FieldType, Value
-from sandbox.salesforce.soql import Comparison, parse
+from connectors.salesforce.wire import WireError, from_wire, is_id, to_18, to_wire
+from registration_core.contracts import FieldSchema, FieldType, Value
 
 TEXT = FieldSchema("Name", FieldType.TEXT)
 MONEY = FieldSchema("Amount", FieldType.NUMBER, scale=2)
@@ -111,48 +109,3 @@ def test_an_answer_that_is_no_such_value_is_an_error_and_not_a_guess(
 ) -> None:
     with pytest.raises(WireError, match=field.name):
         from_wire(field, raw)
-
-
-@given(st.text(min_size=1, max_size=60))
-def test_no_text_can_leave_its_literal(text: str) -> None:
-    query = parse(select(["Id"], "Account", f"Name = {literal(TEXT, text)}"))
-
-    assert isinstance(query.where, Comparison)
-    (read_back,) = query.where.literals
-    assert from_wire(TEXT, read_back) == from_wire(TEXT, text)
-
-
-def test_a_literal_stands_on_one_line() -> None:
-    assert literal(TEXT, "a\nb\u2028c\u2029'") == r"'a\nb\u2028c\u2029\''"
-
-
-def test_empty_is_compared_with_null_and_joined_in_parentheses() -> None:
-    assert one_of(TEXT, [None, "a"]) == "(Name = null OR Name = 'a')"
-    assert one_of(FLAG, [True]) == "House_Account__c = true"
-    assert one_of(SET, [("A", "B")]) == "Regions__c INCLUDES ('A;B')"
-    assert (
-        one_of(DAY, [date(2026, 1, 2), date(2026, 1, 3)]) == "CloseDate IN (2026-01-02,2026-01-03)"
-    )
-    assert one_of(TEXT, []) == "Id = null"
-
-
-def test_a_long_list_is_split_and_no_value_is_lost_or_asked_for_twice() -> None:
-    values = [f"value {number}" for number in range(2000)]
-
-    parts = list(chunks(TEXT, [*values, "VALUE 1"]))
-
-    assert [value for part in parts for value in part] == values
-    assert len(parts) > 1
-    assert all(sum(len(str(value)) for value in part) < VALUES_MAX for part in parts)
-
-
-def test_only_the_longest_of_several_conditions_is_split() -> None:
-    conditions = [
-        Condition("House_Account__c", (True,)),
-        Condition("Name", tuple(f"value {number}" for number in range(2000))),
-    ]
-
-    clauses = list(where_clauses([FLAG, TEXT], conditions))
-
-    assert len(clauses) > 1
-    assert all(clause.endswith(" AND House_Account__c = true") for clause in clauses)
