@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,18 +12,19 @@ import click
 
 from cli.frame import Exit, Frame, Noun, pass_frame
 from cli.mapping_versions import apply, rollback, versions
-from registration_core.contracts import ConnectionName
+from registration_core.contracts import ConnectionName, ObjectSchema
 from registration_core.errors import ConfigurationError, InvalidInput, NotFound
 
 if TYPE_CHECKING:
+    from connectors.port import CrmConnector
     from mapping.check import SchemaReport
     from mapping.schema import ConnectionMapping
 
-#: What each kind of CRM calls a deal and an account.
+#: What each kind of CRM calls a deal, an account and a line item.
 _OBJECTS = {
-    "salesforce": ("Opportunity", "Account"),
-    "dynamics365": ("opportunity", "account"),
-    "hubspot": ("deals", "companies"),
+    "salesforce": ("Opportunity", "Account", "OpportunityLineItem"),
+    "dynamics365": ("opportunity", "account", "opportunityproduct"),
+    "hubspot": ("deals", "companies", "line_items"),
 }
 
 #: How many registrations a preview shows where nobody said how many.
@@ -64,6 +66,7 @@ def init(
     """Draft the mapping of a connection from the live schema of its CRM."""
     from config.connections import load_connections
     from mapping.drafting import Objects, draft, questions
+    from mapping.drafting_companions import referred
     from sync.wiring import catalogue, unmapped
 
     settings = frame.settings
@@ -74,13 +77,18 @@ def init(
         )
     connection = load_connections(settings.config_dir, settings.variables).get(name)
     of_kind = _OBJECTS[connection.kind.value]
+    programs = frame.programs()
     with unmapped(settings, name) as crm:
+        deal = crm.describe(home or of_kind[0])
         objects = Objects(
-            crm.describe(home or of_kind[0]),
+            deal,
             crm.describe(mirror) if mirror else None,
             crm.describe(accounts or of_kind[1]),
+            _visible(crm, (*referred(deal), of_kind[2])),
+            of_kind[2],
         )
-    text = draft(name, objects, *catalogue(frame.programs()))
+    products = dict.fromkeys(line for each in programs.values() for line in each.product_lines)
+    text = draft(name, objects, *catalogue(programs), tuple(products))
     if output == "-":
         click.echo(text, nl=False)
         return
@@ -93,6 +101,17 @@ def init(
         f"{path} was drafted {said}. Then type: dealreg mapping check {name}",
         {"file": str(path), "questions": asked},
     )
+
+
+def _visible(crm: CrmConnector, names: Iterable[str]) -> dict[str, ObjectSchema]:
+    """Describe objects; those that the CRM does not show us are left out."""
+    from connectors.errors import CallRejected, NotPermitted
+
+    found = {}
+    for name in names:
+        with suppress(CallRejected, NotPermitted):
+            found[name] = crm.describe(name)
+    return found
 
 
 @mapping.command()

@@ -8,16 +8,27 @@ fit equally well are both named and neither is taken.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
-from mapping.drafting_parts import QUESTION, Draft, bare, shown
+from mapping.drafting_companions import Block, companions
+from mapping.drafting_parts import (
+    ID_LENGTH,
+    QUESTION,
+    Draft,
+    bare,
+    best,
+    commented,
+    forms,
+    keys,
+    requires,
+    transform_between,
+)
 from mapping.drafting_stages import stages
 from mapping.drafting_words import (
     ACCOUNT_WORDS,
     CLEARED,
     CLOSED_WORDS,
-    LONG,
     OPPORTUNITY_FIELDS,
     PULLED,
     PUSHED,
@@ -25,14 +36,6 @@ from mapping.drafting_words import (
 )
 from mapping.schema import KEY_FIELD
 from registration_core.contracts import FieldSchema, FieldType, ObjectSchema
-
-#: Characters of a registration id (a UUID in its usual form).
-_ID_LENGTH = 36
-#: Longest text that a draft lets flow, in characters, where the field takes more.
-_TEXT_MAX, _LONG_TEXT_MAX = 255, 32_000
-#: Longest part before `_` in a field's name that is a publisher's, or ours, and not a word.
-_PREFIX_MAX = 4
-_TEXTUAL = (FieldType.TEXT, FieldType.PICKLIST)
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,22 @@ class Objects:
     home: ObjectSchema
     mirror: ObjectSchema | None
     accounts: ObjectSchema
+    #: What may stand beside a deal, by name, and which of them holds line items.
+    beside: Mapping[str, ObjectSchema] = field(default_factory=dict)
+    line_items: str = ""
 
 
 def draft(
-    connection: str, objects: Objects, ours: ObjectSchema, groups: Mapping[str, Sequence[str]]
+    connection: str,
+    objects: Objects,
+    ours: ObjectSchema,
+    groups: Mapping[str, Sequence[str]],
+    products: Sequence[str] = (),
 ) -> str:
-    """Return the text of a mapping file for these objects; it may hold questions."""
+    """Return the text of a mapping file for these objects; it may hold questions.
+
+    `products` are the product lines of the programs.
+    """
     lines = [
         f"# How registrations, accounts and opportunities stand in {connection}; drafted from its",
         f"# schema. Answer every line that begins with `{QUESTION}`, then type:",
@@ -57,9 +70,12 @@ def draft(
         "",
         "objects:",
     ]
-    for role, schema in (("home", objects.home), ("mirror", objects.mirror)):
-        if schema is not None:
-            lines += _object(Draft(schema, role), ours, groups)
+    beside = companions(
+        objects.home, objects.accounts, objects.beside, objects.line_items, products, ours
+    )
+    lines += _object(Draft(objects.home, "home"), ours, groups, beside)
+    if objects.mirror is not None:
+        lines += _object(Draft(objects.mirror, "mirror"), ours, groups, ())
     lines += ["accounts:", f"  object: {objects.accounts.name}", "  fields:"]
     for name, words in ACCOUNT_WORDS.items():
         lines += _read(objects.accounts, name, words)
@@ -76,7 +92,12 @@ def questions(text: str) -> list[tuple[int, str]]:
     ]
 
 
-def _object(made: Draft, ours: ObjectSchema, groups: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def _object(
+    made: Draft,
+    ours: ObjectSchema,
+    groups: Mapping[str, Sequence[str]],
+    beside: Sequence[Block],
+) -> Iterator[str]:
     schema = made.schema
     yield f"  {made.role}:"
     yield f"    object: {schema.name}"
@@ -87,34 +108,34 @@ def _object(made: Draft, ours: ObjectSchema, groups: Mapping[str, Sequence[str]]
             line for name in names if name != KEY_FIELD for line in _row(made, ours.fields[name])
         ]
         body[group] = rows
-    constants = list(_constants(made, body.setdefault("identity", [])))
-    if constants:
-        real = any(not line.lstrip().startswith("#") for line in constants)
-        yield "    on_create:" if real else "    # on_create:"
-        yield from constants
+    made.used |= {block.refers for block in beside}
+    for block in beside:
+        for group, rows in block.referring().items():
+            body[group] += rows
+    yield from _constants(made, body.setdefault("identity", []))
+    yield from _headed("    ", "companions", [line for each in beside for line in each.shown()])
     yield "    groups:"
     for group, rows in body.items():
-        if rows:
-            real = any(not line.lstrip().startswith("#") for line in rows)
-            yield f"      {group}:" if real else f"      # {group}:"
-            yield from rows
+        yield from _headed("      ", group, rows)
     yield ""
 
 
+def _headed(indent: str, word: str, lines: Sequence[str]) -> Iterator[str]:
+    """Lines below a word, which is a comment where all of them are; nothing above nothing."""
+    if lines:
+        real = any(not line.lstrip().startswith("#") for line in lines)
+        yield f"{indent}{'' if real else '# '}{word}:"
+        yield from lines
+
+
 def _key(made: Draft) -> Iterator[str]:
-    fitting = [
-        f
-        for f in made.schema.fields.values()
-        if f.unique and f.createable and f.type is FieldType.TEXT and (f.length or 99) >= _ID_LENGTH
-    ]
-    # An org may have other unique texts; the one of the definitions that we ship says whose it is.
-    chosen = [f for f in fitting if "dealreg" in f.name.casefold()] if len(fitting) > 1 else fitting
-    if len(chosen) == 1:
-        made.used.add(chosen[0].name)
-        yield f"    key: {chosen[0].name}"
+    chosen, fitting = keys(made.schema)
+    if chosen:
+        made.used.add(chosen)
+        yield f"    key: {chosen}"
         return
-    names = ", ".join(f.name for f in fitting) or "none yet"
-    yield f"    {QUESTION} Which unique text field of {_ID_LENGTH} characters carries our id? {names}"
+    names = ", ".join(fitting) or "none yet"
+    yield f"    {QUESTION} Which unique text field of {ID_LENGTH} characters carries our id? {names}"
     yield "    # key: THE_FIELD"
 
 
@@ -132,7 +153,7 @@ def _row(made: Draft, ours: FieldSchema) -> Iterator[str]:
         yield from stages(made, ours, theirs)
         return
     made.used.add(theirs.name)
-    yield f"{indent}- {{{_words(made, ours, theirs, _transform(ours, theirs) or '')}}}"
+    yield f"{indent}- {{{_words(made, ours, theirs, transform_between(ours, theirs) or '')}}}"
 
 
 def _words(made: Draft, ours: FieldSchema, theirs: FieldSchema, transform: str) -> str:
@@ -158,14 +179,9 @@ def _direction(made: Draft, ours: FieldSchema, theirs: FieldSchema) -> str:
 
 
 def _fitting(made: Draft, ours: FieldSchema) -> list[FieldSchema]:
-    """The fields of the best word that finds any; several mean that somebody has to choose."""
     words = WORDS.get(ours.name, (ours.label or ours.name, ours.name))
-    free = [f for f in made.schema.fields.values() if f.name not in made.used]
-    for word in words:
-        found = [f for f in free if bare(word) in _forms(f) and _transform(ours, f) is not None]
-        if found:
-            return found
-    return []
+    free = (f for f in made.schema.fields.values() if f.name not in made.used)
+    return best(free, words, lambda f: transform_between(ours, f) is not None)
 
 
 def _asked(made: Draft, ours: FieldSchema, fitting: Sequence[FieldSchema]) -> Iterator[str]:
@@ -174,8 +190,8 @@ def _asked(made: Draft, ours: FieldSchema, fitting: Sequence[FieldSchema]) -> It
         names = " or ".join(f.name for f in fitting)
         yield f"{indent}{QUESTION} {ours.name} ({ours.label}): {names}?"
     else:
-        forms = {form: f.name for f in made.schema.fields.values() for form in _forms(f)}
-        near = [forms[n] for n in get_close_matches(bare(ours.label), forms, 3, 0.6)]
+        named = {form: f.name for f in made.schema.fields.values() for form in forms(f)}
+        near = [named[n] for n in get_close_matches(bare(ours.label), named, 3, 0.6)]
         hint = f"; nearest: {', '.join(dict.fromkeys(near))}" if near else ""
         yield f"{indent}{QUESTION} {ours.name} ({ours.label}): no field looks like it{hint}"
     yield f"{indent}# - {{ours: {ours.name}, theirs: THE_FIELD}}"
@@ -183,6 +199,7 @@ def _asked(made: Draft, ours: FieldSchema, fitting: Sequence[FieldSchema]) -> It
 
 def _constants(made: Draft, identity: list[str]) -> Iterator[str]:
     """What the CRM requires and no row fills: a text gets our number, the rest is asked."""
+    asked = []
     for f in made.schema.fields.values():
         if not f.required or not f.createable or f.name in made.used:
             continue
@@ -191,14 +208,15 @@ def _constants(made: Draft, identity: list[str]) -> Iterator[str]:
                 f"        - {{ours: registration_number, theirs: {f.name}, direction: push, write: on_create}}"
             )
             continue
-        which = f": one of {', '.join(shown(f, o) for o in f.options)}" if f.options else ""
-        yield f"      {QUESTION} {made.schema.name} requires {f.name}{which}"
-        yield f"      # {f.name}: THE_VALUE"
+        asked.append(f.name)
+        yield f"    {QUESTION} {requires(made.schema, f)}"
+    if asked:
+        yield from commented("    ", ["on_create:", *(f"  {name}: THE_VALUE" for name in asked)])
 
 
 def _read(schema: ObjectSchema, name: str, words: Sequence[str]) -> Iterator[str]:
     for word in words:
-        found = [f.name for f in schema.fields.values() if bare(word) in _forms(f)]
+        found = [f.name for f in schema.fields.values() if bare(word) in forms(f)]
         if len(found) == 1:
             yield f"    {name}: {found[0]}"
             return
@@ -220,7 +238,7 @@ def _opportunities(schema: ObjectSchema) -> Iterator[str]:
             f.name
             for word in WORDS["account"]
             for f in schema.fields.values()
-            if bare(word) in _forms(f) and f.type is FieldType.REFERENCE
+            if bare(word) in forms(f) and f.type is FieldType.REFERENCE
         ),
         None,
     )
@@ -230,7 +248,7 @@ def _opportunities(schema: ObjectSchema) -> Iterator[str]:
     yield from (line[2:] for line in _key(made))
     closed = {bare(word): value for word, value in CLOSED_WORDS.items()}
     known = [
-        (f.name, closed[form]) for f in schema.fields.values() for form in _forms(f) & set(closed)
+        (f.name, closed[form]) for f in schema.fields.values() for form in forms(f) & set(closed)
     ]
     if known:
         yield f"  open: {{{known[0][0]}: [{known[0][1]}]}}"
@@ -242,44 +260,8 @@ def _opportunities(schema: ObjectSchema) -> Iterator[str]:
         yield from _read(schema, name, WORDS[ours])
 
 
-def _transform(ours: FieldSchema, theirs: FieldSchema) -> str | None:
-    """The transform between two fields, "" for none needed; None where there is none."""
-    match ours.type, theirs.type:
-        case FieldType.TEXT, FieldType.TEXT:
-            most = _LONG_TEXT_MAX if ours.name in LONG else _TEXT_MAX
-            longest = min(theirs.length or most, most)
-            if ours.name == "currency":
-                return f"{{text: {{max: {min(3, longest)}, case: upper}}}}"
-            return f"{{text: {{max: {longest}}}}}"
-        case FieldType.TEXT, FieldType.PICKLIST:
-            return ""
-        case FieldType.PICKLIST, FieldType.PICKLIST | FieldType.TEXT:
-            return ""
-        case FieldType.NUMBER, FieldType.NUMBER:
-            scale = 2 if theirs.scale is None else min(2, theirs.scale)
-            return f"{{money: {{scale: {scale}}}}}"
-        case FieldType.DATE, FieldType.DATE:
-            return "date"
-        case FieldType.DATE, FieldType.DATETIME:
-            return "{date: {as: datetime}}"
-        case FieldType.REFERENCE, FieldType.REFERENCE:
-            return "reference"
-        case one, other if one is other:
-            return ""
-        case _:
-            return None
-
-
 def _holds(theirs: FieldSchema, ours: FieldSchema) -> bool:
     return set(ours.options or ()) <= set(theirs.options or ())
-
-
-def _forms(f: FieldSchema) -> set[str]:
-    """What a field may be called: its name and label, each with and without a prefix of ours."""
-    name = f.name.removesuffix("__c")
-    prefix, _, tail = name.partition("_")
-    own = tail if len(prefix) <= _PREFIX_MAX or prefix.casefold() == "dealreg" else ""
-    return {bare(text) for text in (name, own, f.label) if text}
 
 
 #: Fields whose absence in the CRM is worth a question; the others are left out.

@@ -44,6 +44,42 @@ ACCOUNT_WORDS: Mapping[str, tuple[str, ...]] = {
     "parent": ("parent account", "parent id", "parent company"),
 }
 
+#: What the field of a deal that refers to a companion may be called; of a line item, the field with
+#: its product.
+REFERENCE_WORDS: Mapping[str, tuple[str, ...]] = {
+    "account": (*WORDS["account"], "company name"),
+    "contact": ("contact", "contact id", "primary contact", "only contact"),
+    "partner": ("partner account", "partner"),
+    "user": ("owner user", "owner", "owner id"),
+    "line_item": ("price book entry id", "price book entry"),
+}
+
+#: What is written to each companion, what that may be called, and whether it has to be there.
+COMPANION_WORDS: Mapping[str, Mapping[str, tuple[tuple[str, ...], bool]]] = {
+    "account": {
+        "customer_name": (ACCOUNT_WORDS["name"], True),
+        "customer_country": (ACCOUNT_WORDS["country"], False),
+        "customer_city": (ACCOUNT_WORDS["city"], False),
+        "customer_website": (ACCOUNT_WORDS["website"], False),
+    },
+    "contact": {
+        "contact_name": (("last name",), True),
+        "contact_email": (("email", "email address"), True),
+    },
+    "partner": {
+        "partner_code": (("partner code", "partner number"), False),
+        "partner_name": (("partner name", *ACCOUNT_WORDS["name"]), True),
+    },
+    "line_item": {
+        "product_line": (("write in product", "product name", "name"), False),
+        "amount": (("unit price", "price per unit", "sales price"), True),
+    },
+}
+#: What a line item says beside its product and price, as YAML.
+WRITE_IN: Mapping[str, str] = {"quantity": "1", "is product overridden": "true"}
+#: The line items whose sum the CRM takes for the amount of their deal.
+SUMMED = frozenset({"OpportunityLineItem"})
+
 #: What the check knows of an opportunity, and the field of ours that is called alike.
 OPPORTUNITY_FIELDS: Mapping[str, str] = {
     "name": "deal_name",
