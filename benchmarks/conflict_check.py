@@ -35,7 +35,7 @@ from registration_core.store import match_index, match_upkeep, repository
 from registration_core.store.database import Database
 from registration_core.store.rivals import rivals_for
 from registration_core.store.tables import AccountRow, CustomerRow
-from sync.candidates import Wanted, likely
+from sync.accounts.candidates import Wanted, likely
 from tests import servers, stores
 from tests.factories import add_partners, registration
 

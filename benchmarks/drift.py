@@ -28,8 +28,8 @@ from connectors.port import Gone, RemoteRecord
 from registration_core.contracts import Fields
 from registration_core.store.database import Database
 from registration_core.store.tables import RegistrationRow
-from sync import comparing, drift
-from sync.guard import CallMetrics, GuardedConnector
+from sync.repair import comparing, drift
+from sync.traffic.guard import CallMetrics, GuardedConnector
 from tests import crowd, servers, stores
 from tests.world import HOME, START, World, build
 

@@ -45,7 +45,7 @@ from registration_core.store import repository
 from registration_core.store.tables import CustomerRow, OutboxRow, RegistrationRow
 from sync import wiring
 from sync.ledger.tables import InboxRow
-from sync.runtime import Runtime
+from sync.process.runtime import Runtime
 from tests import servers, stores
 
 SALESFORCE, DYNAMICS, HUBSPOT = "salesforce", "dynamics365", "hubspot"

@@ -19,7 +19,7 @@ from sqlalchemy import select
 from benchmarks import processes
 from benchmarks.stand import CONNECTIONS, PLACES, REP, Stand, wait_until
 from sync.ledger.tables import LeaseRow
-from sync.linger import WINDOW
+from sync.process.linger import WINDOW
 from tests import servers
 
 #: Changes a second when latency is measured, and how many in all.

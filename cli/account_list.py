@@ -133,7 +133,7 @@ def accept_count(frame: Frame, connection: str, kind: str) -> None:
     """
     from registration_core.contracts import ConnectionName
     from registration_core.program import ListKind
-    from sync import completeness
+    from sync.accounts import completeness
 
     name = ConnectionName(connection)
     with frame.runtime() as runtime:

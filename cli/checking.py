@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cli.csv_file import Line
     from registration_core.model import ConflictCheck
     from registration_core.program import Program
-    from sync.runtime import Runtime
+    from sync.process.runtime import Runtime
 
 
 def check_number(frame: Frame, number: str) -> None:

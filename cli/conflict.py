@@ -13,8 +13,8 @@ from cli.frame import Exit, Frame, Noun, pass_frame
 from cli.output import Id, Marked, short, words
 
 if TYPE_CHECKING:
-    from sync.resolving import Conflict
-    from sync.sifting import Weighed
+    from sync.conflicts.resolving import Conflict
+    from sync.conflicts.sifting import Weighed
 
 _ID = click.argument("conflict_id", metavar="ID")
 _WHERE = click.option(
@@ -36,7 +36,7 @@ def conflict() -> None:
 @pass_frame
 def list_(frame: Frame, *, everything: bool, where: tuple[str, ...]) -> None:
     """List sync conflicts, oldest first, with their age and what the deal is worth."""
-    from sync import sifting
+    from sync.conflicts import sifting
 
     wanted = sifting.sieve(where)
     with frame.database() as database, database.read() as session:
@@ -67,7 +67,7 @@ def settle(
     yes: bool,
 ) -> None:
     """Settle many open conflicts by one rule, after showing what would stand everywhere."""
-    from sync import sifting
+    from sync.conflicts import sifting
 
     if not where:
         raise click.UsageError("Say which ones are meant: --where KEY=VALUE.")
@@ -121,7 +121,7 @@ def _row(found: Weighed) -> dict[str, object]:
 def show(frame: Frame, conflict_id: str) -> None:
     """Show what both sides last agreed on, what we hold, and what the CRM holds."""
     from cli.showing import numbers
-    from sync import resolving
+    from sync.conflicts import resolving
 
     with frame.database() as database, database.read() as session:
         found = resolving.conflict(session, conflict_id)
@@ -160,7 +160,7 @@ def resolve(
     frame: Frame, conflict_id: str, take: Literal["ours", "theirs"] | None, values: tuple[str, ...]
 ) -> None:
     """Settle a conflict, everywhere: here, in that CRM, and in the others."""
-    from sync import resolving
+    from sync.conflicts import resolving
 
     if (take is None) == (not values):
         raise click.UsageError(
@@ -181,7 +181,7 @@ def resolve(
 @pass_frame
 def undo(frame: Frame, conflict_id: str) -> None:
     """Take a resolution back, where nobody has touched the values since."""
-    from sync import resolving
+    from sync.conflicts import resolving
 
     with frame.runtime() as runtime:
         opened = resolving.undo(runtime, conflict_id, frame.actor)
@@ -197,7 +197,7 @@ def undo(frame: Frame, conflict_id: str) -> None:
 @pass_frame
 def review(frame: Frame, where: tuple[str, ...]) -> None:
     """Go through open conflicts on the whole screen: both sides, who changed what, one key each."""
-    from sync import sifting
+    from sync.conflicts import sifting
 
     if frame.out.as_json or not sys.stdout.isatty():
         raise click.UsageError(

@@ -10,7 +10,7 @@ import click
 from cli.frame import Exit, Frame, Noun, pass_frame
 
 if TYPE_CHECKING:
-    from sync.ladder import Report, Rung
+    from sync.gates.ladder import Report, Rung
 
 
 @click.group(cls=Noun)
@@ -23,7 +23,7 @@ def connection() -> None:
 def list_(frame: Frame) -> None:
     """List every connection, how it is doing, and why it cannot be used where it cannot."""
     from config.connections import load_connections
-    from sync.status import status
+    from sync.reports.status import status
 
     settings = frame.settings
     usable = load_connections(settings.config_dir, settings.variables).usable
@@ -64,7 +64,7 @@ def list_(frame: Frame) -> None:
 def check(frame: Frame, name: str) -> None:
     """Prove credentials, permissions, key fields, mapping and API budget; writes nothing."""
     from registration_core.contracts import ConnectionName
-    from sync.connecting import check as prove
+    from sync.mappings.connecting import check as prove
 
     rows: list[dict[str, object]] = []
     with frame.runtime() as runtime:
@@ -106,7 +106,7 @@ def provision(frame: Frame, name: str, *, dry_run: bool) -> None:
     Makes nothing else and changes nothing that is there. Where a CRM does not let fields be made
     from outside, it says where they are made.
     """
-    from sync import provisioning
+    from sync.mappings import provisioning
 
     with frame.runtime() as runtime:
         act = provisioning.missing if dry_run else provisioning.provision
@@ -141,7 +141,7 @@ _NAME = click.argument("name")
 @pass_frame
 def report(frame: Frame, name: str) -> None:
     """Show what would have been written, and what people did with it since; reads the CRM."""
-    from sync import ladder
+    from sync.gates import ladder
 
     with frame.runtime() as runtime:
         stands = ladder.rung(runtime, runtime.connector(name).name)
@@ -176,7 +176,7 @@ def promote(
     gets the report and exit code 3.
     """
     from registration_core.contracts import Mode
-    from sync import ladder
+    from sync.gates import ladder
 
     with frame.runtime() as runtime:
         found = ladder.report(runtime, name)
@@ -202,7 +202,7 @@ def promote(
 def demote(frame: Frame, name: str, *, to: str | None) -> None:
     """Take a connection back, at once; what is due then is only recorded."""
     from registration_core.contracts import Mode
-    from sync import ladder
+    from sync.gates import ladder
 
     with frame.runtime() as runtime:
         after = ladder.demote(runtime, name, frame.actor, to=Mode(to) if to else None)
@@ -228,7 +228,7 @@ def accept_deletes(frame: Frame, name: str) -> None:
     permission looks the same. Accounts are then forgotten by: dealreg drift NAME --accounts
     """
     from registration_core.contracts import ConnectionName
-    from sync import emptiness
+    from sync.accounts import emptiness
 
     with frame.runtime() as runtime:
         emptiness.accept_deletes(runtime, ConnectionName(name), frame.actor)
@@ -245,7 +245,7 @@ def rebind(frame: Frame, name: str, *, yes: bool) -> None:
     Names both orgs and asks. Links, accounts, feeds and open work of the old org are forgotten, and
     the connection goes back to mode observe. A script without --yes gets both ids and exit code 3.
     """
-    from sync import rebinding
+    from sync.links import rebinding
 
     with frame.runtime() as runtime:
         found = rebinding.look(runtime, name)

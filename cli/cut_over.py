@@ -21,7 +21,7 @@ from registration_core.legacy import Legacy
 from registration_core.model import RegistrationState
 from registration_core.program import Program
 from registration_core.submission import TOKEN_MAX
-from sync.cutting_over import Landed, Result, Row
+from sync.proposals.cutting_over import Landed, Result, Row
 
 #: Columns beside those of `registration import`.
 _NEEDED = ("reference", "state", "submitted")

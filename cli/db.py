@@ -49,7 +49,7 @@ def reindex(frame: Frame) -> None:
 @pass_frame
 def prune(frame: Frame) -> None:
     """Delete what is too old to be kept, as the clock does every night."""
-    from sync import housekeeping
+    from sync.process import housekeeping
 
     require_current(frame.settings)
     with frame.database() as database:
@@ -65,7 +65,7 @@ def rebaseline(frame: Frame) -> None:
 
     Type it before any other process is started. Reads every linked record; writes nothing to a CRM.
     """
-    from sync import restoring
+    from sync.repair import restoring
 
     require_current(frame.settings)
     with frame.runtime() as runtime:

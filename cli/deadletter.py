@@ -24,7 +24,7 @@ def deadletter() -> None:
 def list_(frame: Frame, *, everything: bool) -> None:
     """List dead letters, oldest first."""
     from cli.showing import numbers
-    from sync import dead_letters
+    from sync.outcomes import dead_letters
 
     with frame.database() as database, database.read() as session:
         found = dead_letters.dead_letters(session, everything=everything)
@@ -51,7 +51,7 @@ def list_(frame: Frame, *, everything: bool) -> None:
 def show(frame: Frame, letter_id: str) -> None:
     """Show what was tried, why it did not work, and what to type next."""
     from cli.showing import numbers
-    from sync import dead_letters
+    from sync.outcomes import dead_letters
 
     with frame.database() as database, database.read() as session:
         found = dead_letters.dead_letter(session, letter_id)
@@ -71,7 +71,7 @@ def show(frame: Frame, letter_id: str) -> None:
 @pass_frame
 def retry(frame: Frame, letter_id: str) -> None:
     """Try again, with what both sides hold by then."""
-    from sync import dead_letters
+    from sync.outcomes import dead_letters
 
     with frame.runtime() as runtime:
         after = dead_letters.retry(runtime, letter_id, frame.actor)
@@ -84,7 +84,7 @@ def retry(frame: Frame, letter_id: str) -> None:
 @pass_frame
 def discard(frame: Frame, letter_id: str, reason: str) -> None:
     """Put a dead letter aside for good; it stays listed with --all."""
-    from sync import dead_letters
+    from sync.outcomes import dead_letters
 
     with frame.runtime() as runtime:
         after = dead_letters.discard(runtime, letter_id, frame.actor, text(reason))

@@ -13,9 +13,9 @@ from cli.progress import Progress
 
 if TYPE_CHECKING:
     from registration_core.contracts import ConnectionName
-    from sync.drift import DriftRun
-    from sync.drifting import Finding
-    from sync.runtime import Runtime
+    from sync.process.runtime import Runtime
+    from sync.repair.drift import DriftRun
+    from sync.repair.drifting import Finding
 
 #: Differences that people and scripts are shown one by one.
 _SHOWN, _SHOWN_TO_SCRIPTS = 20, 1_000
@@ -38,8 +38,8 @@ def drift(
     be repaired. A repair reads and plans each record again, below the usual caps and holds: what
     somebody has changed meanwhile is merged and never written over.
     """
-    from sync import drift as drifting
-    from sync.drift import ACCOUNTS, LINKS
+    from sync.repair import drift as drifting
+    from sync.repair.drift import ACCOUNTS, LINKS
 
     kind = ACCOUNTS if accounts else LINKS
     with frame.runtime() as runtime:
@@ -67,7 +67,7 @@ def drift(
 
 def _last(runtime: Runtime, connection: ConnectionName, kind: str) -> DriftRun:
     from registration_core.errors import NotFound
-    from sync import drift as drifting
+    from sync.repair import drift as drifting
 
     with runtime.database.read() as session:
         run = drifting.last(session, connection, kind)
@@ -79,8 +79,8 @@ def _last(runtime: Runtime, connection: ConnectionName, kind: str) -> DriftRun:
 
 
 def _compare(frame: Frame, runtime: Runtime, connection: ConnectionName, kind: str) -> DriftRun:
-    from sync import comparing
-    from sync import drift as drifting
+    from sync.repair import comparing
+    from sync.repair import drift as drifting
 
     drifting.begin(runtime, connection, kind, frame.actor)
     with runtime.database.read() as session:
@@ -93,7 +93,7 @@ def _compare(frame: Frame, runtime: Runtime, connection: ConnectionName, kind: s
 
 def _show(frame: Frame, runtime: Runtime, run: DriftRun, found: list[Finding]) -> None:
     from cli.showing import numbers
-    from sync.drift import IDLE
+    from sync.repair.drift import IDLE
 
     running = "" if run.finished_at else ", and goes on"
     frame.out.say(f"{run.compared:,} {run.kind} of {run.connection} compared{running}.")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from registration_core.model import Actor
     from registration_core.program import Program
     from registration_core.store.database import Database
-    from sync.runtime import Runtime
+    from sync.process.runtime import Runtime
 
 
 class Exit(IntEnum):

@@ -12,7 +12,7 @@ from cli.output import Id
 from cli.values import text
 
 if TYPE_CHECKING:
-    from sync.holding import Held
+    from sync.gates.holding import Held
 
 _ID = click.argument("held_id", metavar="ID")
 
@@ -27,7 +27,7 @@ def held() -> None:
 @pass_frame
 def list_(frame: Frame, *, everything: bool) -> None:
     """List held items, oldest first."""
-    from sync import holding
+    from sync.gates import holding
 
     with frame.database() as database, database.read() as session:
         found = holding.held(session, everything=everything)
@@ -51,7 +51,7 @@ def list_(frame: Frame, *, everything: bool) -> None:
 def show(frame: Frame, held_id: str, last: int) -> None:
     """Show the changes of an item beside what stands there now."""
     from cli.showing import numbers
-    from sync import holding
+    from sync.gates import holding
 
     with frame.database() as database, database.read() as session:
         item, changes = holding.item(session, held_id)
@@ -91,7 +91,7 @@ def release(frame: Frame, held_id: str) -> None:
     Large items need two operating-system users; the first gets exit code 3. A discarded item
     can be released too.
     """
-    from sync import holding
+    from sync.gates import holding
 
     with frame.runtime() as runtime:
         after = holding.release(runtime, held_id, frame.actor)
@@ -108,7 +108,7 @@ def release(frame: Frame, held_id: str) -> None:
 @pass_frame
 def discard(frame: Frame, held_id: str, reason: str) -> None:
     """Decline the changes of an item: both sides stay as they are, and it is not tried again."""
-    from sync import holding
+    from sync.gates import holding
 
     with frame.runtime() as runtime:
         after = holding.discard(runtime, held_id, frame.actor, text(reason))

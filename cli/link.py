@@ -14,7 +14,7 @@ from cli.progress import Progress
 
 if TYPE_CHECKING:
     from registration_core.errors import DomainRefusal
-    from sync.linking import LinkProposal
+    from sync.links.linking import LinkProposal
 
 _WHERE = {"connection": "Connection", "object": "Object", "record_id": "Record"}
 
@@ -33,7 +33,8 @@ def propose(frame: Frame, connection: str) -> None:
     Reads accounts and open opportunities (deals, leads), and proposes what may be the same deal;
     writes nothing. Interrupted, it goes on where it stopped when it is typed again.
     """
-    from sync import linking, searching
+    from sync.links import linking
+    from sync.proposals import searching
 
     with frame.runtime() as runtime:
         told = Progress("records").at
@@ -60,7 +61,7 @@ def propose(frame: Frame, connection: str) -> None:
 def list_(frame: Frame, connection: str, *, sure: bool | None, everything: bool) -> None:
     """List what waits to be linked, and what is linked."""
     from cli.showing import numbers
-    from sync import linking
+    from sync.links import linking
 
     with frame.database() as database, database.read() as session:
         proposals = [
@@ -111,7 +112,7 @@ def _row(proposal: LinkProposal) -> dict[str, object]:
 def show(frame: Frame, proposal_id: str) -> None:
     """Show a proposal: the registration and what the record said, side by side."""
     from registration_core.store import repository
-    from sync import linking
+    from sync.links import linking
 
     with frame.database() as database, database.read() as session:
         found = linking.proposal(session, proposal_id)
@@ -154,7 +155,7 @@ def accept(frame: Frame, proposal_id: str, connection: str, *, yes: bool) -> Non
     What differed is decided by the mapping's first_link; the values that lose are kept as settled
     conflicts: dealreg conflict list --all
     """
-    from sync import linking
+    from sync.links import linking
 
     if bool(proposal_id) is bool(connection):
         raise click.UsageError("Give an ID, or --sure CONNECTION.")
@@ -170,7 +171,7 @@ def accept(frame: Frame, proposal_id: str, connection: str, *, yes: bool) -> Non
 
 
 def _accept_sure(frame: Frame, connection: str, *, yes: bool) -> None:
-    from sync import linking
+    from sync.links import linking
 
     with frame.runtime() as runtime:
         with runtime.database.read() as session:
@@ -205,7 +206,7 @@ def _refused(refused: dict[str, DomainRefusal]) -> list[dict[str, object]]:
 @pass_frame
 def reject(frame: Frame, proposal_id: str) -> None:
     """Say that the record is another deal; ours is created when no proposal is left."""
-    from sync import linking
+    from sync.links import linking
 
     with frame.runtime() as runtime:
         linking.reject(runtime, proposal_id, frame.actor)
@@ -222,7 +223,7 @@ def export(frame: Frame, connection: str, file: Path) -> None:
     """Write the waiting proposals to a CSV file, to decide on in a spreadsheet."""
     from cli.link_review import text_of
     from registration_core.store import repository
-    from sync import linking
+    from sync.links import linking
 
     with frame.database() as database, database.read() as session:
         waiting = linking.proposals(session, connection)
@@ -273,7 +274,7 @@ def remove(frame: Frame, number: str, connection: str, *, dry_run: bool) -> None
     What was taken from the record into the registration stays; what differed then is in the audit
     trail. The record is not proposed again: the next push looks for another one, or makes ours.
     """
-    from sync.unlinking import unlink
+    from sync.links.unlinking import unlink
 
     with frame.runtime() as runtime:
         gone = unlink(runtime, number, connection, frame.actor, dry_run=dry_run)

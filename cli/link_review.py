@@ -11,8 +11,8 @@ from enum import StrEnum
 from cli.csv_file import Line
 from registration_core.errors import DomainRefusal, InvalidInput
 from registration_core.model import Actor, Registration
-from sync import linking
-from sync.runtime import Runtime
+from sync.links import deciding, linking
+from sync.process.runtime import Runtime
 
 #: What is read again; everything else is there to decide by.
 REQUIRED = ("id", "decision")
@@ -106,7 +106,7 @@ def _rejected(runtime: Runtime, proposal_id: str, actor: Actor) -> DomainRefusal
 
 def _was(why: DomainRefusal, decision: Decision) -> bool:
     """Whether it was refused for having been decided just so before."""
-    return isinstance(why, linking.DecidedAlready) and why.state == f"{decision}ed"
+    return isinstance(why, deciding.DecidedAlready) and why.state == f"{decision}ed"
 
 
 def _decision(line: Line) -> Decision | None:

@@ -162,7 +162,7 @@ def preview(
 ) -> None:
     """Show what would be created, pushed, pulled, in conflict or refused, without doing it."""
     from cli.mapping_preview import show
-    from sync.previewing import preview_many
+    from sync.previews.previewing import preview_many
 
     if sum((bool(number), sample is not None, everything)) > 1:
         raise click.UsageError("Give one of --registration, --sample and --all.")
@@ -204,7 +204,7 @@ def docs(frame: Frame, name: str, *, html: bool) -> None:
 @pass_frame
 def explain(frame: Frame, number: str, field: str) -> None:
     """Tell where a value came from: who set it, what each CRM was told, who won and why."""
-    from sync.explaining import explain as explained
+    from sync.reports.explaining import explain as explained
 
     mappings, programs = _mappings(frame), frame.programs()
     with frame.database() as database, database.read() as session:
@@ -253,8 +253,8 @@ def _ask_crms(
 ) -> dict[ConnectionName, SchemaReport]:
     """Check against the CRMs; `covered` gets a row for each table held against the store."""
     from mapping.check import SchemaReport
-    from sync.connecting import check_against_all
-    from sync.coverage import coverage
+    from sync.mappings.connecting import check_against_all
+    from sync.mappings.coverage import coverage
 
     with frame.runtime(draft=True) as runtime:
         names = [ConnectionName(name)] if name else sorted({*runtime.connectors, *runtime.problems})
@@ -276,7 +276,7 @@ def _ask_crms(
 def _read_files(frame: Frame, name: str) -> dict[ConnectionName, SchemaReport]:
     from config.connections import load_connections
     from mapping.check import SchemaReport, unanswered
-    from sync.connecting import check_against_programs
+    from sync.mappings.connecting import check_against_programs
     from sync.wiring import load_mappings
 
     folder = frame.settings.config_dir

@@ -10,7 +10,7 @@ from cli.output import Marked, Output, words
 from registration_core.contracts import Mode
 
 if TYPE_CHECKING:
-    from sync.previewing import FieldPreview, Preview, Previews
+    from sync.previews.previewing import FieldPreview, Preview, Previews
 
 _COLUMNS = {
     "number": "Number", "ours": "Our field", "store": "Ours", "theirs": "Their field",

@@ -13,8 +13,8 @@ from registration_core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from mapping.schema import ConnectionMapping
-    from sync.applying import Weighed
-    from sync.runtime import Runtime
+    from sync.previews.applying import Weighed
+    from sync.process.runtime import Runtime
 
 _YES = click.option("--yes", is_flag=True, help="Do it without asking.")
 
@@ -37,7 +37,7 @@ def apply(frame: Frame, name: str, *, yes: bool) -> None:
 def rollback(frame: Frame, name: str, *, yes: bool) -> None:
     """Put the version before in force again; the file is put back too, unless it was edited since."""
     from mapping.loader import load
-    from sync.mapping_versions import before
+    from sync.mappings.mapping_versions import before
     from sync.wiring import catalogue
 
     connection = ConnectionName(name)
@@ -63,7 +63,7 @@ def rollback(frame: Frame, name: str, *, yes: bool) -> None:
 @pass_frame
 def versions(frame: Frame, name: str, *, show: int | None) -> None:
     """List the versions of a connection's mapping, the one in force first."""
-    from sync import mapping_versions
+    from sync.mappings import mapping_versions
 
     with frame.database() as database, database.read() as session:
         known = mapping_versions.versions(session, ConnectionName(name))
@@ -93,7 +93,7 @@ def versions(frame: Frame, name: str, *, show: int | None) -> None:
 
 def _put_in_force(frame: Frame, runtime: Runtime, draft: ConnectionMapping, *, yes: bool) -> bool:
     """Tell what a mapping touches, ask where it is much, and put it in force; False for a no."""
-    from sync import applying
+    from sync.previews import applying
 
     with frame.out.busy(f"Planning every registration in {draft.connection} by the new mapping"):
         weighed = applying.weigh(runtime, draft)

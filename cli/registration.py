@@ -116,7 +116,7 @@ def cut_over(frame: Frame, file: Path, program: str, *, dry_run: bool) -> None:
     contested. Typing it again adds nothing.
     """
     from cli import cut_over as files
-    from sync import cutting_over
+    from sync.proposals import cutting_over
 
     rules = chosen_program(frame.programs(), program)
     with frame.runtime() as runtime:
@@ -169,8 +169,8 @@ def show(frame: Frame, number: str, *, as_partner: bool) -> None:
     from cli import check_showing, showing
     from registration_core.partner_view import partner_view
     from registration_core.store import repository
-    from sync.companions import beside
-    from sync.linking import links
+    from sync.creates.companions import beside
+    from sync.links.linking import links
 
     with frame.database() as database, database.read() as session:
         found = repository.registration(session, number)
@@ -327,7 +327,7 @@ def cancel(frame: Frame, number: str, reason: str, note: str) -> None:
 def plan(frame: Frame, number: str, connection: str) -> None:
     """Tell what would be written to a CRM and taken from it now, without doing it."""
     from cli.showing import plan_answer, show_plan
-    from sync.previewing import preview
+    from sync.previews.previewing import preview
 
     with frame.runtime() as runtime:
         planned = preview(runtime, number, connection)

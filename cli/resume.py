@@ -10,7 +10,7 @@ from cli.frame import Command, Exit, Frame, pass_frame
 
 if TYPE_CHECKING:
     from registration_core.contracts import ConnectionName
-    from sync.runtime import Runtime
+    from sync.process.runtime import Runtime
 
 
 @click.command(cls=Command)
@@ -24,7 +24,7 @@ def resume(frame: Frame, connection: str, yes: bool) -> None:  # noqa: FBT001
     gets the plan and exit code 3.
     """
     from registration_core.errors import NotFound
-    from sync import switch
+    from sync.traffic import switch
 
     scope = connection or switch.EVERYWHERE
     with frame.runtime() as runtime:
@@ -59,8 +59,8 @@ def resume(frame: Frame, connection: str, yes: bool) -> None:  # noqa: FBT001
 def _backlog(runtime: Runtime, name: ConnectionName) -> dict[str, object]:
     """Count what a push would do with the changes that wait; says so if the CRM cannot be read."""
     from connectors.errors import ConnectorError
-    from sync.guard import Lane, lane
-    from sync.previewing import Does, preview_many
+    from sync.previews.previewing import Does, preview_many
+    from sync.traffic.guard import Lane, lane
 
     shown = (
         Does.CREATE,

@@ -17,8 +17,8 @@ from cli.conflict import side_by_side
 from cli.output import Marked, words
 from cli.review_desk import Desk
 from registration_core.errors import DealregError
-from sync.resolving import Conflict
-from sync.sifting import Weighed
+from sync.conflicts.resolving import Conflict
+from sync.conflicts.sifting import Weighed
 
 _CSS = """
 #list { width: 2fr; }

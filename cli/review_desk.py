@@ -9,11 +9,12 @@ from sqlalchemy.orm import Session
 
 from registration_core.errors import DomainRefusal
 from registration_core.model import Actor
-from sync import explaining, resolving, sifting
-from sync.explaining import Step
-from sync.resolving import Conflict
-from sync.runtime import Runtime
-from sync.sifting import Sieve, Weighed
+from sync.conflicts import resolving, sifting
+from sync.conflicts.resolving import Conflict
+from sync.conflicts.sifting import Sieve, Weighed
+from sync.process.runtime import Runtime
+from sync.reports import explaining
+from sync.reports.explaining import Step
 
 
 class Desk:

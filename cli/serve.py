@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from cli.processes import SandboxProcess
     from config.settings import Settings
-    from sync.runtime import Runtime
+    from sync.process.runtime import Runtime
 
 #: The parts of the program, each of which can be a process of its own.
 PARTS = ("web", "worker", "clock")

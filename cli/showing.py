@@ -16,7 +16,7 @@ from registration_core.store import repository
 from registration_core.store.tables import RegistrationRow
 
 if TYPE_CHECKING:
-    from sync.jobs import Planned
+    from sync.plans.jobs import Planned
 
 _WAITING = (
     RegistrationState.SUBMITTED,

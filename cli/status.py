@@ -14,7 +14,7 @@ from cli.frame import Command, Exit, Frame, pass_frame
 def status(frame: Frame) -> None:
     """Tell what is going on; exits with 3 where something waits for a person."""
     from registration_core.model import RegistrationState
-    from sync.status import status as read
+    from sync.reports.status import status as read
 
     with frame.runtime() as runtime:
         now = read(runtime)

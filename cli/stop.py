@@ -19,7 +19,7 @@ def stop(frame: Frame, connection: str, writes: bool, reason: str) -> None:  # n
     """
     from config.connections import load_connections
     from registration_core.errors import NotFound
-    from sync import switch
+    from sync.traffic import switch
 
     names = load_connections(frame.settings.config_dir, frame.settings.variables).names
     if connection and connection not in names:

@@ -13,7 +13,7 @@ from cli.output import Id
 
 if TYPE_CHECKING:
     from registration_core.contracts import ConnectionName
-    from sync.runtime import Runtime
+    from sync.process.runtime import Runtime
 
 _CONNECTION = click.argument("connection", metavar="[CONNECTION]", default="")
 
@@ -29,7 +29,7 @@ def sync() -> None:
 def run(frame: Frame, connection: str) -> None:
     """Ask for what is new, take it in, check what waits, and push what is due."""
     from sync import checking, pull, push, runs
-    from sync.status import status
+    from sync.reports.status import status
 
     with frame.runtime() as runtime:
         names = _connections(runtime, connection)
@@ -117,7 +117,7 @@ def undo(frame: Frame, run_id: str, *, dry_run: bool) -> None:
     the run wrote is declined: it is not written again until it is something else.
     """
     from cli.showing import numbers
-    from sync import undoing
+    from sync.repair import undoing
 
     with frame.runtime() as runtime:
         found = undoing.undo(runtime, run_id, frame.actor, dry_run=dry_run)

@@ -17,7 +17,7 @@ def today(frame: Frame) -> None:
 
     Exits with 3 where somebody has to do something.
     """
-    from sync.today import today as read
+    from sync.reports.today import today as read
 
     with frame.runtime() as runtime:
         lines = read(runtime)

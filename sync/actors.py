@@ -10,10 +10,12 @@ from collections.abc import Callable
 
 import dramatiq
 
-from sync import checking, comparing, pull, push, runs, schema_watch
+from sync import checking, pull, push, runs
 from sync.announcing import drain as announcing
-from sync.linger import Linger
-from sync.runtime import Runtime
+from sync.mappings import schema_watch
+from sync.process.linger import Linger
+from sync.process.runtime import Runtime
+from sync.repair import comparing
 
 #: The queue of pushes, pulls and polls, and that of checks: they never wait behind the others.
 QUEUE, CHECKS = "dealreg", "dealreg-checks"

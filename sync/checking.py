@@ -54,8 +54,12 @@ from registration_core.store import (
 from registration_core.store.database import UnitOfWork
 from registration_core.store.rivals import rivals_for
 from registration_core.store.tables import CheckRequestRow
-from sync import candidates, check_claims, completeness, directory, guard, proposing, stamps
-from sync.runtime import Runtime
+from sync.accounts import candidates, completeness, directory
+from sync.outcomes import stamps
+from sync.process import check_claims
+from sync.process.runtime import Runtime
+from sync.proposals import proposing
+from sync.traffic import guard
 
 log = structlog.get_logger()
 

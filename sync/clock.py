@@ -15,10 +15,14 @@ from registration_core import protecting
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.store import audit, match_upkeep
 from registration_core.store.tables import CheckRequestRow, OutboxRow
-from sync import check_claims, housekeeping, ladder, schedule, schema_watch, stamps, switch
+from sync.gates import ladder
 from sync.ledger.stamps import StampRow
 from sync.ledger.tables import ConnectionStateRow, InboxRow, IntentRow
-from sync.runtime import Runtime
+from sync.mappings import schema_watch
+from sync.outcomes import stamps
+from sync.process import check_claims, housekeeping, schedule
+from sync.process.runtime import Runtime
+from sync.traffic import switch
 
 log = structlog.get_logger()
 

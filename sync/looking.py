@@ -8,9 +8,10 @@ from sqlalchemy import exists, or_, select
 
 from registration_core.contracts import Mode
 from registration_core.store.tables import OutboxRow
-from sync import auditing, lost_answers, observing, stamps, switch
-from sync.ladder import Rung
-from sync.runtime import Runtime
+from sync.gates.ladder import Rung
+from sync.outcomes import auditing, lost_answers, observing, stamps
+from sync.process.runtime import Runtime
+from sync.traffic import switch
 
 
 @dataclass(frozen=True)

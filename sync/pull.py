@@ -19,12 +19,18 @@ from connectors.port import CrmConnector, Gone, RemoteRecord
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import NotFound, SyncError
 from registration_core.store import repository
-from sync import directory, echoes, emptiness, inbox, ladder, leases, losing, schema_watch
-from sync.carrying import Outdated, dead_letter
-from sync.holding import Gate
-from sync.jobs import Job, Planned, job_of, plan_job
+from sync.accounts import directory, emptiness
+from sync.gates import ladder
+from sync.gates.holding import Gate
+from sync.ledger import inbox
 from sync.ledger.tables import InboxRow, IntentRow, LinkRow
-from sync.runtime import Runtime
+from sync.mappings import schema_watch
+from sync.outcomes import losing
+from sync.plans import echoes
+from sync.plans.carrying import Outdated, dead_letter
+from sync.plans.jobs import Job, Planned, job_of, plan_job
+from sync.process import leases
+from sync.process.runtime import Runtime
 from sync.taking import Taking, take_all
 
 log = structlog.get_logger()

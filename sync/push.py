@@ -30,31 +30,22 @@ from registration_core.model import RegistrationState
 from registration_core.store import audit, protection
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import OutboxRow, RegistrationRow
-from sync import (
-    auditing,
-    companions,
-    emptiness,
-    forgetting,
-    ladder,
-    leases,
-    linking,
-    looking,
-    losing,
-    lost_answers,
-    observing,
-    proposing,
-    runs,
-    schema_watch,
-    seen,
-    settling,
-    stamping,
-)
-from sync.apart import sent, together_or_apart
-from sync.carrying import Outdated, carry_out, open_conflicts
-from sync.holding import Gate
-from sync.jobs import Job, Planned, jobs_of, plan_job, reads_of
+from sync import looking, runs, stamping
+from sync.accounts import emptiness
+from sync.creates import companions
+from sync.gates import ladder
+from sync.gates.holding import Gate
 from sync.ledger.tables import IntentRow, LinkRow, SyncConflictRow
-from sync.runtime import Runtime
+from sync.links import linking
+from sync.mappings import schema_watch
+from sync.outcomes import auditing, forgetting, losing, lost_answers, observing, settling
+from sync.plans import seen
+from sync.plans.carrying import Outdated, carry_out, open_conflicts
+from sync.plans.jobs import Job, Planned, jobs_of, plan_job, reads_of
+from sync.process import leases
+from sync.process.apart import sent, together_or_apart
+from sync.process.runtime import Runtime
+from sync.proposals import proposing
 
 log = structlog.get_logger()
 

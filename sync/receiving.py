@@ -12,10 +12,11 @@ from connectors.errors import WebhookRejected
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import ConfigurationError, NotFound
 from registration_core.store.database import UnitOfWork
-from sync import connection_state, ladder
-from sync.inbox import Notice, take_note
+from sync.gates import ladder
+from sync.ledger.inbox import Notice, take_note
 from sync.ledger.tables import ConnectionStateRow, QuarantineRow
-from sync.runtime import Runtime
+from sync.process.runtime import Runtime
+from sync.traffic import connection_state
 
 log = structlog.get_logger()
 

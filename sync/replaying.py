@@ -32,7 +32,7 @@ from registration_core.recording import subject_of
 from registration_core.store import account_lists, audit, repository
 from registration_core.store.rivals import rivals_for
 from registration_core.store.tables import RegistrationRow
-from sync import candidates
+from sync.accounts import candidates
 
 _BY_RULE, _BY_PERSON = "approved by the rule", "a person decides"
 _OPPORTUNITIES = (FindingKind.OPEN_OPPORTUNITY, FindingKind.STALE_OPPORTUNITY)

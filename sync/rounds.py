@@ -10,10 +10,12 @@ from collections.abc import Callable
 from functools import partial
 
 from registration_core.store import account_lists
-from sync import clock, drift, schedule
+from sync import clock
 from sync.announcing import drain as announcing
 from sync.announcing import foreseeing
-from sync.runtime import Runtime
+from sync.process import schedule
+from sync.process.runtime import Runtime
+from sync.repair import drift
 
 #: How often it is looked what is due, in seconds.
 LOOK_SECONDS = 10.0

@@ -11,10 +11,11 @@ import structlog
 from dramatiq.brokers.stub import StubBroker
 
 from registration_core.errors import DealregError
-from sync import check_claims, clock, garbage, rounds
+from sync import clock, rounds
 from sync.actors import CHECKS, QUEUE, Actors
-from sync.middleware import LogContext
-from sync.runtime import Runtime
+from sync.process import check_claims, garbage
+from sync.process.middleware import LogContext
+from sync.process.runtime import Runtime
 from sync.wiring import careful
 
 log = structlog.get_logger()

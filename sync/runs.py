@@ -18,10 +18,15 @@ from connectors.port import ChangePage, CrmConnector
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import SyncError
 from registration_core.store.database import UnitOfWork
-from sync import directory, echoes, ladder, leases, schedule, schema_watch, switch
-from sync.inbox import Notice, take_note
+from sync.accounts import directory
+from sync.gates import ladder
+from sync.ledger.inbox import Notice, take_note
 from sync.ledger.tables import CursorRow, LinkRow, SyncRunRow
-from sync.runtime import Runtime
+from sync.mappings import schema_watch
+from sync.plans import echoes
+from sync.process import leases, schedule
+from sync.process.runtime import Runtime
+from sync.traffic import switch
 
 log = structlog.get_logger()
 

@@ -14,14 +14,17 @@ from connectors.port import CrmConnector, Gone, Outcome, Refused, RemoteRecord, 
 from mapping.schema import ObjectMapping
 from registration_core.contracts import ConnectionName
 from registration_core.store.database import UnitOfWork
-from sync import auditing, leases, runs, schema_watch, settling, stamps
-from sync.apart import sent
-from sync.holding import Gate
-from sync.jobs import Planned, jobs_of, plan_job
-from sync.ladder import Rung
+from sync import runs
+from sync.gates.holding import Gate
+from sync.gates.ladder import Rung
 from sync.ledger.stamps import StampRow
 from sync.ledger.tables import IntentRow, LinkRow
-from sync.runtime import Runtime
+from sync.mappings import schema_watch
+from sync.outcomes import auditing, settling, stamps
+from sync.plans.jobs import Planned, jobs_of, plan_job
+from sync.process import leases
+from sync.process.apart import sent
+from sync.process.runtime import Runtime
 
 #: When a stamp is looked at again whose object or registration cannot be written now.
 WAIT_SECONDS = 300.0

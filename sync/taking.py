@@ -17,12 +17,14 @@ from registration_core.program import Role
 from registration_core.store import audit, protection, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import OutboxRow, RegistrationRow
-from sync import dead_letters, inbox, seen
-from sync.apart import together_or_apart
-from sync.carrying import Outdated, carry_out, dead_letter, open_conflicts
-from sync.jobs import Planned
+from sync.ledger import inbox
 from sync.ledger.tables import InboxRow, IntentRow, LinkRow, SyncConflictRow
-from sync.runtime import Runtime
+from sync.outcomes import dead_letters
+from sync.plans import seen
+from sync.plans.carrying import Outdated, carry_out, dead_letter, open_conflicts
+from sync.plans.jobs import Planned
+from sync.process.apart import together_or_apart
+from sync.process.runtime import Runtime
 
 
 @dataclass(frozen=True)

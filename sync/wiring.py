@@ -35,14 +35,15 @@ from registration_core.errors import ConfigurationError, DomainRefusal, Problem
 from registration_core.fields import CanonicalField, FieldGroup, members
 from registration_core.program import Program
 from registration_core.store.database import Database
-from sync import budget, mapping_versions
 from sync.actors import Actors
-from sync.announcing.port import Channel
-from sync.connecting import LAGS_TO_DECIDE
-from sync.guard import CallMetrics, GuardedConnector
-from sync.middleware import LogContext
-from sync.runtime import Runtime
-from sync.tokens import StoredTokenVault
+from sync.channels.port import Channel
+from sync.mappings import mapping_versions
+from sync.mappings.connecting import LAGS_TO_DECIDE
+from sync.process.middleware import LogContext
+from sync.process.runtime import Runtime
+from sync.traffic import budget
+from sync.traffic.guard import CallMetrics, GuardedConnector
+from sync.traffic.tokens import StoredTokenVault
 
 log = structlog.get_logger()
 
@@ -147,12 +148,12 @@ def _require_reachable(
 
 def _channel(settings: ChannelSettings, clock: Callable[[], datetime]) -> Channel:
     if settings.kind is ChannelKind.EMAIL:
-        from sync.announcing.email import EmailChannel
+        from sync.channels.email import EmailChannel
 
         return EmailChannel(
             settings.name, settings.audience, settings.url, settings.sender, settings.to
         )
-    from sync.announcing.webhook import BODIES, WebhookChannel
+    from sync.channels.webhook import BODIES, WebhookChannel
 
     body = BODIES[settings.body]
     return WebhookChannel(

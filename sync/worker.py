@@ -11,7 +11,7 @@ import os
 from config.logging import configure_logging
 from config.settings import load_settings
 from registration_core.errors import ConfigurationError
-from sync import garbage
+from sync.process import garbage
 from sync.wiring import build
 
 _settings = load_settings(os.environ)

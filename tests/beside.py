@@ -15,7 +15,8 @@ from registration_core.contracts import FieldSchema, FieldType
 from registration_core.fields import FieldGroup, members
 from registration_core.model import Customer, Registration
 from registration_core.store.tables import OutboxRow
-from sync import checking, dead_letters
+from sync import checking
+from sync.outcomes import dead_letters
 from tests.world import ACCOUNT, CONTACT, DEAL, HOME, ITEM, World
 
 COMPANIONS = """

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy import URL
 
 from registration_core.store.database import Database
-from sync import garbage
+from sync.process import garbage
 from tests import factories, servers, stores
 
 #: Where the caller's own servers are, kept from the settings that tests do not see.

@@ -46,8 +46,8 @@ from registration_core.store import repository
 from registration_core.store.database import Database
 from registration_core.submission import Submission
 from sync import checking, clock, pull, push, runs
-from sync.guard import CallMetrics, GuardedConnector
-from sync.runtime import Runtime
+from sync.process.runtime import Runtime
+from sync.traffic.guard import CallMetrics, GuardedConnector
 
 HOME, MIRROR = ConnectionName("alpha"), ConnectionName("beta")
 ANN = Actor("ann", "desk")

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sync.runtime import Runtime
+from sync.process.runtime import Runtime
 from web.health import STORE_AWAY, readiness, schema_head
 from web.metrics import Metrics
 from web.webhooks import WebhookDoor

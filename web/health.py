@@ -20,9 +20,9 @@ from sqlalchemy.orm import Session
 import migrations
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.store.database import StoreUnavailable
-from sync import ladder
+from sync.gates import ladder
 from sync.ledger.tables import ConnectionStateRow
-from sync.runtime import Runtime
+from sync.process.runtime import Runtime
 
 #: What says that the store cannot do it now: unreachable, locked, full, out of connections.
 STORE_AWAY = (StoreUnavailable, OperationalError, PoolTimeout)

@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry, Counter, Metric, generate_lates
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from sync.runtime import Runtime
-from sync.status import ConnectionStatus, Status, status
+from sync.process.runtime import Runtime
+from sync.reports.status import ConnectionStatus, Status, status
 from web.health import STORE_AWAY
 
 

@@ -10,8 +10,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
 from connectors.deliveries import WebhookRequest
+from sync.process.runtime import Runtime
 from sync.receiving import BODY_BYTES_MAX, receive
-from sync.runtime import Runtime
 
 #: Longest time a sender gets for its body, in seconds; the CRMs wait five to sixty for an answer.
 BODY_SECONDS = 10.0

@@ -320,7 +320,7 @@ class CheckRequestRow(Base):
     attempts: Mapped[int]
     #: Raised by each new request, so that one made during a check is not lost.
     version: Mapped[int]
-    #: Until when somebody is at it (`sync/check_claims.py`).
+    #: Until when somebody is at it (`sync/process/check_claims.py`).
     claimed_until: Mapped[datetime | None]
 
 

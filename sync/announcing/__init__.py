@@ -1,1 +1,1 @@
-"""Announcements: wording and channels, and the drain that delivers what the store has kept."""
+"""Announcements: their wording, and the drain that delivers what the store has kept."""

@@ -21,8 +21,8 @@ from registration_core.contracts import ConnectionName
 from registration_core.store import repository
 from registration_core.store.announcements import AnnouncementRow
 from registration_core.store.database import UnitOfWork
-from sync import leases
-from sync.announcing.port import (
+from sync.announcing.wording import worded
+from sync.channels.port import (
     Channel,
     Message,
     NoAddress,
@@ -30,9 +30,9 @@ from sync.announcing.port import (
     Undelivered,
     Unreachable,
 )
-from sync.announcing.wording import worded
-from sync.carrying import dead_letter
-from sync.runtime import Runtime
+from sync.plans.carrying import dead_letter
+from sync.process import leases
+from sync.process.runtime import Runtime
 
 log = structlog.get_logger()
 

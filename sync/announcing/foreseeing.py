@@ -12,7 +12,7 @@ from registration_core.store import audit, ending
 from registration_core.store.announcements import announce
 from registration_core.store.database import UnitOfWork
 from sync.ledger.tables import ConnectionStateRow
-from sync.runtime import Runtime
+from sync.process.runtime import Runtime
 
 #: So many failures of a connection in a row are told of; that is after about a minute.
 FAILURES = 6

@@ -371,7 +371,7 @@ class ConnectionStateRow(Base):
 
 
 class ConnectionTokenRow(Base):
-    """The token that all workers of a connection share; encrypted, see `sync/tokens.py`."""
+    """The token that all workers of a connection share; encrypted, see `sync/traffic/tokens.py`."""
 
     __tablename__ = "connection_token"
     connection: Mapped[str] = mapped_column(String(64), primary_key=True)

@@ -25,7 +25,8 @@ from registration_core.model import SYSTEM
 from sandbox.org import Org
 from sandbox.records import Json
 from sandbox.serving import start
-from sync import ladder, wiring
+from sync import wiring
+from sync.gates import ladder
 from tests.acceptance.desk import typed
 from tests.factories import add_partners
 

@@ -17,7 +17,7 @@ from registration_core.model import Actor, Customer, Registration
 from registration_core.submission import Submission
 from sandbox.serving import Running
 from sync import checking, pull, runs, wiring
-from sync.runtime import Runtime
+from sync.process.runtime import Runtime
 from tests.contract.peers import Timepiece, connect, settings_of
 
 CONNECTIONS: Mapping[str, ConnectionName] = {

@@ -17,8 +17,9 @@ from registration_core.store import match_index
 from sandbox.org import Org
 from sandbox.records import Json
 from sandbox.serving import Running
-from sync import checking, directory
-from sync.runtime import Runtime
+from sync import checking
+from sync.accounts import directory
+from sync.process.runtime import Runtime
 from tests.contract.names import NAMES, Names
 from tests.contract.peers import Timepiece
 from tests.contract.stories import CONNECTIONS, CUSTOMER, built, submitted

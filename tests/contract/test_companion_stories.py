@@ -17,7 +17,7 @@ from registration_core.model import Customer, DisputeState
 from registration_core.store import repository
 from sandbox.serving import Running
 from sync import checking, push
-from sync.runtime import Runtime
+from sync.process.runtime import Runtime
 from tests.contract.names import NAMES
 from tests.contract.peers import Timepiece
 from tests.contract.stories import CONNECTIONS, approved, at_home_in, poll

@@ -17,8 +17,8 @@ from sandbox.org import Org
 from sandbox.salesforce.engine import SalesforceOrg
 from sandbox.serving import Running
 from sync import push
-from sync.linking import Link, links
-from sync.runtime import Runtime
+from sync.links.linking import Link, links
+from sync.process.runtime import Runtime
 from tests.contract.names import NAMES
 from tests.contract.peers import Timepiece
 from tests.contract.stories import approved, at_home_in, poll

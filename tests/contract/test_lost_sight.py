@@ -15,8 +15,10 @@ from sandbox.dynamics365.engine import DynamicsOrg
 from sandbox.hubspot.engine import HubSpotOrg
 from sandbox.salesforce.engine import SalesforceOrg
 from sandbox.serving import Running
-from sync import checking, comparing, drift, emptiness
-from sync.runtime import Runtime
+from sync import checking
+from sync.accounts import emptiness
+from sync.process.runtime import Runtime
+from sync.repair import comparing, drift
 from tests.contract.peers import Timepiece
 from tests.contract.stories import APPROVER, CUSTOMER, built, submitted
 

@@ -17,7 +17,7 @@ from mapping.drafting_companions import referred
 from mapping.loader import load
 from mapping.schema import ConnectionMapping, Missing
 from registration_core.contracts import ConnectionName
-from sync.connecting import check_against_programs
+from sync.mappings.connecting import check_against_programs
 from tests.contract.peers import Peer
 from tests.unit.mapping.catalogue import GROUPS, OURS
 

@@ -10,7 +10,7 @@ import pytest
 from registration_core.model import Customer
 from sandbox.serving import Running
 from sync import push
-from sync.runtime import Runtime
+from sync.process.runtime import Runtime
 from tests.contract.names import NAMES
 from tests.contract.peers import Timepiece
 from tests.contract.stories import CONNECTIONS, approved, at_home_in

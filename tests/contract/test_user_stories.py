@@ -13,9 +13,9 @@ from connectors.port import RemoteRecord
 from registration_core.model import Customer
 from sandbox.serving import Running
 from sync import push
-from sync.connecting import check, check_against_all
 from sync.ledger.tables import LinkRow
-from sync.runtime import Runtime
+from sync.mappings.connecting import check, check_against_all
+from sync.process.runtime import Runtime
 from tests.contract.names import NAMES
 from tests.contract.peers import Peer, Timepiece
 from tests.contract.stories import CONNECTIONS, approved, at_home_in

@@ -16,7 +16,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-from sync.garbage import collect_seldom
+from sync.process.garbage import collect_seldom
 from tests import servers
 from tests.simulation.cases import draw
 from tests.simulation.mutants import MUTANTS

@@ -78,21 +78,23 @@ def _shared_batch(case: Case) -> bool:
 
 
 MUTANTS: tuple[Mutant, ...] = (
-    Mutant("base ignored", "I1 I6", {"sync.jobs.plan": without.base_ignored}),
+    Mutant("base ignored", "I1 I6", {"sync.plans.jobs.plan": without.base_ignored}),
     Mutant(
         "intents never settled",
         "I3",
-        {"sync.lost_answers.settle_pending": without.nothing},
+        {"sync.outcomes.lost_answers.settle_pending": without.nothing},
         ("answer_lost", "part_lost"),
     ),
     Mutant(
         "create without look-up",
         "I3",
-        {"sync.guard.GuardedConnector.find": without.empty},
+        {"sync.traffic.guard.GuardedConnector.find": without.empty},
         ("answer_lost", "part_lost", "killed"),
         needs=lambda case: not case.linked,
     ),
-    Mutant("linked without base", "I6", {"sync.settling.add_link": without.link_without_base}),
+    Mutant(
+        "linked without base", "I6", {"sync.outcomes.settling.add_link": without.link_without_base}
+    ),
     Mutant(
         "no compare-and-set on the link",
         "I1 I6",
@@ -104,8 +106,10 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "no precondition", "I2", {"sync.push.UpdateItem": without.without_version}, needs=_collides
     ),
-    Mutant("no history audit", "I2", {"sync.auditing._overwritten": without.nobody}),
-    Mutant("base not advanced", "I4", {"sync.settling.intend": without.intend_without_base}),
+    Mutant("no history audit", "I2", {"sync.outcomes.auditing._overwritten": without.nobody}),
+    Mutant(
+        "base not advanced", "I4", {"sync.outcomes.settling.intend": without.intend_without_base}
+    ),
     Mutant(
         "cursor before rows, nothing read again",
         "I3",
@@ -123,7 +127,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "notices swallowed, polls note nothing",
         "I3",
         {
-            "sync.inbox.note_read": without.read_up_to_now,
+            "sync.ledger.inbox.note_read": without.read_up_to_now,
             "sync.runs._noteworthy": without.nobody,
             "sync.runs._reread": without.none,
         },
@@ -133,22 +137,24 @@ MUTANTS: tuple[Mutant, ...] = (
         "changes swallowed, pulls ask for no push",
         "I3",
         {
-            "sync.settling.outbox_done": without.done_up_to_now,
-            "sync.dead_letters.was_refused": without.yes,
+            "sync.outcomes.settling.outbox_done": without.done_up_to_now,
+            "sync.outcomes.dead_letters.was_refused": without.yes,
         },
     ),
     Mutant(
-        "losers not kept on take", "I1", {"sync.carrying.keep_conflict": without.keep_open_ones}
+        "losers not kept on take",
+        "I1",
+        {"sync.plans.carrying.keep_conflict": without.keep_open_ones},
     ),
     Mutant(
         "losers not kept on restore",
         "I1",
-        {"sync.carrying.keep_conflict": without.keep_no_restores},
+        {"sync.plans.carrying.keep_conflict": without.keep_no_restores},
     ),
     Mutant(
         "orphans made again",
         "I9",
-        {"sync.losing.lose": without.make_again},
+        {"sync.outcomes.losing.lose": without.make_again},
         needs=_with("delete"),
     ),
     Mutant(
@@ -158,10 +164,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "refused rows stay due",
         "I3",
         # A drain would send a refused row again and again until its last round: one is enough.
-        {"sync.settling._refused": without.nothing, "sync.push.ROUNDS_MAX": 1},
+        {"sync.outcomes.settling._refused": without.nothing, "sync.push.ROUNDS_MAX": 1},
         needs=_writes(f"{POISON} n90"),
     ),
-    Mutant("not compared in canonical form", "I4", {"sync.planning.canonical": without.as_it_is}),
+    Mutant(
+        "not compared in canonical form", "I4", {"sync.plans.planning.canonical": without.as_it_is}
+    ),
     Mutant(
         "refusals forgotten",
         "I3",
@@ -195,7 +203,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "options relabelled",
         "I4",
-        {"sync.jobs.plan": without.relabel},
+        {"sync.plans.jobs.plan": without.relabel},
         needs=_writes("Q0", who="alpha"),
     ),
     Mutant(
@@ -207,28 +215,28 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "lost answers taken for success",
         "I6",
-        {"sync.lost_answers._looked_up": without.surely_done},
+        {"sync.outcomes.lost_answers._looked_up": without.surely_done},
         ("answer_lost", "part_lost", "killed", "error_before"),
     ),
     Mutant(
         "delayed writes taken for users'",
         "I6",
-        {"sync.jobs._explained": without.base_as_it_is},
+        {"sync.plans.jobs._explained": without.base_as_it_is},
         ("stall", "answer_lost"),
         needs=lambda case: "delta" not in case.habits.values(),
     ),
     Mutant(
         "reps' opportunities not looked for",
         "law 5",
-        {"sync.proposing.propose_fitting": without.empty},
+        {"sync.proposals.proposing.propose_fitting": without.empty},
         needs=lambda case: _with("opportunity")(case) and not case.linked,
     ),
     Mutant(
         "leases not fenced, links not compared",
         "I1 I6",
         {
-            "sync.leases.require": without.nothing,
-            "sync.leases.renew": without.yes,
+            "sync.process.leases.require": without.nothing,
+            "sync.process.leases.renew": without.yes,
             "sync.push.carry_out": without.carry_out_anyway,
             "sync.taking.carry_out": without.carry_out_anyway,
         },
@@ -237,7 +245,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "polls not scheduled",
         "I7",
-        {"sync.schedule.claim": without.claimed_unless_a_poll},
+        {"sync.process.schedule.claim": without.claimed_unless_a_poll},
         needs=lambda case: bool(case.calm) and case.calm_is_deaf and case.linked,
     ),
     Mutant(
@@ -251,32 +259,36 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "budget not kept",
         "I15",
-        {"sync.budget.keep_reserve": without.nothing},
+        {"sync.traffic.budget.keep_reserve": without.nothing},
         needs=lambda case: 0 < min(case.quotas.values(), default=0) < 70,
     ),
     Mutant(
         "asked for quiet in vain",
         "I15",
-        {"sync.guard._pause_seconds": without.none},
+        {"sync.traffic.guard._pause_seconds": without.none},
         ("throttled",),
     ),
     Mutant(
         "full speed after a quiet",
         "I15",
-        {"sync.budget.calls_per_second": without.nothing},
+        {"sync.traffic.budget.calls_per_second": without.nothing},
         ("throttled",),
     ),
-    Mutant("one state for all connections", "I16", {"sync.connection_state.held": without.alphas}),
+    Mutant(
+        "one state for all connections",
+        "I16",
+        {"sync.traffic.connection_state.held": without.alphas},
+    ),
     Mutant(
         "slots claimed blindly",
         "I4",
-        {"sync.schedule._moved": without.moved_blindly},
+        {"sync.process.schedule._moved": without.moved_blindly},
         needs=lambda case: case.clocks > 1,
     ),
     Mutant(
         "no breaker",
         "I3 I4",
-        {"sync.planning._broken": lambda _situation, _group, merged, *_: merged},
+        {"sync.plans.planning._broken": lambda _situation, _group, merged, *_: merged},
         needs=lambda case: _with("automate")(case) and case.wins["name"] == "store",
     ),
     Mutant(
@@ -285,7 +297,7 @@ MUTANTS: tuple[Mutant, ...] = (
         {
             "connectors.memory.MemoryConnector._known": without.nothing,
             "connectors.memory_org.MemoryOrg.as_remote": without.reads_empty,
-            "sync.schema_watch.standing_still": without.empty,
+            "sync.mappings.schema_watch.standing_still": without.empty,
         },
         needs=_with("remove_field"),
     ),

@@ -15,7 +15,7 @@ from mapping.translate import canonical, to_store
 from reconciler.merge import same
 from registration_core import crm_changes
 from registration_core.contracts import ConnectionName
-from sync.planning import REPEATS_AGAINST_A_PERSON
+from sync.plans.planning import REPEATS_AGAINST_A_PERSON
 from tests.simulation.cases import CRMS
 from tests.simulation.evidence import GROUP_OF, Evidence, gather, kept
 from tests.simulation.limits import neighbours

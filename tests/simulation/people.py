@@ -18,8 +18,10 @@ from registration_core.model import Customer
 from registration_core.store import repository
 from registration_core.store.database import StoreUnavailable
 from registration_core.submission import Submission
-from sync import checking, linking, resolving
+from sync import checking
+from sync.conflicts import resolving
 from sync.ledger.tables import LinkProposalRow, SyncConflictRow
+from sync.links import linking
 from tests import world
 from tests.simulation.cases import Act
 from tests.simulation.org import SimOrg

@@ -13,7 +13,7 @@ from reconciler.merge import same
 from registration_core.contracts import ConnectionName, Fields, Value
 from registration_core.fields import FIELDS, FieldGroup
 from registration_core.program import Phase, Role
-from sync.planning import Plan, Situation, plan
+from sync.plans.planning import Plan, Situation, plan
 from tests import world
 from tests.simulation.play import mapping_of
 

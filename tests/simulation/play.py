@@ -19,12 +19,14 @@ from registration_core.fields import FieldGroup, members
 from registration_core.model import Registration
 from registration_core.store import repository
 from registration_core.store.database import StoreUnavailable
-from sync import checking, clock, dead_letters, pull, push, receiving, runs, schema_watch
-from sync.guard import REFUSED_PAUSE_SECONDS, CallMetrics, GuardedConnector
-from sync.inbox import Notice, take_note
+from sync import checking, clock, pull, push, receiving, runs
+from sync.ledger.inbox import Notice, take_note
 from sync.ledger.tables import ConnectionStateRow
+from sync.mappings import schema_watch
+from sync.outcomes import dead_letters
+from sync.process.runtime import Runtime
 from sync.runs import REREAD_SECONDS
-from sync.runtime import Runtime
+from sync.traffic.guard import REFUSED_PAUSE_SECONDS, CallMetrics, GuardedConnector
 from tests import world
 from tests.simulation.cases import CRMS, Act
 from tests.simulation.org import SimOrg

@@ -18,8 +18,8 @@ import structlog
 
 from registration_core.store.database import StoreUnavailable
 from registration_core.store.tables import Base
-from sync import check_claims, leases
-from sync.runtime import Runtime
+from sync.process import check_claims, leases
+from sync.process.runtime import Runtime
 from tests.simulation import limits, oracle
 from tests.simulation.cases import Case
 from tests.simulation.play import Play
@@ -74,8 +74,8 @@ class Theatre:
         renewing = Renewing(stage.scheduler, leases.LEASE, leases.renew)
         claiming = Renewing(stage.scheduler, check_claims.CLAIM, _renew_claims)
         with (
-            mock.patch("sync.leases.threading", renewing),
-            mock.patch("sync.check_claims.threading", claiming),
+            mock.patch("sync.process.leases.threading", renewing),
+            mock.patch("sync.process.check_claims.threading", claiming),
         ):
             play = Play(stage, self.database)
             try:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registration_core.program import Phase
-from sync.planning import Situation
+from sync.plans.planning import Situation
 from tests.simulation import planner
 
 #: Cases of each test run, with shrinking; `python -m tests.simulation planner` draws more, faster.

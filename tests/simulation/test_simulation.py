@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sync.garbage import collect_seldom
+from sync.process.garbage import collect_seldom
 from tests.simulation.cases import Case, draw
 from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.running import Theatre

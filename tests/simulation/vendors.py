@@ -39,7 +39,7 @@ from connectors.port import (
     UpdateItem,
 )
 from registration_core.contracts import Condition, Fields
-from sync import budget, guard
+from sync.traffic import budget, guard
 from tests.simulation.org import LATEST_SECONDS, SimOrg
 from tests.simulation.stage import Stage
 from tests.simulation.truth import TOKENS, token

@@ -19,9 +19,14 @@ from registration_core.contracts import Fields
 from registration_core.fields import FieldGroup
 from registration_core.store import audit, repository, work
 from registration_core.store.tables import OutboxRow
-from sync import carrying, connection_state, directory, planning, push, runs, schedule, settling
-from sync.inbox import take_note
+from sync import push, runs
+from sync.accounts import directory
+from sync.ledger.inbox import take_note
 from sync.ledger.tables import CursorRow, InboxRow, LinkRow, ScheduleRow
+from sync.outcomes import settling
+from sync.plans import carrying, planning
+from sync.process import schedule
+from sync.traffic import connection_state
 from tests.simulation.stage import SimDatabase
 
 

@@ -13,7 +13,7 @@ from connectors.port import CreateItem, Deferred, Refused, UpdateItem, Written
 from registration_core.contracts import Condition
 from sandbox.dynamics365 import reading
 from sandbox.dynamics365.calls import Call
-from sync.apart import sent
+from sync.process.apart import sent
 from tests.contract.dynamics365 import ACCOUNT, KEY, OPPORTUNITY, Crm, fresh
 
 

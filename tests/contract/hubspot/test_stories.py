@@ -16,10 +16,13 @@ from registration_core.model import Customer, Registration
 from registration_core.store import repository
 from sandbox.hubspot.engine import HubSpotOrg
 from sandbox.serving import Running
-from sync import auditing, connecting, push, resolving
-from sync.guard import GuardedConnector
-from sync.linking import Link, links
-from sync.runtime import Runtime
+from sync import push
+from sync.conflicts import resolving
+from sync.links.linking import Link, links
+from sync.mappings import connecting
+from sync.outcomes import auditing
+from sync.process.runtime import Runtime
+from sync.traffic.guard import GuardedConnector
 from tests.contract.hubspot.portal import REP
 from tests.contract.peers import Timepiece
 from tests.contract.stories import DESK, approved, at_home_in, poll

@@ -8,7 +8,9 @@ from registration_core.contracts import Mode, Value
 from registration_core.errors import DomainRefusal
 from registration_core.model import Customer, Registration
 from registration_core.store import repository
-from sync import ladder, linking, searching
+from sync.gates import ladder
+from sync.links import linking
+from sync.proposals import searching
 from tests.world import BEN, HOME, World, build
 
 #: So many registrations are approved and have no record there.

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from connectors.port import Absence, Gone
 from registration_core.model import Registration
 from registration_core.store.tables import CheckRequestRow
-from sync import directory
+from sync.accounts import directory
 from tests.world import HOME, World
 
 

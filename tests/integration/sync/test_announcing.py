@@ -20,12 +20,14 @@ from registration_core.errors import InvalidInput
 from registration_core.findings import ReasonCode
 from registration_core.store import audit
 from registration_core.store.announcements import AnnouncementRow
-from sync import dead_letters, housekeeping, leases, rounds, wiring
+from sync import rounds, wiring
 from sync.announcing import drain, foreseeing
-from sync.announcing.email import EmailChannel
-from sync.announcing.port import Message, NoAddress, Undeliverable, Undelivered, Unreachable
-from sync.announcing.webhook import WebhookChannel
-from sync.today import today
+from sync.channels.email import EmailChannel
+from sync.channels.port import Message, NoAddress, Undeliverable, Undelivered, Unreachable
+from sync.channels.webhook import WebhookChannel
+from sync.outcomes import dead_letters
+from sync.process import housekeeping, leases
+from sync.reports.today import today
 from tests.world import ANN, BEN, HOME, START, World
 
 

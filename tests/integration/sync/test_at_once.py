@@ -21,10 +21,11 @@ from registration_core.store import audit, repository, work
 from registration_core.store.announcements import announce
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import CheckRequestRow
-from sync import directory, settling, stamps
+from sync.accounts import directory
 from sync.announcing import foreseeing
-from sync.guard import CallMetrics, GuardedConnector
 from sync.ledger.stamps import StampRow
+from sync.outcomes import settling, stamps
+from sync.traffic.guard import CallMetrics, GuardedConnector
 from tests.integration.sync.test_mapping_manners import remap
 from tests.integration.sync.test_stamping import STAMP
 from tests.world import BEN, HOME, MIRROR, World, build

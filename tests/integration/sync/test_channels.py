@@ -13,10 +13,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from registration_core.announcing import Audience
-from sync.announcing import email, webhook
-from sync.announcing.email import EmailChannel
-from sync.announcing.port import Message, NoAddress, Undeliverable, Undelivered, Unreachable
-from sync.announcing.webhook import (
+from sync.channels import email, webhook
+from sync.channels.email import EmailChannel
+from sync.channels.port import Message, NoAddress, Undeliverable, Undelivered, Unreachable
+from sync.channels.webhook import (
     WebhookChannel,
     own_body,
     signature,

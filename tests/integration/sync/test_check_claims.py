@@ -15,7 +15,9 @@ from registration_core.errors import SyncError
 from registration_core.model import Customer, RegistrationState
 from registration_core.store.tables import CheckRequestRow
 from registration_core.submission import Submission
-from sync import check_claims, checking, clock, directory, running
+from sync import checking, clock, running
+from sync.accounts import directory
+from sync.process import check_claims
 from tests.world import ANN, HOME, MIRROR, World
 
 

@@ -17,7 +17,10 @@ from registration_core.errors import CheckNotUsable, ConfigurationError
 from registration_core.findings import FindingKind
 from registration_core.model import Actor, ConflictCheck, Customer, Registration, RegistrationState
 from registration_core.store import repository
-from sync import checking, connecting, directory, housekeeping, wiring
+from sync import checking, wiring
+from sync.accounts import directory
+from sync.mappings import connecting
+from sync.process import housekeeping
 from tests.world import HOME, MIRROR, World
 
 ONE, TWO = (Actor(name, "desk", os_user=name) for name in ("one", "two"))

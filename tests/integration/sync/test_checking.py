@@ -24,7 +24,8 @@ from registration_core.model import (
 from registration_core.program import ListKind
 from registration_core.store import audit, match_index, match_upkeep, repository
 from registration_core.store.tables import MatchKeyCountRow
-from sync import checking, completeness
+from sync import checking
+from sync.accounts import completeness
 from tests.world import BEN, HOME, MIRROR, World
 
 

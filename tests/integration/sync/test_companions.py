@@ -11,9 +11,9 @@ import pytest
 from registration_core import matches
 from registration_core.model import DisputeState
 from registration_core.store import match_decisions, repository
-from sync import companions
-from sync.previewing import Does, preview_many
-from sync.today import today
+from sync.creates import companions
+from sync.previews.previewing import Does, preview_many
+from sync.reports.today import today
 from tests.beside import ORDER, approved, made, records, use, waits
 from tests.world import BEN, HOME, World, build
 

@@ -15,8 +15,10 @@ from connectors.port import CreateItem, Refused
 from registration_core import use_cases
 from registration_core.contracts import Fields, Mode
 from registration_core.limits import Limits
-from sync import dead_letters, holding, schema_watch
+from sync.gates import holding
 from sync.ledger.tables import IntentRow
+from sync.mappings import schema_watch
+from sync.outcomes import dead_letters
 from tests.beside import ORDER, approved, demand, lag, letter, made, use, waits
 from tests.world import ANN, BEN, HOME, World, build
 

@@ -14,7 +14,11 @@ from registration_core.contracts import Mode
 from registration_core.fields import FieldGroup, members
 from registration_core.model import Registration
 from registration_core.store.tables import OutboxRow
-from sync import explaining, ladder, linking, push, searching
+from sync import push
+from sync.gates import ladder
+from sync.links import linking
+from sync.proposals import searching
+from sync.reports import explaining
 from tests.world import BEN, DEAL, HOME, MIRROR, World
 
 LEAD = "Lead"

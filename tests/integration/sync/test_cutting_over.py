@@ -25,8 +25,12 @@ from registration_core.store import repository
 from registration_core.store.announcements import AnnouncementRow
 from registration_core.store.audit import events
 from registration_core.submission import Submission
-from sync import checking, cutting_over, ladder, linking, today
-from sync.cutting_over import Landed, Result, Row
+from sync import checking
+from sync.gates import ladder
+from sync.links import linking
+from sync.proposals import cutting_over
+from sync.proposals.cutting_over import Landed, Result, Row
+from sync.reports import today
 from tests.world import BEN, HOME, MIRROR, World, build
 
 EVA, FAY = Actor("eva", os_user="eva"), Actor("fay", os_user="fay")

@@ -21,14 +21,16 @@ from registration_core.limits import Limits
 from registration_core.model import Customer, Registration
 from registration_core.store.tables import OutboxRow
 from registration_core.store.types import load_fields
-from sync import comparing, drift, drifting, holding, push, rounds
-from sync.drift import LINKS, DriftRun
-from sync.drifting import Finding, Pending
-from sync.jobs import Job
+from sync import push, rounds
+from sync.gates import holding
 from sync.ledger.drift import DriftPageRow, DriftRunRow
 from sync.ledger.tables import CursorRow, LinkRow
-from sync.runtime import Runtime
-from sync.today import today
+from sync.plans.jobs import Job
+from sync.process.runtime import Runtime
+from sync.repair import comparing, drift, drifting
+from sync.repair.drift import LINKS, DriftRun
+from sync.repair.drifting import Finding, Pending
+from sync.reports.today import today
 from tests.integration.sync.test_mapping_manners import GROUPS, OURS
 from tests.world import ANN, HOME, MIRROR, World
 
@@ -219,7 +221,7 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ids.append(job.registration.id)
         return judge(runtime, job, record, pending)
 
-    monkeypatch.setattr("sync.comparing.differences", noting)
+    monkeypatch.setattr("sync.repair.comparing.differences", noting)
     return ids
 
 

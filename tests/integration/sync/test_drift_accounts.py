@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sync import comparing, comparing_accounts, drift
-from sync.drift import ACCOUNTS
+from sync.repair import comparing, comparing_accounts, drift
+from sync.repair.drift import ACCOUNTS
 from tests.integration.sync.test_drift import compare, told
 from tests.world import ANN, HOME, World
 

@@ -11,7 +11,9 @@ import pytest
 
 from connectors.port import Gone, RemoteRecord
 from registration_core.model import Customer, RegistrationState
-from sync import emptiness, linking, pull, push, runs
+from sync import pull, push, runs
+from sync.accounts import emptiness
+from sync.links import linking
 from tests.world import HOME, MIRROR, World
 
 DEALS = emptiness.ALWAYS_PLAUSIBLE + 2

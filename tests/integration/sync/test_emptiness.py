@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from registration_core.model import Customer
-from sync import comparing, directory, drift, emptiness, linking, pull
-from sync.drift import ACCOUNTS
-from sync.inbox import Notice, take_note
-from sync.today import Line, today
+from sync import pull
+from sync.accounts import directory, emptiness
+from sync.ledger.inbox import Notice, take_note
+from sync.links import linking
+from sync.repair import comparing, drift
+from sync.repair.drift import ACCOUNTS
+from sync.reports.today import Line, today
 from tests.world import BEN, HOME, World
 
 DEALS = emptiness.ALWAYS_PLAUSIBLE + 2

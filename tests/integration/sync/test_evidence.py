@@ -25,7 +25,8 @@ from registration_core.model import (
 from registration_core.store import audit, repository
 from registration_core.store.announcements import AnnouncementRow
 from registration_core.store.tables import CheckRequestRow, ConflictCheckRow
-from sync import candidates, checking, directory
+from sync import checking
+from sync.accounts import candidates, directory
 from tests.world import BEN, HOME, MIRROR, World
 
 

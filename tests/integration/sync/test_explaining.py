@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from registration_core.errors import NotFound
-from sync.explaining import Explanation, explain
+from sync.reports.explaining import Explanation, explain
 from tests.world import HOME, MIRROR, World
 
 

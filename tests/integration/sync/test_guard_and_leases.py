@@ -19,8 +19,12 @@ from connectors.port import CreateItem, Deferred, Outcome
 from registration_core.contracts import ConnectionName
 from registration_core.model import RegistrationState
 from registration_core.store.tables import OutboxRow
-from sync import budget, clock, connection_state, leases, push, settling
-from sync.guard import (
+from sync import clock, push
+from sync.ledger.tables import LeaseRow
+from sync.outcomes import settling
+from sync.process import leases
+from sync.traffic import budget, connection_state
+from sync.traffic.guard import (
     CallMetrics,
     ConnectionPaused,
     GuardedConnector,
@@ -28,7 +32,6 @@ from sync.guard import (
     OrgMismatch,
     lane,
 )
-from sync.ledger.tables import LeaseRow
 from tests.world import ACCOUNT, DEAL, HOME, MIRROR, World
 
 

@@ -14,7 +14,9 @@ import pytest
 from registration_core.errors import DomainRefusal
 from registration_core.limits import Limits
 from registration_core.model import Actor, Customer, Registration
-from sync import holding, restoring, runs, undoing
+from sync import runs
+from sync.gates import holding
+from sync.repair import restoring, undoing
 from tests.world import ANN, BEN, HOME, MIRROR, World, build
 
 NONE = {cap.name: 0 for cap in fields(Limits)}

@@ -9,8 +9,9 @@ from connectors.memory import MemoryFault
 from registration_core.errors import InvalidInput
 from registration_core.store import audit, erasure, repository
 from registration_core.store.tables import ConflictCheckRow, RegistrationRow
-from sync import checking, housekeeping, push
+from sync import checking, push
 from sync.ledger.tables import DeadLetterRow, IntentRow, LinkRow, SyncRunRow
+from sync.process import housekeeping
 from tests.world import ANN, HOME, MIRROR, World
 
 YEAR = 365 * 86_400

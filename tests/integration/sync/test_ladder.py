@@ -11,7 +11,8 @@ from registration_core.contracts import Mode
 from registration_core.errors import DomainRefusal, InvalidInput
 from registration_core.model import Customer, Registration
 from registration_core.store.audit import events
-from sync import ladder, linking
+from sync.gates import ladder
+from sync.links import linking
 from tests.world import BEN, HOME, MIRROR, World, build
 
 DEALS = 3

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sync import push
-from sync.linger import WINDOW, Linger
+from sync.process.linger import WINDOW, Linger
 from tests.world import HOME, World
 
 

@@ -13,8 +13,10 @@ from connectors.port import RemoteRecord
 from registration_core.contracts import Value
 from registration_core.errors import DomainRefusal
 from registration_core.model import Customer, Registration
-from sync import linking, proposing, push
-from sync.fitting import Candidate
+from sync import push
+from sync.links import linking
+from sync.proposals import proposing
+from sync.proposals.fitting import Candidate
 from tests.world import BEN, HOME, World
 
 

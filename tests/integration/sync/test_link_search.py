@@ -15,16 +15,13 @@ from registration_core.contracts import Mode
 from registration_core.errors import DomainRefusal
 from registration_core.limits import Limits
 from registration_core.model import Customer
-from sync import (
-    checking,
-    holding,
-    linking,
-    proposing,
-    resolving,
-    searching,
-)
-from sync.fitting import Candidate, compare
+from sync import checking
+from sync.conflicts import resolving
+from sync.gates import holding
 from sync.ledger.tables import LeaseRow, LinkRow
+from sync.links import linking
+from sync.proposals import proposing, searching
+from sync.proposals.fitting import Candidate, compare
 from tests.integration.sync.old_org import (
     DEALS,
     accept,

@@ -10,7 +10,8 @@ import pytest
 from registration_core.errors import DomainRefusal
 from registration_core.fields import FieldGroup
 from registration_core.model import Registration, RegistrationState
-from sync import checking, linking
+from sync import checking
+from sync.links import linking
 from tests.world import BEN, HOME, MIRROR, World, build
 
 

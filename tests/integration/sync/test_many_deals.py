@@ -18,9 +18,14 @@ from mapping.loader import load
 from registration_core.limits import Limits
 from registration_core.model import Actor
 from registration_core.store.tables import OutboxRow, RegistrationRow
-from sync import applying, holding, mapping_versions, pull, push, runs, switch, undoing
-from sync.limits import SHARE_FROM
-from sync.today import today
+from sync import pull, push, runs
+from sync.gates import holding
+from sync.gates.limits import SHARE_FROM
+from sync.mappings import mapping_versions
+from sync.previews import applying
+from sync.repair import undoing
+from sync.reports.today import today
+from sync.traffic import switch
 from tests import crowd
 from tests.integration.sync.test_mapping_manners import GROUPS, OURS
 from tests.world import ANN, BEN, HOME, MIRROR, World, build

@@ -13,8 +13,10 @@ from registration_core import fields
 from registration_core.contracts import ConnectionName
 from registration_core.fields import FieldGroup, members
 from registration_core.model import Registration
-from sync import checking, linking, resolving
-from sync.coverage import coverage
+from sync import checking
+from sync.conflicts import resolving
+from sync.links import linking
+from sync.mappings.coverage import coverage
 from tests.world import BEN, HOME, World
 
 OURS = fields.schema()

@@ -12,9 +12,11 @@ from sqlalchemy import select
 from mapping.loader import load
 from mapping.schema import ConnectionMapping
 from registration_core.errors import ConfigurationError, DomainRefusal, NotFound
-from sync import applying, mapping_versions, resolving
+from sync.conflicts import resolving
 from sync.ledger.tables import IntentRow, LinkRow
-from sync.previewing import Does
+from sync.mappings import mapping_versions
+from sync.previews import applying
+from sync.previews.previewing import Does
 from tests.integration.sync.test_mapping_manners import GROUPS, OURS
 from tests.world import ANN, HOME, World
 

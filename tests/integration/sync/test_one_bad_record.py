@@ -15,10 +15,11 @@ from registration_core.errors import DomainRefusal
 from registration_core.model import Customer, RegistrationState
 from registration_core.program import Role
 from registration_core.store.tables import OutboxRow, RegistrationRow
-from sync import checking, clock, linking, pull, push
-from sync.dead_letters import dead_letters
-from sync.inbox import Notice, take_note
+from sync import checking, clock, pull, push
+from sync.ledger.inbox import Notice, take_note
 from sync.ledger.tables import LinkRow
+from sync.links import linking
+from sync.outcomes.dead_letters import dead_letters
 from tests.world import ANN, BEN, HOME, MIRROR, World
 
 

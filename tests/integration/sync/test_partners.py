@@ -14,7 +14,7 @@ from registration_core import fields
 from registration_core.contracts import FieldSchema, FieldType, ObjectSchema
 from registration_core.fields import FieldGroup, members
 from registration_core.model import Customer, Registration
-from sync.previewing import preview_many
+from sync.previews.previewing import preview_many
 from tests.beside import made, waits
 from tests.world import HOME, World, build
 

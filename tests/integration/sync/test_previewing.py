@@ -11,9 +11,10 @@ from sqlalchemy import select
 from registration_core.contracts import ConnectionName, Fields, Value
 from registration_core.crm_changes import canonical
 from registration_core.model import Customer
-from sync import checking, pull, push, resolving, runs
+from sync import checking, pull, push, runs
+from sync.conflicts import resolving
 from sync.ledger.tables import IntentRow, LinkRow
-from sync.previewing import Does, Previews, preview_many
+from sync.previews.previewing import Does, Previews, preview_many
 from tests.world import HOME, MIRROR, World
 
 _EDITS: tuple[Mapping[str, Value], ...] = (

@@ -9,7 +9,7 @@ import pytest
 
 from registration_core.contracts import Condition, FieldType, ObjectSchema, Value
 from registration_core.program import AccountList, ListKind
-from sync import connecting, provisioning
+from sync.mappings import connecting, provisioning
 from tests.world import HOME, MIRROR, World
 
 

@@ -13,9 +13,11 @@ from registration_core.contracts import FieldSchema, Mode
 from registration_core.fields import FieldGroup, SalesStage
 from registration_core.model import Customer, ProtectionState, RegistrationState
 from registration_core.store.tables import OutboxRow
-from sync import linking, pull, push, resolving, runs
-from sync.dead_letters import dead_letters, retry
+from sync import pull, push, runs
+from sync.conflicts import resolving
 from sync.ledger.tables import CursorRow, IntentRow
+from sync.links import linking
+from sync.outcomes.dead_letters import dead_letters, retry
 from tests.world import BEN, HOME, MIRROR, World, build
 
 

@@ -14,10 +14,12 @@ from connectors.errors import CrmUnavailable, RateLimited
 from connectors.memory import MemoryFault
 from connectors.port import Gone, Refused, RemoteRecord
 from registration_core.model import Customer, Registration
-from sync import guard, pull, push, resolving, runs
-from sync.dead_letters import dead_letters
-from sync.inbox import Notice, take_note
+from sync import pull, push, runs
+from sync.conflicts import resolving
+from sync.ledger.inbox import Notice, take_note
 from sync.ledger.tables import ConnectionStateRow, IntentRow, LinkRow
+from sync.outcomes.dead_letters import dead_letters
+from sync.traffic import guard
 from tests.beside import waits
 from tests.world import HOME, World
 

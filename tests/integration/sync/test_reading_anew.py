@@ -14,9 +14,9 @@ from registration_core.model import Account
 from registration_core.program import ListKind
 from registration_core.store import repository
 from registration_core.store.tables import AccountRow
-from sync import directory
+from sync.accounts import directory
 from sync.ledger.tables import CursorRow
-from sync.runtime import Runtime
+from sync.process.runtime import Runtime
 from tests.world import HOME, World
 
 

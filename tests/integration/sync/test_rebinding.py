@@ -11,9 +11,12 @@ from registration_core.contracts import Mode
 from registration_core.errors import DomainRefusal
 from registration_core.store.audit import events
 from registration_core.store.tables import Base
-from sync import clock, ladder, linking, rebinding, today
-from sync.guard import CallMetrics, GuardedConnector, OrgMismatch
+from sync import clock
+from sync.gates import ladder
 from sync.ledger.tables import QuarantineRow
+from sync.links import linking, rebinding
+from sync.reports import today
+from sync.traffic.guard import CallMetrics, GuardedConnector, OrgMismatch
 from tests.world import ACCOUNT, BEN, DEAL, HOME, World
 
 

@@ -10,7 +10,9 @@ import pytest
 
 from connectors.port import CreateItem, Outcome, Refused
 from registration_core.model import Customer, Registration
-from sync import dead_letters, linking, push
+from sync import push
+from sync.links import linking
+from sync.outcomes import dead_letters
 from tests.world import BEN, HOME, MIRROR, World
 
 

@@ -13,7 +13,8 @@ from registration_core.findings import Decision, FindingKind, FindingRule, Reaso
 from registration_core.model import Band, Customer, Finding
 from registration_core.program import ListKind, Program
 from registration_core.store import repository
-from sync import checking, directory, replaying
+from sync import checking, replaying
+from sync.accounts import directory
 from sync.replaying import Difference
 from tests.integration.sync.test_checking import mark
 from tests.world import HOME, START, World

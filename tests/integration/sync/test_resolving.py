@@ -10,8 +10,8 @@ import pytest
 from registration_core.errors import DomainRefusal, InvalidInput
 from registration_core.fields import FieldGroup
 from registration_core.model import Registration
-from sync import resolving
-from sync.resolving import Conflict
+from sync.conflicts import resolving
+from sync.conflicts.resolving import Conflict
 from tests.world import BEN, HOME, MIRROR, World, build
 
 

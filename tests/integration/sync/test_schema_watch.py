@@ -11,10 +11,11 @@ from sqlalchemy import select
 from connectors.memory import MemoryFault
 from registration_core.contracts import FieldSchema, FieldType
 from registration_core.store.tables import OutboxRow
-from sync import clock, schema_watch
+from sync import clock
 from sync.ledger.tables import DeadLetterRow
-from sync.previewing import Does, preview_many
-from sync.status import status
+from sync.mappings import schema_watch
+from sync.previews.previewing import Does, preview_many
+from sync.reports.status import status
 from tests.world import HOME, MIRROR, World
 
 

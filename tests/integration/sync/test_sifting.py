@@ -21,7 +21,7 @@ from cli.review_desk import Desk
 from registration_core.errors import DomainRefusal, InvalidInput
 from registration_core.fields import FieldGroup
 from registration_core.model import Customer, Registration
-from sync import resolving, sifting
+from sync.conflicts import resolving, sifting
 from tests.world import ANN, BEN, HOME, MIRROR, World, build
 
 DAY = 86_400

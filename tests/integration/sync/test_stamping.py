@@ -14,7 +14,11 @@ from registration_core import protecting
 from registration_core.contracts import Mode, Value
 from registration_core.limits import Limits
 from registration_core.model import DisputeState, ProtectionState, Registration
-from sync import clock, dead_letters, holding, ladder, linking, runs, stamps, undoing
+from sync import clock, runs
+from sync.gates import holding, ladder
+from sync.links import linking
+from sync.outcomes import dead_letters, stamps
+from sync.repair import undoing
 from tests.integration.sync.test_mapping_manners import remap
 from tests.world import BEN, HOME, World, build
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from registration_core.store.audit import events
-from sync import checking, clock, guard, leases, pull, runs, switch
-from sync.previewing import Does, preview_many
+from sync import checking, clock, pull, runs
+from sync.previews.previewing import Does, preview_many
+from sync.process import leases
+from sync.traffic import guard, switch
 from tests.world import BEN, HOME, MIRROR, World
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from connectors.memory import MemoryFault
 from sync import checking
-from sync.today import Line, today
+from sync.reports.today import Line, today
 from tests.world import HOME, MIRROR, World
 
 

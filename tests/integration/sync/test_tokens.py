@@ -14,8 +14,8 @@ from connectors.errors import AuthenticationFailed, CrmUnavailable
 from connectors.tokens import Fetch, MemoryTokenVault, StoredToken, TokenVault
 from registration_core.contracts import ConnectionName
 from registration_core.store.database import Database
-from sync import tokens
-from sync.tokens import StoredTokenVault
+from sync.traffic import tokens
+from sync.traffic.tokens import StoredTokenVault
 
 ACME = ConnectionName("acme")
 KEY, OTHER_KEY = Fernet.generate_key().decode(), Fernet.generate_key().decode()

@@ -17,9 +17,10 @@ from connectors.port import RemoteRecord
 from registration_core.contracts import Mode
 from registration_core.errors import DomainRefusal
 from registration_core.store.audit import events
-from sync import leases, unlinking
 from sync.ledger.tables import IntentRow, LeaseRow, LinkRow
-from sync.unlinking import _back
+from sync.links import unlinking
+from sync.links.unlinking import _back
+from sync.process import leases
 from tests.integration.sync.old_org import (
     accept_sure,
     climb,

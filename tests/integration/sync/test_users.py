@@ -11,10 +11,10 @@ from registration_core import fields
 from registration_core.contracts import FieldSchema, FieldType
 from registration_core.fields import FieldGroup, members
 from registration_core.model import Customer, Registration
-from sync.connecting import check_against_all, needs_of
-from sync.coverage import coverage
-from sync.previewing import Does, preview_many
-from sync.today import today
+from sync.mappings.connecting import check_against_all, needs_of
+from sync.mappings.coverage import coverage
+from sync.previews.previewing import Does, preview_many
+from sync.reports.today import today
 from tests.beside import made, waits
 from tests.world import HOME, World, build
 

@@ -24,9 +24,10 @@ from registration_core.contracts import ConnectionName
 from sandbox.org import Delivery, Org
 from sandbox.records import Event, Json
 from sandbox.serving import Running, start
-from sync import connection_state, wiring
+from sync import wiring
 from sync.ledger.tables import InboxRow, QuarantineRow
-from sync.runtime import Runtime
+from sync.process.runtime import Runtime
+from sync.traffic import connection_state
 from web import app
 
 #: Connection, object and name field of each kind.

@@ -11,7 +11,9 @@ import pytest
 from config.settings import Settings
 from connectors.port import CheckItem
 from sandbox.serving import Running
-from sync import connecting, inbox, receiving
+from sync import receiving
+from sync.ledger import inbox
+from sync.mappings import connecting
 from tests.integration.web.conftest import USER, Crm, Door, Timepiece, crm_at, serving
 
 ACK = (

@@ -18,7 +18,7 @@ from connectors.memory import MemoryConnector
 from connectors.memory_org import MemoryOrg
 from registration_core.contracts import ConnectionName
 from sync import wiring
-from sync.runtime import Runtime
+from sync.process.runtime import Runtime
 from tests.unit.cli.conftest import Dealreg, answer
 from tests.world import ACCOUNT, DEAL, World
 

@@ -10,8 +10,8 @@ import pytest
 from connectors.salesforce.errors import row_outcome
 from registration_core.store import repository
 from registration_core.store.database import Database
-from sync import settling
 from sync.ledger.tables import IntentRow
+from sync.outcomes import settling
 from tests.unit.cli.conftest import Dealreg, answer
 
 INTENT = "01a20e3e-62e1-7f66-beb5-0000000000cc"

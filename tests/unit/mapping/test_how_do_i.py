@@ -14,7 +14,7 @@ from config.connections import load_connections
 from config.programs import load_programs
 from mapping.loader import load
 from registration_core.program import Program
-from sync.connecting import check_against_programs
+from sync.mappings.connecting import check_against_programs
 from sync.wiring import catalogue
 
 SHIPPED = Path(config.__file__).parent

@@ -7,7 +7,7 @@ from time import process_time
 import pytest
 
 from registration_core.model import Customer
-from sync.coinciding import Customers
+from sync.creates.coinciding import Customers
 
 KNOWN = Customer("Fjordkraft Elektro AS", "NO", website="fjordkraft.example", tax_id="NO987")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.tied import tied
+from sync.proposals.tied import tied
 
 MARKS = st.dictionaries(
     st.integers(0, 20), st.frozensets(st.integers(0, 12), max_size=3), max_size=12

@@ -1,0 +1,1 @@
+"""Outgoing channels: e-mail and signed webhooks behind one port."""

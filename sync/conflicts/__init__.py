@@ -1,0 +1,1 @@
+"""Conflicts and orphans as people settle them."""

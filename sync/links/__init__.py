@@ -1,0 +1,1 @@
+"""Links between registrations and records: made, undone, and moved to another org."""

@@ -1,0 +1,1 @@
+"""Decisions about one record, and the rows that keep them until they are carried out."""

@@ -1,0 +1,1 @@
+"""What a run would do, read only, and how a new mapping comes into force."""

@@ -1,0 +1,1 @@
+"""What every process of the worker stands on: its runtime, leases, schedule and claims."""

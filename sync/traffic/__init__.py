@@ -1,0 +1,1 @@
+"""What each call to a CRM passes: the switch, the budget, the pause and the sign-in."""
