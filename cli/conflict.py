@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from cli.frame import Exit, Frame, Noun, pass_frame
-from cli.output import Id, Marked, short, words
+from cli.output import Id, short, words
+from cli.sides import side_by_side
 
 if TYPE_CHECKING:
-    from sync.conflicts.resolving import Conflict
     from sync.conflicts.sifting import Weighed
 
 _ID = click.argument("conflict_id", metavar="ID")
@@ -211,23 +210,6 @@ def review(frame: Frame, where: tuple[str, ...]) -> None:
         desk = Desk(runtime, frame.actor, wanted)
         Review(desk).run()
     frame.out.say(f"{desk.settled} conflicts settled. The next push carries them.")
-
-
-def side_by_side(found: Conflict) -> list[Mapping[str, object]]:
-    """Return a row for each field; a value that differs from the base is marked."""
-    base, chosen = found.base or {}, found.chosen or {}
-
-    def side(values: Mapping[str, object], name: str) -> str:
-        value = words(values.get(name))
-        return value if name in base and value == words(base[name]) else Marked(value)
-
-    return [
-        {
-            "field": name, "base": words(base.get(name)), "ours": side(found.store, name),
-            "theirs": side(found.remote, name), "chosen": words(chosen.get(name)),
-        }
-        for name in dict.fromkeys((*found.store, *found.remote))
-    ]  # fmt: skip
 
 
 def _pairs(values: tuple[str, ...]) -> dict[str, str]:

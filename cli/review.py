@@ -13,9 +13,9 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import DataTable, Footer, Header, Input, Label, Static
 
-from cli.conflict import side_by_side
 from cli.output import Marked, words
 from cli.review_desk import Desk
+from cli.sides import side_by_side
 from registration_core.errors import DealregError
 from sync.conflicts.resolving import Conflict
 from sync.conflicts.sifting import Weighed

@@ -26,7 +26,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, fields
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -36,9 +36,7 @@ from starlette.routing import Route
 from sandbox.faults import Fault, FaultKind
 from sandbox.org import SandboxError
 from sandbox.records import Json, Row
-
-if TYPE_CHECKING:
-    from sandbox.serving import StandIn
+from sandbox.stand_in import StandIn
 
 #: Largest request body taken, in bytes.
 BODY_MAX = 1_000_000

@@ -31,6 +31,7 @@ from sandbox.journal import Journal, JournalMiddleware
 from sandbox.org import Org
 from sandbox.records import Clock
 from sandbox.salesforce.engine import SalesforceOrg
+from sandbox.stand_in import StandIn
 from sandbox.state import StateFolder
 from sandbox.throttling import THROTTLED
 from sandbox.webhooks import WebhookSender
@@ -48,19 +49,6 @@ _STOPPED_WITHIN_SECONDS = 5.0
 
 class PortInUseError(Exception):
     """A port the sandbox was told to use is taken; nothing was started."""
-
-
-@dataclass(frozen=True)
-class StandIn:
-    """One running CRM: where it is, how to sign in, and what a test may reach into."""
-
-    crm: str
-    url: str
-    org: Org
-    credentials: Mapping[str, str]
-    faults: FaultPlan
-    journal: Journal
-    webhooks: WebhookSender
 
 
 @dataclass(frozen=True)

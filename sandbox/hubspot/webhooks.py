@@ -10,21 +10,37 @@ import hashlib
 import hmac
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from sandbox.hubspot.links import LINKS
 from sandbox.hubspot.schema import OBJECT_TYPES, ObjectType
 from sandbox.hubspot.values import epoch_millis
 from sandbox.org import Delivery
-from sandbox.records import Event, Row
-
-if TYPE_CHECKING:
-    from sandbox.hubspot.engine import HubSpotOrg
+from sandbox.records import Event, RecordStore, Row
 
 EVENTS_MAX = 100
+
+
+class Portal(Protocol):
+    """What a delivery needs of the portal: its records, its clock and how its app signs."""
+
+    org_id: str
+    store: RecordStore
+    clock: Callable[[], datetime]
+    webhook_secret: str
+    #: Who the app writes as, `app:` and its number.
+    app_user: str
+    #: Events are sent out of order, and some of them twice.
+    webhooks_unruly: bool
+    #: A merge keeps the primary record's id.
+    keeps_primary_id: bool
+
+    def disordered(self, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Shuffle events and say some of them again."""
+
 
 #: In the signed URI these are decoded, and nothing else is (HubSpot, "Validating requests").
 _DECODED = {
@@ -51,7 +67,7 @@ def signature_v3(secret: str, method: str, url: str, body: bytes, timestamp: str
     return base64.b64encode(hmac.digest(secret.encode(), signed, "sha256")).decode()
 
 
-def deliveries(org: HubSpotOrg, events: list[Event], webhook_base: str) -> list[Delivery]:
+def deliveries(org: Portal, events: list[Event], webhook_base: str) -> list[Delivery]:
     """Word events, at most 100 to a delivery, all of them signed at the org's present time."""
     secret, worded = org.webhook_secret, [worded for e in events for worded in _worded(org, e)]
     if org.webhooks_unruly:
@@ -62,7 +78,7 @@ def deliveries(org: HubSpotOrg, events: list[Event], webhook_base: str) -> list[
 
 
 def _delivery(
-    org: HubSpotOrg, secret: str, url: str, events: list[dict[str, Any]], attempt: int
+    org: Portal, secret: str, url: str, events: list[dict[str, Any]], attempt: int
 ) -> Delivery:
     """Word and sign one attempt; the next one says its number and is signed at its own time."""
     told = [{**event, "attemptNumber": attempt} for event in events]
@@ -83,7 +99,7 @@ def _headers(secret: str, url: str, body: bytes, now: datetime) -> dict[str, str
     }
 
 
-def _worded(org: HubSpotOrg, event: Event) -> Iterator[dict[str, Any]]:
+def _worded(org: Portal, event: Event) -> Iterator[dict[str, Any]]:
     if event.object == LINKS:
         yield from _association(org, event)
         return
@@ -120,7 +136,7 @@ def _type_id(kind: ObjectType) -> dict[str, str]:
     return {"objectTypeId": kind.type_id} if _noun(kind) == "object" else {}
 
 
-def _merge(org: HubSpotOrg, kind: ObjectType, event: Event) -> Iterator[dict[str, Any]]:
+def _merge(org: Portal, kind: ObjectType, event: Event) -> Iterator[dict[str, Any]]:
     """One event for all that a merge takes away: told when the primary goes, else the other."""
     old = org.store.get(kind.name, event.record_id, deleted=True)
     survivor = _row(org, kind.name, old.merged_into if old else None)
@@ -141,7 +157,7 @@ def _merge(org: HubSpotOrg, kind: ObjectType, event: Event) -> Iterator[dict[str
         )
 
 
-def _association(org: HubSpotOrg, event: Event) -> Iterator[dict[str, Any]]:
+def _association(org: Portal, event: Event) -> Iterator[dict[str, Any]]:
     row = _row(org, LINKS, event.record_id)
     if row is None or (row.fields["from_type"], row.fields["to_type"]) != ("deals", "companies"):
         return
@@ -163,7 +179,7 @@ def _association(org: HubSpotOrg, event: Event) -> Iterator[dict[str, Any]]:
         )
 
 
-def _event(org: HubSpotOrg, event: Event, type_: str, **rest: Any) -> dict[str, Any]:
+def _event(org: Portal, event: Event, type_: str, **rest: Any) -> dict[str, Any]:
     who, _, number = event.by.partition(":")
     app = who == "app"
     subscription = 2_000_000 + zlib.crc32(f"{type_}{rest.get('propertyName')}".encode()) % 900_000
@@ -180,5 +196,5 @@ def _event(org: HubSpotOrg, event: Event, type_: str, **rest: Any) -> dict[str, 
     }
 
 
-def _row(org: HubSpotOrg, object_name: str, record_id: str | None) -> Row | None:
+def _row(org: Portal, object_name: str, record_id: str | None) -> Row | None:
     return org.store.get(object_name, record_id, deleted=True) if record_id else None

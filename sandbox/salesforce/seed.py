@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from sandbox.records import Json, RecordStore, Row
 from sandbox.salesforce.ids import make_id
 from sandbox.salesforce.objects import CURRENCIES, PRODUCTS, STAGES
-
-if TYPE_CHECKING:
-    from sandbox.salesforce.engine import SalesforceOrg
 
 INTEGRATION_USER = "Dealreg Integration"
 SALES_REPS = ("Sales Rep East", "Sales Rep West")
@@ -42,7 +40,24 @@ _OPEN_DEALS = (
 )
 
 
-def seed_org(org: SalesforceOrg) -> None:
+class NewOrg(Protocol):
+    """What is filled: an org's store, and the ways in which a person's record gets there."""
+
+    org_id: str
+    store: RecordStore
+
+    @property
+    def integration_user_id(self) -> str:
+        """The user that the API writes as."""
+
+    def committing_late(self, started_at: datetime) -> AbstractContextManager[None]:
+        """Stamp the writes inside with an earlier time."""
+
+    def add(self, object_name: str, fields: Mapping[str, Json], user: str) -> Row:
+        """Create a record as a person would."""
+
+
+def seed_org(org: NewOrg) -> None:
     """Fill the org; what is there already by name is left as it is."""
     with org.store.exclusive():
         if org.store.fact("seeded"):
@@ -155,7 +170,7 @@ def _account(entry: Mapping[str, Any], by: str) -> dict[str, Json]:
     }
 
 
-def _seed_deals(org: SalesforceOrg, account_ids: Mapping[str, str]) -> None:
+def _seed_deals(org: NewOrg, account_ids: Mapping[str, str]) -> None:
     now = org.store.clock()
     there = {row.fields["Name"] for row in org.store.rows("Opportunity")}
     for key, name, stage, amount, currency, rep, age_days in _OPEN_DEALS:

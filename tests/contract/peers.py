@@ -38,7 +38,8 @@ from registration_core.contracts import (
 )
 from sandbox.faults import Fault, FaultKind
 from sandbox.records import Event, Json
-from sandbox.serving import Running, StandIn
+from sandbox.serving import Running
+from sandbox.stand_in import StandIn
 from tests.contract.names import NAMES, Names
 
 Wire = Mapping[str, Json]

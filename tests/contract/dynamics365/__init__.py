@@ -10,7 +10,7 @@ from connectors.port import ChangePage, CreateItem, CrmConnector, RemoteRecord, 
 from registration_core.contracts import Fields, Value
 from sandbox.dynamics365.behaviour import Behaviour
 from sandbox.dynamics365.engine import DynamicsOrg
-from sandbox.serving import StandIn
+from sandbox.stand_in import StandIn
 from tests.contract.peers import Peer, SandboxPeerOrg
 
 OPPORTUNITY, ACCOUNT, MIRROR = "opportunity", "account", "dr_dealregistration"

@@ -10,7 +10,8 @@ import pytest
 
 from connectors.hubspot.connector import HubSpotConnector
 from sandbox.hubspot.engine import HubSpotOrg
-from sandbox.serving import Running, StandIn
+from sandbox.serving import Running
+from sandbox.stand_in import StandIn
 from tests.contract.peers import Peer, Timepiece, settings_of, unhurried
 
 

@@ -23,7 +23,8 @@ from registration_core.contracts import FieldSchema, FieldType
 from sandbox.hubspot.engine import HubSpotOrg
 from sandbox.hubspot.schema import Property
 from sandbox.records import Event
-from sandbox.serving import Running, StandIn
+from sandbox.serving import Running
+from sandbox.stand_in import StandIn
 from tests.contract.hubspot.portal import COMPANY, REP, created, item
 from tests.contract.peers import Timepiece, settings_of
 

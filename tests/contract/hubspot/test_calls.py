@@ -16,7 +16,8 @@ from connectors.hubspot.pacing import Pace
 from connectors.port import CreateItem, ObjectNeed, UpdateItem
 from registration_core.contracts import Condition, FieldSchema, FieldType
 from sandbox.hubspot.engine import HubSpotOrg
-from sandbox.serving import Running, StandIn
+from sandbox.serving import Running
+from sandbox.stand_in import StandIn
 from sync import wiring
 from sync.ledger.tables import ConnectionStateRow
 from tests.contract.hubspot.portal import COMPANY, REP, company, created

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from sandbox.hubspot.engine import HubSpotOrg
-from sandbox.serving import Running, StandIn
+from sandbox.serving import Running
+from sandbox.stand_in import StandIn
 from tests.contract.peers import settings_of
 from tests.verify.hubspot import vendor
 from tests.verify.hubspot.portal import Portal

@@ -15,7 +15,7 @@ from connectors.hubspot.connector import HubSpotConnector
 from connectors.port import Absence, ChangePage, Gone, RemoteRecord
 from sandbox.hubspot.engine import HubSpotOrg
 from sandbox.records import Event
-from sandbox.serving import StandIn
+from sandbox.stand_in import StandIn
 from tests.contract.hubspot.portal import COMPANY, REP, company, created
 from tests.contract.peers import Timepiece
 

@@ -27,7 +27,7 @@ from registration_core.contracts import Condition
 from sandbox.faults import Fault, FaultKind
 from sandbox.hubspot.engine import HubSpotOrg
 from sandbox.records import Event
-from sandbox.serving import StandIn
+from sandbox.stand_in import StandIn
 from tests.contract.hubspot.portal import COMPANY, REP, company, company_of, created, item
 from tests.contract.peers import Timepiece
 

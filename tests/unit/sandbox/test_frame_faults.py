@@ -10,7 +10,8 @@ import pytest
 import requests
 
 from sandbox.faults import Fault, FaultKind, FaultPlan
-from sandbox.serving import Running, StandIn, start
+from sandbox.serving import Running, start
+from sandbox.stand_in import StandIn
 
 DEALS = "/crm/v3/objects/deals"
 

@@ -11,7 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from sandbox.hubspot.webhooks import signature_v3
-from sandbox.serving import Running, StandIn, start
+from sandbox.serving import Running, start
+from sandbox.stand_in import StandIn
 
 REP = "Sales Rep East"
 FIELDS = {

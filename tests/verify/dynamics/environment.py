@@ -9,7 +9,7 @@ import requests
 
 from connectors.dynamics365.connector import DynamicsConnector
 from connectors.port import ConnectionSettings
-from sandbox.serving import StandIn
+from sandbox.stand_in import StandIn
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from connectors.port import ConnectionSettings
 from sandbox.hubspot.engine import HubSpotOrg
-from sandbox.serving import StandIn
+from sandbox.stand_in import StandIn
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from connectors.port import ConnectionSettings
 from connectors.salesforce.connector import SalesforceConnector
 from sandbox.salesforce.engine import SalesforceOrg
-from sandbox.serving import StandIn
+from sandbox.stand_in import StandIn
 from tests.verify.differences import Differs
 
 _FOLDER = Path(__file__).parent
