@@ -88,14 +88,17 @@ def read(path: Path, name: str) -> Document:
     return parse(read_text(path, name), name)
 
 
-def read_text(path: Path, name: str) -> str:
-    """Read a file's text; `ConfigurationError` if it is missing or unreadable."""
+def read_text(path: Path, name: str, create: str = "create it") -> str:
+    """Read a file's text; `ConfigurationError` if it is missing or unreadable.
+
+    `create` says how a missing one is made.
+    """
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         problem = Problem(
-            name, f"cannot read {path}: {why}", "create it, or set DEALREG_CONFIG_DIR"
+            name, f"cannot read {path}: {why}", f"{create}, or set DEALREG_CONFIG_DIR"
         )
         raise ConfigurationError(f"{name} cannot be read.", [problem]) from error
 

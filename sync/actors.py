@@ -29,6 +29,7 @@ class Actors:
 
         @dramatiq.actor(broker=broker, queue_name=QUEUE, actor_name="do")
         def do(work: str, connection: str) -> None:
+            runtime().look_again()
             if work in ("push", "pull"):
                 if self._linger.gather(runtime(), work, connection):
                     drain = push.drain if work == "push" else pull.drain
@@ -44,6 +45,7 @@ class Actors:
 
         @dramatiq.actor(broker=broker, queue_name=CHECKS, actor_name="check")
         def check() -> None:
+            runtime().look_again()
             checking.drain(runtime())
 
         self._do, self._check = do, check

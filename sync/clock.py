@@ -32,6 +32,7 @@ SWEEP_SECONDS = 1.0
 
 def tick(runtime: Runtime, nudge: Callable[[set[str]], None]) -> set[str]:
     """Do one round: nudge for due work, and fire the slots that are due; returns the nudges."""
+    runtime.look_again()
     kinds = due_work(runtime)
     for name in readable(runtime):
         if schedule.claim(runtime, f"poll:{name}", runtime.poll_seconds):

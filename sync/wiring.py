@@ -76,7 +76,7 @@ def build(
     programs = load_programs(settings.config_dir, connections.names)
     announcements = load_announcements(settings.config_dir, settings.variables)
     mappings, problems = load_mappings(settings.config_dir, connections.usable, programs)
-    usable = {n: c for n, c in connections.usable.items() if n in mappings and n not in problems}
+    usable = connections.usable
     database = Database(settings.database_url, clock, rng or random.SystemRandom())
     registry = CollectorRegistry()
     metrics = CallMetrics(registry)
@@ -90,17 +90,17 @@ def build(
         database.close()
         raise
     broker = _redis_broker(settings.redis_url) if settings.redis_url else None
-    live = dict(mappings)
+    parts = _Parts(doors, mappings, {**connections.unusable, **problems})
     runtime = Runtime(
         database=database,
-        connectors=doors,
+        connectors=parts.ready,
         modes={
             name: connection.modes.get(REGISTRATIONS, Mode.OFF)
             for name, connection in usable.items()
         },
-        mappings=live,
+        mappings=parts.live,
         programs=programs,
-        problems={**connections.unusable, **problems},
+        problems=parts.refused,
         poll_seconds=settings.poll_seconds,
         registry=registry,
         broker=broker,
@@ -110,8 +110,8 @@ def build(
             for name, connection in usable.items()
             if connection.environment is Environment.PRODUCTION
         },
-        drafts={name: mapping.version for name, mapping in mappings.items()},
-        _refresh=lambda first: _take_up(database, live, programs, first=first),
+        drafts={name: mappings[name].version if name in mappings else "" for name in usable},
+        _refresh=lambda first: _take_up(database, parts, programs, first=first),
         pins={name: connection.org_id for name, connection in usable.items() if connection.org_id},
         limits={name: connection.limits for name, connection in usable.items()},
         channels=tuple(_channel(each, clock) for each in announcements.channels),
@@ -161,30 +161,48 @@ def _channel(settings: ChannelSettings, clock: Callable[[], datetime]) -> Channe
     )
 
 
+class _Parts:
+    """What a process works with by connection; changes when another mapping is in force."""
+
+    def __init__(
+        self,
+        doors: Mapping[ConnectionName, CrmConnector],
+        mappings: Mapping[ConnectionName, ConnectionMapping],
+        refused: Mapping[ConnectionName, tuple[Problem, ...]],
+    ) -> None:
+        self._doors = doors
+        self.ready = {name: door for name, door in doors.items() if name in mappings}
+        self.live, self.refused = dict(mappings), dict(refused)
+
+    def behind(self, known: Mapping[ConnectionName, str]) -> list[ConnectionName]:
+        """Return the connections for which another mapping is in force than is worked with."""
+        now = {name: self.live[name].version if name in self.live else "" for name in self._doors}
+        return [name for name, version in now.items() if known.get(name, version) != version]
+
+    def take(self, name: ConnectionName, mapping: ConnectionMapping) -> None:
+        """Work with a mapping; a connection whose file cannot be used is usable by it."""
+        self.live[name] = mapping
+        self.refused.pop(name, None)
+        self.ready.setdefault(name, self._doors[name])
+
+
 def _take_up(
-    database: Database,
-    live: dict[ConnectionName, ConnectionMapping],
-    programs: Mapping[str, Program],
-    *,
-    first: bool,
+    database: Database, parts: _Parts, programs: Mapping[str, Program], *, first: bool
 ) -> None:
     """Put the mappings that are in force in the place of what this process works with."""
     with database.read() as session:
         known = mapping_versions.digests(session)
-        stale = [
-            n for n, mapping in live.items() if known.get(n, mapping.version) != mapping.version
-        ]
-        texts = {name: mapping_versions.versions(session, name)[0] for name in stale}
+        texts = {name: mapping_versions.versions(session, name)[0] for name in parts.behind(known)}
     for name, version in texts.items():
         file = f"mappings/{name}.yaml, version {version.number}"
         try:
-            live[name] = load_mapping(version.text, file, *catalogue(programs))
+            parts.take(name, load_mapping(version.text, file, *catalogue(programs)))
         except ConfigurationError as error:  # a program lost a field; what is there goes on
             log.warning("mapping in force cannot be used", connection=name, problems=error.problems)
-    for name in sorted(live.keys() - known.keys()) if first else ():
+    for name in sorted(parts.live.keys() - known.keys()) if first else ():
         try:
             with database.begin() as unit:
-                mapping_versions.put_in_force(unit, live[name], seen=0)
+                mapping_versions.put_in_force(unit, parts.live[name], seen=0)
         except DomainRefusal:
             log.info("another process made version 1", connection=name)
 
@@ -267,7 +285,7 @@ def load_mappings(
     for name in names:
         file = f"mappings/{name}.yaml"
         try:
-            text = read_text(config_dir / file, file)
+            text = read_text(config_dir / file, file, f"type dealreg mapping init {name}")
             mappings[name] = _of(name, load_mapping(text, file, ours, groups))
         except ConfigurationError as error:
             problems[name] = error.problems or (Problem(file, error.message, error.hint),)

@@ -135,7 +135,7 @@ def _written_elsewhere(
 ) -> Mapping[str, tuple[str, ...]]:
     """Return what other vendors' CRMs get of us, too, in this object's own field names."""
     found: dict[str, tuple[str, ...]] = {}
-    for other in runtime.mappings.values():
+    for other in list(runtime.mappings.values()):
         if other.connection == mapping.connection or other.connection not in runtime.connectors:
             continue
         pushed = {r.ours.name for o in other.objects.values() for r in o.rows if r.pushes}

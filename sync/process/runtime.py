@@ -26,7 +26,7 @@ class Runtime:
     """The program put together: store, connections, rules."""
 
     database: Database
-    #: Usable connections only.
+    #: Usable connections only. One whose mapping file cannot be used becomes so by `refresh`.
     connectors: Mapping[ConnectionName, CrmConnector]
     #: As far as the configuration lets each connection go; where it stands: `sync/gates/ladder.py`.
     modes: Mapping[ConnectionName, Mode]
@@ -58,6 +58,11 @@ class Runtime:
     def refresh(self, *, first: bool = True) -> None:
         """Take up the mappings in force; with `first`, a file that is none yet becomes version 1."""
         self._refresh(first)
+
+    def look_again(self) -> None:
+        """Take up what makes an unusable connection usable: a mapping that was applied since."""
+        if self.problems:
+            self.refresh()
 
     def connector(self, name: str) -> CrmConnector:
         """Return a usable connection's door; `ConfigurationError` tells why it is not usable."""

@@ -17,7 +17,7 @@ from config.settings import Settings, load_settings
 from connectors.memory import MemoryConnector
 from connectors.memory_org import MemoryOrg
 from registration_core.contracts import ConnectionName
-from sync import wiring
+from sync import clock, wiring
 from sync.process.runtime import Runtime
 from tests.unit.cli.conftest import Dealreg, answer
 from tests.world import ACCOUNT, DEAL, World
@@ -141,3 +141,49 @@ def test_what_cannot_be_applied_or_rolled_back_says_what_to_type(
     assert unfit.exit_code == 1
     assert "Deal has no field Closing" in unfit.stderr
     assert "has no version 7" in dealreg("mapping", "versions", NAME, "--show", "7").stderr
+
+
+def test_a_file_that_is_broken_stops_no_connection_while_a_version_is_in_force(
+    dealreg: Dealreg, file: Path, settings: Settings
+) -> None:
+    answer(dealreg("mapping", "apply", NAME, "--json"))
+    broken = edit(file, "connection: salesforce", "connection: salesforce: no")
+    with closing(wiring.build(settings)) as late:
+        late.refresh()
+        assert NAME in late.connectors
+        assert NAME not in late.problems
+        rows = late.mappings[NAME].objects["home"].groups["partner"].rows
+    assert rows[0].theirs == ("Partner",)
+    (shown,) = [
+        one for one in answer(dealreg("status", "--json"))["connections"] if one["name"] == NAME
+    ]
+    assert "is not in force" in shown["draft"]
+    checked = dealreg("mapping", "check", NAME)
+    assert (checked.exit_code, "salesforce.yaml:" in checked.stdout) == (1, True)
+    assert dealreg("mapping", "rollback", NAME).exit_code == 1, "there is nothing to go back to"
+    assert file.read_text() == broken
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["missing", "broken"])
+def test_a_worker_that_began_without_a_usable_file_takes_up_what_is_applied(
+    gone: bool, dealreg: Dealreg, file: Path, settings: Settings
+) -> None:
+    right = file.read_text()
+    file.unlink() if gone else file.write_text("objects: [")
+    with closing(wiring.build(settings)) as worker:
+        worker.refresh()
+        assert NAME in worker.problems
+        assert NAME not in worker.connectors
+        file.write_text(right)
+        answer(dealreg("mapping", "apply", NAME, "--json"))
+        clock.tick(worker, lambda kinds: None)
+        assert NAME not in worker.problems
+        assert NAME in clock.readable(worker)
+        assert "partner" in worker.mappings[NAME].objects["home"].groups
+
+
+def test_a_mapping_that_is_not_there_says_how_it_is_drafted(dealreg: Dealreg, file: Path) -> None:
+    file.unlink()
+    told = dealreg("mapping", "check", NAME)
+    assert told.exit_code == 1
+    assert "dealreg mapping init salesforce" in told.stdout
