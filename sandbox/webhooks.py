@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 
 #: Events that happen this close together are worded in one go, as the vendors coalesce.
 GATHER_SECONDS = 0.05
+#: How long after its turn a delivery goes that is overtaken or repeated: others go in between.
+LATE_SECONDS = 0.3
 #: Attempts remembered for each stand-in.
 KEPT = 500
 
@@ -38,14 +40,18 @@ class Habit:
     waits_seconds: tuple[float, ...]
     #: Answers that are tried again; None = every failure, no answer included.
     again_on: frozenset[int] | None = None
+    #: Every so many deliveries one is sent twice, taken or not, and one late; 0 = never.
+    twice_each: int = 0
+    late_each: int = 0
 
 
-#: Salesforce SOAP API Developer Guide, "Outbound Messaging": repeated with growing waits for 24 hours.
+#: Salesforce SOAP API Developer Guide, "Outbound Messaging": repeated with growing waits for 24 hours;
+#: a message may come more than once, and not in the order of the changes.
 #: Dataverse developer guide, "Use Webhooks": an answer within a minute, and one more attempt only
 #: after 502, 503 or 504.
 #: HubSpot Webhooks API guide: up to ten more attempts after a failure or no answer in five seconds.
 HABITS: Mapping[str, Habit] = {
-    "salesforce": Habit(10.0, (0.5, 1, 2, 4, 8, 16, 32, 60, 120)),
+    "salesforce": Habit(10.0, (0.5, 1, 2, 4, 8, 16, 32, 60, 120), twice_each=3, late_each=2),
     "dynamics365": Habit(60.0, (1.0,), frozenset({502, 503, 504})),
     "hubspot": Habit(5.0, (0.5, 1, 2, 4, 8, 15, 30, 45, 60, 60)),
 }
@@ -71,6 +77,7 @@ class WebhookSender:
         self._events: list[Event] = []
         self._due: list[tuple[float, int, int, Delivery]] = []
         self._order = itertools.count()
+        self._worded = 0
         self._attempts: deque[Attempt] = deque(maxlen=KEPT)
         self._on, self._closed = bool(webhook_base), False
         self._under_way = 0
@@ -94,6 +101,7 @@ class WebhookSender:
             if not on:
                 self._events.clear()
                 self._due.clear()
+                self._worded = 0
             self._wake.notify()
 
     def attempts(self) -> list[Attempt]:
@@ -153,7 +161,18 @@ class WebhookSender:
             return
         with self._wake:
             for delivery in deliveries if self._on else []:
-                heapq.heappush(self._due, (time.monotonic(), next(self._order), 1, delivery))
+                self._queue(delivery)
+
+    def _queue(self, delivery: Delivery) -> None:
+        """Have a delivery sent at once, or late, or twice, as the vendor's habit is."""
+        self._worded += 1
+        now, habit = time.monotonic(), self._habit
+        late = habit.late_each and self._worded % habit.late_each == 0
+        times = [now + LATE_SECONDS if late else now]
+        if habit.twice_each and self._worded % habit.twice_each == 0:
+            times.append(now + 2 * LATE_SECONDS)
+        for due in times:
+            heapq.heappush(self._due, (due, next(self._order), 1, delivery))
 
     def _send_next(self) -> None:
         with self._wake:

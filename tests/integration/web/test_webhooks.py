@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
 from config.settings import Settings
 from connectors.port import CheckItem
+from registration_core.store import repository
 from sandbox.serving import Running
-from sync import receiving
+from sandbox.webhooks import GATHER_SECONDS, WebhookSender
+from sync import pull, receiving
 from sync.ledger import inbox
 from sync.mappings import connecting
 from tests.integration.web.conftest import USER, Crm, Door, Timepiece, crm_at, serving
@@ -128,6 +133,68 @@ def test_a_hundred_notifications_in_one_message_are_a_hundred_records_to_read(
     assert door.post(delivery).content == ACK
     assert set(door.inbox(salesforce)) == ids
     assert len(ids) == 100
+
+
+def test_old_messages_that_come_again_after_newer_ones_change_nothing(
+    salesforce: Crm, door: Door
+) -> None:
+    account = salesforce.add("First Freight")
+    renamed = [
+        delivery
+        for name in ("Second Freight", "Third Freight")
+        for delivery in salesforce.deliveries(partial(rename, salesforce, account, name))
+    ]
+    assert [b"Second" in delivery.body for delivery in renamed] == [True, False]
+    assert {door.post(delivery).content for delivery in [*reversed(renamed), *renamed]} == {ACK}
+    assert known(door, salesforce) == {account: "Third Freight"}
+
+    late = renamed[0]
+    assert door.post(late).content == ACK
+    assert known(door, salesforce) == {account: "Third Freight"}
+    assert door.inbox(salesforce) == {account: 5}
+
+
+def test_what_salesforce_sends_late_twice_and_again_ends_in_what_it_holds(
+    salesforce: Crm, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own sender: messages are repeated, overtaken, and sent again while the store is away."""
+    failing = iter([True, False, True])
+    commit = inbox.take_note
+
+    def now_and_then(*given: Any) -> int:
+        if next(failing, False):
+            raise MemoryError
+        return commit(*given)
+
+    monkeypatch.setattr(receiving, "take_note", now_and_then)
+    accounts = [salesforce.add(f"Courier {number}") for number in range(3)]
+    with contextlib.closing(WebhookSender(salesforce.org, door.url)) as sender:
+        for round_ in range(4):
+            for account in accounts:
+                rename(salesforce, account, f"{account[-4:]} in round {round_}")
+            time.sleep(GATHER_SECONDS + 0.02)
+        deadline = time.monotonic() + 10
+        while sender.waiting():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        attempts = sender.attempts()
+
+    assert [attempt.taken for attempt in attempts].count(False) == 2
+    assert len(attempts) > 2
+    assert known(door, salesforce) == {a: f"{a[-4:]} in round 3" for a in accounts}
+
+
+def rename(crm: Crm, account: str, name: str) -> None:
+    """Change an account's name as a person would."""
+    crm.org.edit(crm.table, account, {"Name": name}, USER)
+
+
+def known(door: Door, crm: Crm) -> dict[str, str]:
+    """Drain the inbox; returns the names of the accounts that were told of, as we hold them."""
+    pull.drain(door.runtime, crm.connection)
+    with door.runtime.database.read() as session:
+        held = {i: repository.account(session, crm.connection, i) for i in door.inbox(crm)}
+    return {record_id: account.name for record_id, account in held.items() if account}
 
 
 def test_many_changes_of_one_company_are_one_record_to_read(hubspot: Crm, door: Door) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -147,6 +148,23 @@ def test_salesforce_tries_again_until_the_message_is_acknowledged(
     wait_until(lambda: len(receiver.got) == 3, "the third attempt")
     assert len({body for _, body in receiver.got}) == 1
     wait_until(lambda: running.crms["salesforce"].webhooks.waiting() == 0, "the end")
+
+
+def test_some_messages_of_salesforce_come_twice_and_some_are_overtaken(
+    running: Running, receiver: Receiver
+) -> None:
+    stand_in = running.crms["salesforce"]
+    receiver.answers = [TAKEN["salesforce"]]
+    stand_in.org.add("Account", {"Name": "Told first"}, REP)
+    add_deal(stand_in, "Told late")
+    stand_in.org.add("Deal_Registration__c", {"Name": "Told twice"}, REP)
+    wait_until(lambda: len(receiver.got) == 4 and stand_in.webhooks.waiting() == 0, "all of it")
+
+    bodies = [body for _, body in receiver.got]
+    told = [re.findall(rb'type="sf:(\w+)"', body) for body in bodies]
+    registration, deal = [b"Deal_Registration__c"], [b"Opportunity"]
+    assert told == [[b"Account"], registration, deal, registration]
+    assert bodies[1] == bodies[3]
 
 
 @pytest.mark.parametrize(("status", "attempts"), [(400, 1), (500, 1), (503, 2)])
