@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
-from difflib import get_close_matches
 from itertools import product
 from typing import Any
 
+from mapping.expression_kinds import BOOLEAN, TEXT, WHOLE
+from mapping.expression_types import Flaw, place, typed
 from mapping.transforms import Untranslatable
 from registration_core.contracts import Fields, FieldSchema, FieldType, ObjectSchema, Value
 
@@ -29,21 +30,12 @@ NESTING_MAX, MEMBERS_MAX, PASSES_MAX = 8, 200, 1
 _PASSES = re.compile(r"\.\s*(all|exists|exists_one|filter|map)\s*\(")
 _STRINGS = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'")
 _POSITION = re.compile(r"<input>:(\d+):(\d+): ([^\n{]*)")
-#: What an expression may call; operators begin with another character than a letter.
-_CALLS = {"size", "contains", "startsWith", "endsWith", "string", "at_least", "text", "upper",
-          "lower"}  # fmt: skip
+#: What a field of theirs is that takes what an expression yields.
+_FIELD_TYPES = {TEXT: FieldType.TEXT, BOOLEAN: FieldType.BOOLEAN, WHOLE: FieldType.NUMBER}
 #: Key under which a sealed number keeps its text.
 _EXACT = "exact"
 #: Most trials with the values that our fields may have, before an expression is used.
 _TRIALS_MAX = 256
-
-
-class Flaw(ValueError):
-    """What is wrong with an expression, where in it, and what to do."""
-
-    def __init__(self, what: str, remedy: str, line: int = 1, column: int = 1) -> None:
-        super().__init__(what)
-        self.what, self.remedy, self.line, self.column = what, remedy, line, column
 
 
 @dataclass(frozen=True)
@@ -75,20 +67,10 @@ def read_expression(source: str, ours: ObjectSchema) -> Expression:
     """
     _within_limits(source)
     program = _compiled(source)
-    calls = {name for name in program.functions() if name[0].isalpha()} - _CALLS
-    for name in sorted(calls):
-        remedy = f"it may call {', '.join(sorted(_CALLS))}"
-        raise _at(source, name, f"there is no function {name} here", remedy)
-    bound = set(re.findall(r"\(\s*([A-Za-z_]\w*)\s*,", source)) if _PASSES.search(source) else set()
-    inputs = tuple(sorted(set(program.variables()) - (bound - ours.fields.keys())))
-    for name in inputs:
-        if name not in ours.fields:
-            near = get_close_matches(name, ours.fields, n=1)
-            remedy = f"did you mean {near[0]}?" if near else "use a field of ours, or quote a text"
-            raise _at(source, name, f"we have no field '{name}'", remedy)
+    kind, inputs = typed(source, ours.fields)
     types = {name: ours.fields[name].type for name in inputs}
-    kind = _tried(program, [ours.fields[name] for name in inputs])
-    return Expression(source, inputs, kind, program, types)
+    _tried(program, [ours.fields[name] for name in inputs])
+    return Expression(source, inputs, _FIELD_TYPES[kind], program, types)
 
 
 def _within_limits(source: str) -> None:
@@ -99,17 +81,17 @@ def _within_limits(source: str) -> None:
     for position, letter in enumerate(bare):
         depth += (letter in "([{") - (letter in ")]}")
         if depth > NESTING_MAX:
-            line, column = _place(source, position)
+            line, column = place(source, position)
             raise Flaw("it is nested too deeply", f"at most {NESTING_MAX} brackets", line, column)
     if bare.count(",") >= MEMBERS_MAX:
         raise Flaw("it lists too many members", "use an enum, or a shared one")
     passes = list(_PASSES.finditer(bare))
     if len(passes) > PASSES_MAX:
-        line, column = _place(source, passes[PASSES_MAX].start())
+        line, column = place(source, passes[PASSES_MAX].start())
         raise Flaw("it goes over lists more than once", "use one all, exists or map", line, column)
     number = re.search(r"(?<![\w.])\d+(\.\d*|[eE])", bare)
     if number:
-        line, column = _place(source, number.start())
+        line, column = place(source, number.start())
         remedy = 'compare amounts with at_least(amount, "1000.50")'
         raise Flaw("it holds a number with a fraction", remedy, line, column)
 
@@ -127,27 +109,20 @@ def _compiled(source: str) -> Any:
         raise Flaw(said, "correct the expression", int(found[1]), int(found[2])) from None
 
 
-def _tried(program: Any, fields: list[FieldSchema]) -> FieldType:
-    """Run it with values that the fields may have; every run must yield one and the same type."""
-    kinds: dict[FieldType, None] = {}
+def _tried(program: Any, fields: list[FieldSchema]) -> None:
+    """Run it with values that the fields may have: one that always fails is told before it is used."""
+    yields = False
     choices = [_examples(each) for each in fields]
     for trial, values in enumerate(product(*choices)):
         if trial == _TRIALS_MAX:
             break
         given = {f.name: _given(f.type, value) for f, value in zip(fields, values, strict=True)}
         try:
-            result = _result(_run(program, given))
+            yields |= _result(_run(program, given)) is not None
         except Untranslatable as error:
             raise Flaw(str(error), "see docs/mapping.md for the types of our fields") from None
-        if result is not None:
-            kinds[_type_of(result)] = None
-    if len(kinds) > 1:
-        raise Flaw(
-            f"it yields {' or '.join(kind.value for kind in kinds)}", "let it yield one type"
-        )
-    if not kinds:
+    if not yields:
         raise Flaw("it never yields anything", "let it yield a text")
-    return next(iter(kinds))
 
 
 def _examples(field: FieldSchema) -> tuple[Value, ...]:
@@ -234,14 +209,3 @@ def _type_of(value: Value) -> FieldType:
     if isinstance(value, bool):
         return FieldType.BOOLEAN
     return FieldType.NUMBER if isinstance(value, Decimal) else FieldType.TEXT
-
-
-def _at(source: str, name: str, what: str, remedy: str) -> Flaw:
-    bare = _STRINGS.sub(lambda found: " " * len(found[0]), source)
-    found = re.search(rf"\b{re.escape(name)}\b", bare)
-    return Flaw(what, remedy, *_place(source, found.start() if found else 0))
-
-
-def _place(source: str, position: int) -> tuple[int, int]:
-    line = source.count("\n", 0, position)
-    return line + 1, position - (source.rfind("\n", 0, position) + 1) + 1

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from config.documents import Document
-from mapping.expressions import Expression, Flaw, read_expression
+from mapping.expression_types import Flaw
+from mapping.expressions import Expression, read_expression
 from mapping.nodes import Nodes, Path, near
 from mapping.schema import KEY_FIELD, Direction, Emptied, Row, Write
 from mapping.transform_files import read_transform
