@@ -9,12 +9,12 @@ import click
 
 from cli.frame import Exit, Frame, Noun, pass_frame
 from cli.progress import Progress
-from registration_core.errors import DealregError
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
     from config.settings import Settings
+    from migrations.standing import Standing
 
 MIGRATIONS_DIR = Path(__file__).resolve().parents[1] / "migrations"
 
@@ -105,24 +105,24 @@ def erase(frame: Frame, texts: tuple[str, ...], *, yes: bool) -> None:
 @pass_frame
 def current(frame: Frame) -> None:
     """Tell the version of the tables and of this program."""
-    now, wanted = _current(frame.settings), _head(frame.settings)
-    text = f"The store is at {now or 'nothing'}, this program wants {wanted}."
-    frame.out.done(text, {"current": now, "wanted": wanted})
+    stands = _standing(frame.settings)
+    frame.out.done(str(stands), {"current": stands.version, "wanted": stands.wanted})
 
 
 @db.command()
 @pass_frame
 def check(frame: Frame) -> None:
     """Fail unless the store answers and its tables are of this version."""
-    now, wanted = _current(frame.settings), _head(frame.settings)
-    fits = now == wanted
+    from migrations.standing import Tables
+
+    stands = _standing(frame.settings)
+    fits = stands.tables is Tables.CURRENT
     text = (
-        f"The store answers and is at {wanted}."
+        f"The store answers and is at {stands.wanted}."
         if fits
-        else f"The store is at {now or 'nothing'}, this program wants {wanted}. "
-        "Type: dealreg db upgrade"
+        else f"{stands} {stands.what_to_type}"
     )
-    frame.out.done(text, {"ok": fits, "current": now, "wanted": wanted})
+    frame.out.done(text, {"ok": fits, "current": stands.version, "wanted": stands.wanted})
     if not fits:
         frame.exit(Exit.FAILED)
 
@@ -143,20 +143,19 @@ def upgrade_store(settings: Settings) -> tuple[str | None, str | None]:
     """Bring the store to the newest version; returns the versions before and after."""
     from alembic import command
 
+    from migrations.standing import Tables
+
     _make_folder(settings)
-    before = _current(settings)
+    before = _standing(settings)
+    if before.tables is Tables.NEWER:  # Alembic would not know where to begin
+        before.require_current()
     command.upgrade(_alembic(settings), "head")
-    return before, _current(settings)
+    return before.version, before.wanted
 
 
 def require_current(settings: Settings) -> None:
     """Refuse to run on tables of another version."""
-    now, wanted = _current(settings), _head(settings)
-    if now != wanted:
-        raise DealregError(
-            f"The store is at {now or 'nothing'}, this program wants {wanted}.",
-            hint="Type: dealreg db upgrade",
-        )
+    _standing(settings).require_current()
 
 
 def _make_folder(settings: Settings) -> None:
@@ -177,29 +176,23 @@ def _alembic(settings: Settings) -> Config:
     return config
 
 
-def _current(settings: Settings) -> str | None:
-    from alembic.migration import MigrationContext
+def _standing(settings: Settings) -> Standing:
     from sqlalchemy import create_engine
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import OperationalError
     from sqlalchemy.pool import NullPool
 
+    from migrations import standing
     from registration_core.store.database import StoreUnavailable
 
     url = make_url(settings.database_url)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
-        return None  # connecting would make the file
+        return standing.of(None)  # connecting would make the file
     try:
         with create_engine(url, poolclass=NullPool).connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
+            return standing.of(standing.version_in(connection))
     except OperationalError as error:
         raise StoreUnavailable(
             "The store does not answer.",
             hint="Check DEALREG_DATABASE_URL and that the database runs.",
         ) from error
-
-
-def _head(settings: Settings) -> str | None:
-    from alembic.script import ScriptDirectory
-
-    return ScriptDirectory.from_config(_alembic(settings)).get_current_head()

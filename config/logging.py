@@ -44,6 +44,7 @@ _IN_TEXT = (
 #: Least important level that is taken from these, whatever is asked for: their lower levels
 #: tell URLs with secrets in them (the path of a webhook, a query) and bodies.
 _QUIET = {
+    "alembic": logging.WARNING,  # tells of its own parts as it is loaded
     "hubspot": logging.WARNING,
     "httpx": logging.WARNING,
     "msal": logging.WARNING,

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sync.process.runtime import Runtime
-from web.health import STORE_AWAY, readiness, schema_head
+from web.health import STORE_AWAY, readiness
 from web.metrics import Metrics
 from web.webhooks import WebhookDoor
 
@@ -41,7 +41,6 @@ def build(runtime: Runtime, public_url: str = "") -> Starlette:
         public_url: What the CRMs call instead of this server's own address, without a slash at
             the end: HubSpot signs the address it calls. Empty where they call it directly.
     """
-    head = schema_head()
     metrics = Metrics(runtime)
     webhooks = WebhookDoor(runtime, public_url, metrics.deliveries)
 
@@ -49,7 +48,7 @@ def build(runtime: Runtime, public_url: str = "") -> Starlette:
         return JSONResponse({"status": "alive"})
 
     async def readyz(_: Request) -> Response:
-        answer = await run_in_threadpool(readiness, runtime, head)
+        answer = await run_in_threadpool(readiness, runtime)
         return JSONResponse(answer.as_json(), 200 if answer.ready else 503)
 
     async def numbers(_: Request) -> Response:

@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
-from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, select, text
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.orm import Session
 
-import migrations
+from migrations import standing
+from migrations.standing import Tables
 from registration_core.contracts import ConnectionName, Mode
 from registration_core.store.database import StoreUnavailable
 from sync.gates import ladder
@@ -34,15 +32,15 @@ class Readiness:
 
     #: `answers` or `away`.
     store: str
-    #: `current`, `outdated` (or newer than the program), or `unknown` while the store is away.
+    #: One of `Tables`, or `unknown` while the store is away.
     tables: str
     #: By connection: `ready`, `paused`, `off`, `unusable`, or `unknown` while the store is away.
     connections: Mapping[ConnectionName, str]
 
     @property
     def ready(self) -> bool:
-        """Whether work may be sent here."""
-        return self.tables == "current"
+        """Whether work may be sent here; a version takes away nothing that the one before needs."""
+        return self.tables in (Tables.CURRENT, Tables.NEWER)
 
     def as_json(self) -> dict[str, object]:
         """Word it for the answer."""
@@ -54,19 +52,15 @@ class Readiness:
         }
 
 
-def schema_head() -> str | None:
-    """Return the version of the tables that this program wants."""
-    return ScriptDirectory(str(Path(migrations.__file__).parent)).get_current_head()
-
-
-def readiness(runtime: Runtime, head: str | None) -> Readiness:
+def readiness(runtime: Runtime) -> Readiness:
     """Ask the store; two small reads, and no call to a CRM."""
     names = sorted({*runtime.modes, *runtime.problems})
     unknown = dict.fromkeys(names, "unknown")
     try:
         with runtime.database.read() as session:
-            if _version(session) != head:
-                return Readiness("answers", "outdated", unknown)
+            tables = standing.of(standing.version_in(session.connection())).tables
+            if tables is Tables.OUTDATED:
+                return Readiness("answers", tables, unknown)
             rows = session.scalars(select(ConnectionStateRow))
             paused = {ConnectionName(row.connection): row.paused_until for row in rows}
             stands = ladder.rungs(runtime, session, names)
@@ -74,15 +68,7 @@ def readiness(runtime: Runtime, head: str | None) -> Readiness:
         return Readiness("away", "unknown", unknown)
     now = runtime.database.clock()
     states = {name: _state(runtime, stands[name], paused.get(name), now) for name in names}
-    return Readiness("answers", "current", states)
-
-
-def _version(session: Session) -> str | None:
-    """Read the version of the tables; Alembic's own way would log two lines each time."""
-    if not inspect(session.connection()).has_table("alembic_version"):
-        return None
-    version: str | None = session.scalar(text("SELECT version_num FROM alembic_version"))
-    return version
+    return Readiness("answers", tables, states)
 
 
 def _state(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import create_engine, inspect, text
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.exc import DatabaseError
 
 from registration_core.store import audit
@@ -86,3 +88,41 @@ def test_the_audit_trail_cannot_be_emptied_at_once(migrated_postgres_url: str) -
         with pytest.raises(DatabaseError, match="is append-only"), engine.begin() as connection:
             connection.execute(text(f"TRUNCATE {table}"))
     engine.dispose()
+
+
+#: The first versions made the tables anew, before anybody had any.
+_FIRST_KEPT = "0003"
+
+
+def test_no_version_takes_away_what_the_one_before_reads_or_needs(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'store.db'}")
+    settings = alembic_config("")
+    before: dict[tuple[str, str], bool] = {}
+    with engine.begin() as connection:
+        settings.attributes["connection"] = connection
+        for version in _versions():
+            command.upgrade(settings, version)
+            after = _columns(connection)
+            if before and version > _FIRST_KEPT:
+                tables = {table for table, _ in before}
+                needed = {c for c, may_be_left_out in after.items() if not may_be_left_out}
+                fresh = {c for c in needed if c[0] in tables and before.get(c, True)}
+                assert (before.keys() - after.keys(), fresh) == (set(), set()), version
+            before = after
+    engine.dispose()
+
+
+def _versions() -> list[str]:
+    scripts = ScriptDirectory.from_config(alembic_config(""))
+    return sorted(script.revision for script in scripts.walk_revisions())
+
+
+def _columns(connection: Connection) -> dict[tuple[str, str], bool]:
+    """Return every column, and whether a program that does not know it may leave it out."""
+    rows = connection.execute(
+        text(
+            'SELECT m.name, c.name, NOT c."notnull" OR c.dflt_value IS NOT NULL '
+            "FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table'"
+        )
+    )
+    return {(table, name): bool(may) for table, name, may in rows}

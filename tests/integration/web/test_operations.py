@@ -80,12 +80,21 @@ def test_a_process_with_store_and_tables_is_alive_and_ready(door: Door) -> None:
     assert answer.json() == expected
 
 
-@pytest.mark.parametrize("change", ["DROP TABLE alembic_version", None])
-def test_tables_of_another_version_make_the_process_unready(door: Door, change: str | None) -> None:
+@pytest.mark.parametrize(
+    "change", ["DROP TABLE alembic_version", "UPDATE alembic_version SET version_num = '0030'"]
+)
+def test_tables_of_an_earlier_version_make_the_process_unready(door: Door, change: str) -> None:
     with door.runtime.database.begin() as unit:
-        unit.session.execute(text(change or "UPDATE alembic_version SET version_num = '0000'"))
+        unit.session.execute(text(change))
     answer = door.get("/readyz")
     assert (answer.status_code, answer.json()["tables"]) == (503, "outdated")
+
+
+def test_a_process_goes_on_taking_webhooks_while_a_later_version_takes_over(door: Door) -> None:
+    with door.runtime.database.begin() as unit:
+        unit.session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    answer = door.get("/readyz")
+    assert (answer.status_code, answer.json()["tables"]) == (200, "newer")
 
 
 def test_a_paused_connection_is_told_and_does_not_make_the_process_unready(

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,37 @@ def test_a_configuration_error_keeps_its_places_in_json(
     monkeypatch.setattr(repository, "partners", broken)
     problems = json.loads(dealreg("partner", "list", "--json").stderr)["error"]["problems"]
     assert problems == [{"where": "a.yaml:3", "what": "it is odd", "remedy": "mend it"}]
+
+
+@pytest.mark.parametrize(
+    ("version", "remedy"), [("0030", "dealreg db upgrade"), ("9999", "start that one")]
+)
+@pytest.mark.parametrize("line", ["db check", "db rebaseline", "clock", "serve"])
+def test_a_store_of_another_version_is_refused_with_what_to_do(
+    tmp_path: Path, version: str, remedy: str, line: str
+) -> None:
+    environ = {"DEALREG_HOME": str(tmp_path), "DEALREG_REDIS_URL": "redis://127.0.0.1:1"}
+    environ["DEALREG_WEB_PORT"] = "0"
+    with closing(sqlite3.connect(tmp_path / "dealreg.db")) as store:
+        store.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        store.execute("INSERT INTO alembic_version VALUES (?)", [version])
+        store.commit()
+    done = CliRunner(env=environ).invoke(root, line.split())
+    assert done.exit_code == 1
+    assert f"The store is at {version}, this program wants" in done.output + done.stderr
+    assert remedy in done.output + done.stderr
+
+
+def test_a_store_that_a_later_version_has_upgraded_is_not_upgraded_by_this_one(
+    tmp_path: Path,
+) -> None:
+    runner = CliRunner(env={"DEALREG_HOME": str(tmp_path)})
+    assert runner.invoke(root, ["db", "upgrade"]).exit_code == 0
+    with closing(sqlite3.connect(tmp_path / "dealreg.db")) as store:
+        store.execute("UPDATE alembic_version SET version_num = '9999'")
+        store.commit()
+    done = runner.invoke(root, ["db", "upgrade"])
+    assert (done.exit_code, "start that one" in done.stderr) == (1, True)
 
 
 def test_a_store_without_tables_says_how_to_make_them(tmp_path: Path) -> None:
