@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -44,42 +45,105 @@ _LOOPBACK, _EVERYWHERE = "127.0.0.1", ("0.0.0.0", "::")  # noqa: S104 - compared
 def serve(frame: Frame, *, with_sandbox: bool, only: str | None) -> None:
     """Run web, workers and clock in one process until Ctrl-C or SIGTERM.
 
-    With --sandbox, three CRM stand-ins are started beside them, the store is set up, and
-    everything is kept in DEALREG_HOME for the next start.
+    On SIGHUP settings and files are read again, and nothing is refused meanwhile. With --sandbox,
+    three CRM stand-ins are started beside them, the store is set up, and everything is kept in
+    DEALREG_HOME for the next start.
     """
     run(frame, (only,) if only else PARTS, with_sandbox=with_sandbox)
 
 
 def run(frame: Frame, parts: tuple[str, ...], *, with_sandbox: bool = False) -> None:
-    """Run parts of the program until told to stop, and stop them in reverse order."""
+    """Run parts of the program until told to stop, and stop them in reverse order.
+
+    On SIGHUP settings and files are read again.
+    """
     if with_sandbox and parts != PARTS:
         raise click.UsageError("--sandbox runs everything in one process: leave --only out.")
-    stop = threading.Event()
+    stop, reload = threading.Event(), threading.Event()
     with ExitStack() as undo:
-        _stop_on_signals(stop, undo)
+        _listen_to_signals(stop, reload, undo)
         settings, listener, child = _prepare(frame, parts, undo, with_sandbox=with_sandbox)
-        watched = _start(settings, parts, listener, undo)
-        if child is not None:
-            watched.append(("the sandbox", lambda: not child.ended))
+        running = undo.enter_context(_Running(parts, listener))
+        running.start(settings)
         _announce(frame, settings, parts, listener)
         while not stop.wait(_LOOK_SECONDS):
-            for name, alive in watched:
-                if not alive():
-                    raise DealregError(
-                        f"{name[0].upper()}{name[1:]} has ended.", hint="See the log above."
-                    )
+            if child is not None and child.ended:
+                raise _ended("the sandbox")
+            running.require_alive()
+            if reload.is_set():
+                reload.clear()
+                _reload(frame, running)
         frame.out.say("Stopping ...")
 
 
-def _stop_on_signals(stop: threading.Event, undo: ExitStack) -> None:
+def _ended(part: str) -> DealregError:
+    return DealregError(f"{part[0].upper()}{part[1:]} has ended.", hint="See the log above.")
+
+
+def _reload(frame: Frame, running: _Running) -> None:
+    """Go on with what settings and files say now; where they cannot be used, as before."""
+    import structlog
+
+    log = structlog.get_logger()
+    try:
+        running.start(frame.reload_settings())
+    except DealregError as error:
+        log.warning("not reloaded, as before it goes on", reason=str(error))
+    else:
+        log.info("reloaded")
+
+
+def _listen_to_signals(stop: threading.Event, reload: threading.Event, undo: ExitStack) -> None:
     """Stop cleanly on the first signal; a second one ends the process at once."""
 
     def first(number: int, _: FrameType | None) -> None:
         stop.set()
         signal.signal(number, signal.SIG_DFL)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        undo.callback(signal.signal, number, signal.signal(number, first))
+    def hang_up(_: int, __: FrameType | None) -> None:
+        (stop if terminal and not _has_terminal() else reload).set()
+
+    terminal = _has_terminal()
+    for number, handler in (
+        (signal.SIGINT, first), (signal.SIGTERM, first), (signal.SIGHUP, hang_up)
+    ):  # fmt: skip
+        undo.callback(signal.signal, number, signal.signal(number, handler))
+
+
+def _has_terminal() -> bool:
+    """Whether there is a terminal that this process would end with."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+class _Running(AbstractContextManager["_Running"]):
+    """Parts of the program at work in this process, by one reading of its settings."""
+
+    def __init__(self, parts: tuple[str, ...], listener: socket.socket | None) -> None:
+        self._parts, self._listener = parts, listener
+        self._undo = ExitStack()
+        self._watched: list[tuple[str, Callable[[], bool]]] = []
+
+    def start(self, settings: Settings) -> None:
+        """Start the parts; then let those that ran before finish what they do, and end."""
+        with ExitStack() as undo:
+            watched = _start(settings, self._parts, self._listener, undo)
+            fresh = undo.pop_all()
+        before, self._undo, self._watched = self._undo, fresh, watched
+        before.close()
+
+    def require_alive(self) -> None:
+        """Raise if a part has ended by itself."""
+        for name, alive in self._watched:
+            if not alive():
+                raise _ended(name)
+
+    def __exit__(self, *_: object) -> None:
+        """End the parts, in the reverse order of their start."""
+        self._undo.close()
 
 
 def _prepare(
@@ -102,7 +166,6 @@ def _prepare(
         child = _start_sandbox(frame, settings, listener, undo)
         settings = frame.reload_settings()
         db.upgrade_store(settings)
-    db.require_current(settings)
     return settings, listener, child
 
 
@@ -127,9 +190,11 @@ def _start(
     settings: Settings, parts: tuple[str, ...], listener: socket.socket | None, undo: ExitStack
 ) -> list[tuple[str, Callable[[], bool]]]:
     """Start the parts; returns what has to stay alive, and how to see that it does."""
+    from cli import db
     from config.logging import configure_logging
     from sync import running, wiring
 
+    db.require_current(settings)
     configure_logging(settings.log_format, settings.log_level)
     runtime: Runtime = wiring.build(settings)
     undo.callback(runtime.close)
@@ -142,7 +207,9 @@ def _start(
         from cli.processes import web_server
         from web.app import build
 
-        serves = undo.enter_context(web_server(build(runtime, settings.public_url), listener))
+        # The web server closes what it listens to; the next one listens at the same place.
+        app = build(runtime, settings.public_url)
+        serves = undo.enter_context(web_server(app, listener.dup()))
         watched.append(("the web server", serves))
     return watched
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import re
 import shlex
 import signal
 import socket
 import subprocess
+import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
 
 from cli.demo.stage import DEALREG
 from cli.demo.terminal import Terminal
+from config.settings import SHIPPED_CONFIG_DIR
 
 PROJECT = Path(__file__).parents[3]
 #: Seconds that something may take on a busy machine.
@@ -27,9 +33,10 @@ WITHIN_SECONDS = 60.0
 class Served:
     """A running `dealreg serve --sandbox`, and commands on the same home."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, config: Path = SHIPPED_CONFIG_DIR) -> None:
         # The scheduled poll comes once, at the start, so that it does not run into a test.
         own = {"DEALREG_HOME": str(home), "DEALREG_WEB_PORT": "0", "DEALREG_POLL_SECONDS": "86400"}
+        own["DEALREG_CONFIG_DIR"] = str(config)
         self._environ = os.environ | own
         self._said, self._logged = home.parent / "said", home.parent / "logged"
         with self._said.open("w") as out, self._logged.open("w") as log:
@@ -153,6 +160,63 @@ def test_a_deal_reaches_the_three_crms_and_is_there_after_a_restart(
         assert record["fields"]["Dealreg_Number__c"] == number
     finally:
         assert again.end(signal.SIGTERM) == 0
+
+
+@contextmanager
+def _knocking(address: str) -> Iterator[list[object]]:
+    """Ask again and again, on a new connection each time; yields what was no proper answer."""
+    bad: list[object] = []
+    over = threading.Event()
+
+    def knock() -> None:
+        while not over.wait(0.02):
+            try:
+                status = _status(address, "/healthz")
+            except OSError as error:
+                bad.append(error)
+            else:
+                bad.extend([status] if status != 200 else [])
+
+    thread = threading.Thread(target=knock)
+    thread.start()
+    try:
+        yield bad
+    finally:
+        over.set()
+        thread.join()
+
+
+def _hubspot(served: Served) -> str:
+    answer = urllib.request.urlopen(f"{served.web}/readyz", timeout=10)  # noqa: S310 - our own
+    return str(json.load(answer)["connections"]["hubspot"])
+
+
+def test_files_are_read_again_on_sighup_and_nobody_is_refused_meanwhile(
+    tmp_path: Path, home: Path
+) -> None:
+    config = copytree(SHIPPED_CONFIG_DIR, tmp_path / "config")
+    connections, program = config / "connections.yaml", config / "programs" / "default.yaml"
+    shipped, rules = connections.read_text(), program.read_text()
+    last = shipped.rindex("registrations: push")
+    served = Served(home, config)
+    try:
+        with _knocking(served.web) as refused:
+            number = _register(served)
+            connections.write_text(shipped[:last] + shipped[last:].replace("push", "off", 1))
+            served.process.send_signal(signal.SIGHUP)
+            until(lambda: _hubspot(served) == "off", served)
+            program.write_text("roles: [")
+            served.process.send_signal(signal.SIGHUP)
+            until(lambda: "not reloaded" in served.logged, served)
+            assert _hubspot(served) == "off"
+            program.write_text(rules)
+            connections.write_text(shipped)
+            served.process.send_signal(signal.SIGHUP)
+            until(lambda: _hubspot(served) == "ready", served)
+            until(lambda: len(served.dealreg("registration", "show", number)["links"]) == 3, served)
+        assert refused == []
+    finally:
+        assert served.end(signal.SIGTERM) == 0, served.logged
 
 
 def test_a_plan_tells_what_a_push_and_a_pull_would_do_before_they_do_it(served: Served) -> None:

@@ -1,13 +1,17 @@
-"""What `dealreg serve` refuses before it starts anything."""
+"""What `dealreg serve` refuses before it starts anything, and how it ends."""
 
 from __future__ import annotations
 
+import os
+import pty
 import socket
+import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from cli.demo.stage import DEALREG
 from cli.main import root
 from tests.unit.cli.conftest import Dealreg
 
@@ -59,3 +63,19 @@ def test_the_sandbox_needs_the_env_file_that_it_writes_to_be_read(home: Path) ->
     done = CliRunner(env=environ).invoke(root, ["serve", "--sandbox"])
     assert done.exit_code == 1
     assert "DEALREG_ENV_FILE" in done.stderr
+
+
+def test_a_closed_terminal_ends_what_runs_in_it(home: Path) -> None:
+    environ = {"DEALREG_HOME": str(home), "DEALREG_WEB_PORT": "0"}
+    assert CliRunner(env=environ).invoke(root, ["db", "upgrade"]).exit_code == 0
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execve(DEALREG[0], [*DEALREG, "serve"], os.environ | environ)  # noqa: S606 - it is this
+    said = b""
+    while b"Ctrl-C stops" not in said:
+        said += os.read(terminal, 1000)
+    os.close(terminal)
+    deadline = time.monotonic() + 30
+    while os.waitpid(process, os.WNOHANG) == (0, 0):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
