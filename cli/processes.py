@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from registration_core.errors import DealregError
 
 if TYPE_CHECKING:
+    import uvicorn
     from starlette.types import ASGIApp
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
@@ -24,6 +26,9 @@ SANDBOX_PREFIX = "DEALREG_SANDBOX_"
 
 #: Seconds a part gets to start, and to end what it is doing.
 STARTED_WITHIN_SECONDS, STOPPED_WITHIN_SECONDS = 60.0, 10.0
+#: Seconds that those who are connected get to send their requests when the web server ends, and
+#: in which it has taken up a connection that the system has accepted.
+HEARD_OUT_WITHIN_SECONDS, _ACCEPTED_WITHIN_SECONDS = 1.0, 0.05
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -38,6 +43,8 @@ def bind(host: str, port: int) -> socket.socket:
         ) from error
     # Accepted connections inherit it: the body of an answer does not wait for its head's ACK.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # Two web servers listen here during a reload: none may wait for what the other has accepted.
+    listener.setblocking(False)
     return listener
 
 
@@ -130,8 +137,25 @@ def web_server(app: ASGIApp, listener: socket.socket) -> Iterator[Callable[[], b
     try:
         yield thread.is_alive
     finally:
+        _hear_out(server)
         server.should_exit = True
         thread.join(STOPPED_WITHIN_SECONDS + 1)
+
+
+def _hear_out(server: uvicorn.Server) -> None:
+    """Take no more connections, and give those that were taken the time to say what they want.
+
+    One that is closed before its request was read is reset, and a CRM may not send it again. Nor is
+    the listening closed before all that was accepted is taken up, or asyncio drops that.
+    """
+    for each in getattr(server, "servers", ()):  # it has none before it has started
+        loop = each.get_loop()
+        for listening in each.sockets:
+            loop.call_soon_threadsafe(loop.remove_reader, listening.fileno())
+    deadline = time.monotonic() + HEARD_OUT_WITHIN_SECONDS
+    time.sleep(_ACCEPTED_WITHIN_SECONDS)
+    while server.server_state.connections and time.monotonic() < deadline:
+        time.sleep(_ACCEPTED_WITHIN_SECONDS)
 
 
 def require_env_file_is_read(environ: Mapping[str, str]) -> None:

@@ -169,7 +169,7 @@ def _knocking(address: str) -> Iterator[list[object]]:
     over = threading.Event()
 
     def knock() -> None:
-        while not over.wait(0.02):
+        while not over.wait(0.005):
             try:
                 status = _status(address, "/healthz")
             except OSError as error:

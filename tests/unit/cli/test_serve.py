@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import pty
 import socket
+import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from starlette.types import Receive, Scope, Send
 
+from cli import processes
 from cli.demo.stage import DEALREG
 from cli.main import root
 from tests.unit.cli.conftest import Dealreg
@@ -79,3 +83,27 @@ def test_a_closed_terminal_ends_what_runs_in_it(home: Path) -> None:
     while os.waitpid(process, os.WNOHANG) == (0, 0):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+async def _deaf(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer 204, and know of nothing else."""
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 204})
+        await send({"type": "http.response.body"})
+
+
+def test_who_is_connected_when_the_web_server_ends_is_heard_out() -> None:
+    with processes.bind("127.0.0.1", 0) as listener, ExitStack() as serving:
+        serves = serving.enter_context(processes.web_server(_deaf, listener.dup()))
+        with socket.create_connection(listener.getsockname()) as early:
+            early.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+            assert early.recv(1000).startswith(b"HTTP/1.1 204")  # it serves by now
+        with socket.create_connection(listener.getsockname(), timeout=10) as late:
+            time.sleep(0.2)
+            ending = threading.Thread(target=serving.close)
+            ending.start()
+            time.sleep(0.3)
+            late.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+            assert late.recv(1000).startswith(b"HTTP/1.1 204")
+        ending.join()
+    assert not serves()
