@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -16,10 +17,12 @@ from registration_core.errors import InvalidInput, NotAllowed
 if TYPE_CHECKING:
     from cli.csv_file import Line
     from registration_core.model import Actor, ListEntry
-    from registration_core.program import ListKind
+    from registration_core.program import ListKind, ListTerms
     from registration_core.store.account_lists import Brought
     from registration_core.store.database import Database
 
+#: What a list that no CRM keeps is from.
+_FILE = "file"
 _KINDS = ("direct", "house", "do_not_call", "named", "embargo", "customer")
 _REQUIRED = ("name", "valid_from", "reason")
 _OPTIONAL = (
@@ -27,6 +30,8 @@ _OPTIONAL = (
 )  # fmt: skip
 #: A file that would end more than this share of a list is taken only when that is said.
 _ENDED_AT_MOST = 0.2
+#: Most entries that are shown at once.
+_SHOWN_MAX = 500
 Parsed = TypeVar("Parsed")
 
 _LIST = click.argument("kind", metavar="LIST", type=click.Choice(_KINDS))
@@ -79,47 +84,94 @@ def import_(frame: Frame, kind: str, file: Path, *, dry_run: bool, shrink: bool)
 @pass_frame
 def list_(frame: Frame) -> None:
     """List the account lists: entries from files, and accounts by each CRM's predicate."""
+    from registration_core.program import ListTerms
     from registration_core.store import account_lists
 
     with frame.database() as database, database.read() as session:
-        files = account_lists.counts(session)
+        entries = account_lists.counts(session)
         counted = account_lists.crm_counts(session)
-    rows: list[dict[str, object]] = [
-        {"list": kind, "where": "file", "accounts": count, "counted_at": None}
-        for kind, count in sorted(files.items())
-    ]
-    rows += [
-        {"list": c.kind, "where": c.connection, "accounts": c.accounts, "counted_at": c.counted_at}
-        for c in counted
-    ]
+    terms = _terms(frame)
+    rows = []
+    for kind, connection in sorted({*entries, *counted}):
+        count = counted.get((kind, connection))
+        rows.append(
+            {
+                "list": kind, "where": _where(connection),
+                "accounts": entries.get((kind, connection), 0),
+                "counted": count.accounts if count else None,
+                "counted_at": count.counted_at if count else None,
+                **asdict(terms.get(kind, ListTerms())),
+            }
+        )  # fmt: skip
     frame.out.table(
         rows,
-        {"list": "List", "where": "From", "accounts": "Accounts", "counted_at": "Counted"},
+        {
+            "list": "List", "where": "From", "accounts": "Accounts", "counted": "Counted there",
+            "counted_at": "At", "owner": "Owner", "reason": "Reason", "notice_days": "Notice",
+        },
         empty="No list was read yet. Import one: dealreg account-list import LIST FILE",
-    )
+    )  # fmt: skip
 
 
 @account_list.command()
 @_LIST
-@click.option("--all", "everything", is_flag=True, help="Entries that were ended too.")
+@click.option("--all", "everything", is_flag=True, help="Entries that were ended too: the history.")
+@click.option(
+    "--from", "where", metavar="WHERE", default="", help="Only of a connection, or: file."
+)
+@click.option("--about", metavar="TEXT", default="", help="Only with this in name, website or ids.")
 @pass_frame
-def show(frame: Frame, kind: str, *, everything: bool) -> None:
-    """Show the entries of a list that came from files, newest first."""
-    from registration_core.program import ListKind
+def show(frame: Frame, kind: str, *, everything: bool, where: str, about: str) -> None:
+    """Show who is on a list, since when and why, newest first; by files and by the CRMs.
+
+    An account that a CRM puts on a list counts from the day on which it was first seen there; one
+    that was there when the list was first read has no such day.
+    """
+    from registration_core.model import LIST_FILE
+    from registration_core.program import ListKind, ListTerms
     from registration_core.store import account_lists
 
     with frame.database() as database, database.read() as session:
-        rows = account_lists.history(session, ListKind(kind), ended=everything)
+        rows = account_lists.history(
+            session, ListKind(kind), ended=everything, about=about, limit=_SHOWN_MAX,
+            connection=LIST_FILE if where == _FILE else where,
+        )  # fmt: skip
+    usual = asdict(_terms(frame).get(ListKind(kind), ListTerms()))
+    for row in rows:
+        row["where"] = _where(str(row.pop("connection")))
+        for name, value in usual.items():
+            row[name] = row[name] if row[name] not in ("", None) else value
     frame.out.table(
         rows,
         {
             "name": "Name", "country": "", "website": "Website", "tax_id": "Tax id",
             "owner": "Owner", "reason": "Reason", "valid_from": "From", "valid_until": "Until",
-            "notice_days": "Notice", "source": "File", "added_by": "Added by",
-            "ended_at": "Ended",
+            "notice_days": "Notice", "where": "Where", "source": "File", "added_at": "Added",
+            "added_by": "By", "ended_at": "Ended",
         },
-        empty=f"No entry came from a file. Import some: dealreg account-list import {kind} FILE",
+        empty="Nobody is on it that fits. It is read from the CRMs by each check, and from files: "
+        f"dealreg account-list import {kind} FILE",
     )  # fmt: skip
+    if len(rows) == _SHOWN_MAX:
+        frame.out.say(f"Only the newest {_SHOWN_MAX} are shown. Narrow them by --from or --about.")
+
+
+def _where(connection: str) -> str:
+    from registration_core.model import LIST_FILE
+
+    return _FILE if connection == LIST_FILE else connection
+
+
+def _terms(frame: Frame) -> dict[ListKind, ListTerms]:
+    """Return what the programs say of each list as a whole; of several, what all say alike."""
+    from registration_core.program import ListTerms
+
+    said: dict[ListKind, ListTerms] = {}
+    for program in frame.programs().values():
+        for kind, terms in program.list_terms.items():
+            alike = said.setdefault(kind, terms) == terms
+            said[kind] = terms if alike else ListTerms()
+    return said
 
 
 @account_list.command("accept-count")
@@ -157,12 +209,13 @@ def _bring(
     dry_run: bool,
 ) -> Brought:
     """Bring a list up to date in one commit; returns what changed."""
+    from registration_core.model import LIST_FILE
     from registration_core.store import account_lists
 
     brought: Brought
     try:
         with database.begin(actor) as unit:
-            before = account_lists.counts(unit.session).get(kind, 0)
+            before = account_lists.counts(unit.session).get((kind, LIST_FILE), 0)
             brought = account_lists.bring(unit, kind, wanted, source)
             if len(brought.ended) > before * _ENDED_AT_MOST and not (shrink or dry_run):
                 raise NotAllowed(

@@ -188,12 +188,16 @@ class PredicateEntry(_Strict):
         Field(min_length=1, max_length=50),
         BeforeValidator(_several),
     ]
+    owner_field: Text | None = None
+    reason_field: Text | None = None
 
 
 class ListEntry(_Strict):
     """One list over all connections."""
 
     owner: str = ""
+    reason: Annotated[str, Field(max_length=1000)] = ""
+    notice_days: Annotated[StrictInt, Field(ge=0, le=366)] = 0
     where: dict[ConnectionRef, PredicateEntry]
 
 

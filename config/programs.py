@@ -37,6 +37,7 @@ from registration_core.program import (
     Exclusivity,
     HomeRule,
     ListKind,
+    ListTerms,
     LowRiskRule,
     Phase,
     ProductLine,
@@ -85,13 +86,14 @@ def _unlike(programs: Iterable[Program]) -> Iterator[Problem]:
 
     An account is on a list or not, and the list is counted once, whatever the program.
     """
-    said: dict[tuple[ListKind, ConnectionName], tuple[str, tuple[Condition, ...]]] = {}
+    said: dict[tuple[ListKind, ConnectionName], tuple[str, AccountList]] = {}
     for program in programs:
         for rule in program.lists:
-            own = (program.name, rule.where)
-            other, where = said.setdefault((rule.kind, rule.connection), own)
-            if where != rule.where:
-                what = f"lists.{rule.kind}: {rule.connection} has another predicate in {other}.yaml"
+            asked = dataclasses.replace(rule, canary_tax_ids=())
+            own = (program.name, asked)
+            other, theirs = said.setdefault((rule.kind, rule.connection), own)
+            if theirs != asked:
+                what = f"lists.{rule.kind}: {rule.connection} is read otherwise in {other}.yaml"
                 remedy = "say the same in both"
                 yield Problem(f"{FOLDER_NAME}/{program.name}.yaml", what, remedy)
 
@@ -126,7 +128,11 @@ def _program(path: Path, connections: Collection[ConnectionName]) -> Program:
             for kind, found in entry.lists.items()
             for name, predicate in found.where.items()
         ),
-        list_owners={kind: found.owner for kind, found in entry.lists.items() if found.owner},
+        list_terms={
+            kind: terms
+            for kind, found in entry.lists.items()
+            if (terms := ListTerms(found.owner, found.reason, found.notice_days)) != ListTerms()
+        },
         protection_days=entry.protection_days,
         currencies=frozenset(entry.currencies),
         amount_at_least=entry.amount_at_least,
@@ -158,7 +164,10 @@ def _line(code: str, line: ProductLineEntry) -> ProductLine:
 
 def _list(kind: ListKind, connection: str, predicate: PredicateEntry) -> AccountList:
     where = (Condition(predicate.field, (predicate.equals,)),)
-    return AccountList(kind, ConnectionName(connection), where, tuple(predicate.canary_tax_id))
+    return AccountList(
+        kind, ConnectionName(connection), where, tuple(predicate.canary_tax_id),
+        predicate.owner_field or "", predicate.reason_field or "",
+    )  # fmt: skip
 
 
 def _low_risk(entry: ProgramFile) -> LowRiskRule | None:

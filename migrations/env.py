@@ -7,7 +7,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 # Each adds its tables to the metadata, which is what the migrations are held against.
-import registration_core.store.merges  # noqa: F401
+import registration_core.store.account_lists  # noqa: F401 - and of the merges that it asks for
 import sync.ledger.drift
 import sync.ledger.gates
 import sync.ledger.mappings

@@ -5,14 +5,16 @@ Candidates and rivals in, findings out, each with what the program says that fol
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 from registration_core.contracts import ConnectionName
-from registration_core.findings import FindingKind
+from registration_core.findings import Decision, FindingKind
 from registration_core.matching import Match, Relation
 from registration_core.model import (
+    CAME_LATER,
+    LIST_FILE,
     Account,
     Band,
     Finding,
@@ -20,7 +22,7 @@ from registration_core.model import (
     Registration,
     RegistrationState,
 )
-from registration_core.program import Exclusivity, ListKind, Program
+from registration_core.program import Exclusivity, ListKind, ListTerms, Program
 
 _LIST_FINDINGS = {
     ListKind.DIRECT: FindingKind.DIRECT_ACCOUNT,
@@ -64,8 +66,13 @@ class Candidate:
     active_at: datetime | None = None
     #: What the account has bought, in the CRM's words.
     products: str = ""
-    #: The list entry that it is, where it comes from a file and not from a CRM.
-    entry: ListEntry | None = None
+    #: What is known of it on the lists it is on.
+    entries: Mapping[ListKind, ListEntry] = field(default_factory=dict)
+
+    @property
+    def from_file(self) -> bool:
+        """Whether it is a line of a list, and no account that anybody can sell to in a CRM."""
+        return self.account.connection == LIST_FILE
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ def find_claims(
     strong_in: dict[ConnectionName, int] = {}
     for candidate in candidates:
         found.extend(_account_findings(registration, candidate, program, now))
-        if candidate.match.band is Band.STRONG and candidate.entry is None:
+        if candidate.match.band is Band.STRONG and not candidate.from_file:
             name = candidate.account.connection
             strong_in[name] = strong_in.get(name, 0) + 1
     for connection, count in strong_in.items():
@@ -103,8 +110,10 @@ def find_claims(
 
 
 def _ruled(finding: Finding, program: Program) -> Finding:
+    """Say what follows: what the program says, and nothing from what came later."""
     rule = program.findings[finding.kind]
-    return replace(finding, decision=rule.decision, reason=rule.reason.value)
+    decision = Decision.ALLOW if finding.came_later else rule.decision
+    return replace(finding, decision=decision, reason=rule.reason.value)
 
 
 def _account_findings(
@@ -118,7 +127,8 @@ def _account_findings(
     if match.relation in _FAMILY:
         return [_of_family(finding, match) for finding in found]
     # A relative that nobody has a claim on is nobody's business; a possible customer is.
-    if not found and match.band is Band.REVIEW and candidate.entry is None:
+    unclaimed = all(finding.came_later for finding in found)
+    if unclaimed and match.band is Band.REVIEW and not candidate.from_file:
         summary = f"{account.name} in {account.connection} may be the customer"
         found.append(_about(candidate, FindingKind.AMBIGUOUS_MATCH, summary))
     return found
@@ -137,22 +147,46 @@ def _of_family(finding: Finding, match: Match) -> Finding:
 def _on_lists(
     registration: Registration, candidate: Candidate, program: Program, now: datetime
 ) -> Iterator[Finding]:
-    account, entry = candidate.account, candidate.entry
-    if entry is not None:
-        if entry.holds_for(registration.submitted_at.date(), now.date()):
-            yield _on_list_file(candidate, entry, program)
-        return
+    """Find what an account is on a list for, at present or by what came too late to count."""
+    account, received_on = candidate.account, registration.submitted_at.date()
     for kind in sorted(account.lists):
-        what = _LIST_FINDINGS[kind]
-        on = f"{account.name} is on the {kind.value.replace('_', ' ')} list of {account.connection}"
+        # An account whose entry is not known yet was seen on the list just now.
+        entry = candidate.entries.get(kind) or account.entry(kind, now.date())
+        entry = entry.by(program.list_terms.get(kind, ListTerms()))
+        if not entry.holds_for(received_on, now.date()) and not entry.comes_later(received_on):
+            continue
+        what, more = _LIST_FINDINGS[kind], ""
         if kind is ListKind.DIRECT and _dormant(candidate, program, now):
             what = FindingKind.DORMANT_ACCOUNT
-            on += f", and nobody has worked it for {program.activity_days} days"
+            more = f", and nobody has worked it for {program.activity_days} days"
         elif kind is ListKind.CUSTOMER and _has_bought(candidate, registration.product_line):
-            what = FindingKind.RENEWAL
-            on += f" and has {registration.product_line}"
-        decides = program.list_owners.get(kind, "") if kind is not ListKind.DIRECT else ""
-        yield _about(candidate, what, on, decides=decides, more=_known_of(candidate, kind))
+            what, more = FindingKind.RENEWAL, f" and has {registration.product_line}"
+        evidence = {**_known_of(candidate, kind), **_dates(entry)}
+        summary = f"{account.name} is on the {_told(entry)}{more}"
+        summary += f": {entry.reason}" if entry.reason else ""
+        if entry.comes_later(received_on):
+            evidence[CAME_LATER] = str(entry.counts_from)
+            summary += f"; it counts for what is received from {entry.counts_from} on"
+        yield _about(candidate, what, summary, decides=entry.owner, more=evidence)
+
+
+def _told(entry: ListEntry) -> str:
+    """Name the list of an entry, and since when it is on it."""
+    of = "" if entry.connection == LIST_FILE else f" of {entry.connection}"
+    since = f" from {entry.valid_from}" if entry.valid_from else ""
+    until = f" until {entry.valid_until}" if entry.valid_until else ""
+    return f"{entry.kind.value.replace('_', ' ')} list{of}{since}{until}"
+
+
+def _dates(entry: ListEntry) -> dict[str, str]:
+    """Return what of an entry a person decides by."""
+    told = {
+        "valid_from": str(entry.valid_from or "before the list was first read"),
+        "valid_until": str(entry.valid_until or ""),
+        "notice_days": str(entry.notice_days or ""),
+        "reason": entry.reason,
+    }
+    return {name: value for name, value in told.items() if value}
 
 
 def _known_of(candidate: Candidate, kind: ListKind) -> dict[str, str]:
@@ -162,18 +196,6 @@ def _known_of(candidate: Candidate, kind: ListKind) -> dict[str, str]:
     if kind is ListKind.CUSTOMER and candidate.products:
         return {"products": candidate.products}
     return {}
-
-
-def _on_list_file(candidate: Candidate, entry: ListEntry, program: Program) -> Finding:
-    until = f" until {entry.valid_until}" if entry.valid_until else ""
-    return _about(
-        candidate,
-        _LIST_FINDINGS[entry.kind],
-        f"{entry.customer.name} is on the {entry.kind.value.replace('_', ' ')} list from "
-        f"{entry.valid_from}{until}: {entry.reason}",
-        decides=entry.owner or program.list_owners.get(entry.kind, ""),
-        more={"valid_from": str(entry.valid_from), "notice_days": str(entry.notice_days)},
-    )
 
 
 def _dormant(candidate: Candidate, program: Program, now: datetime) -> bool:

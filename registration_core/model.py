@@ -7,7 +7,7 @@ protection state, sales stage, dispute state.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -15,7 +15,7 @@ from enum import StrEnum
 from registration_core.contracts import ConnectionName, Fields, Value
 from registration_core.fields import SalesStage
 from registration_core.findings import Decision, FindingKind
-from registration_core.program import PROHIBITIONS, ListKind, Phase, Role
+from registration_core.program import PROHIBITIONS, ListKind, ListTerms, Phase, Role
 
 
 class RegistrationState(StrEnum):
@@ -207,6 +207,15 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class ListWords:
+    """What a CRM itself says of an account on a list, in fields that the program names."""
+
+    kind: ListKind
+    owner: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Account:
     """An account of a CRM as the account directory keeps it."""
 
@@ -230,28 +239,69 @@ class Account:
     #: Further names and domains, one a line.
     aliases: str = ""
     other_domains: str = ""
+    #: By list, where the CRM says anything.
+    list_words: tuple[ListWords, ...] = ()
+
+    def entry(self, kind: ListKind, valid_from: date | None) -> ListEntry:
+        """Return its entry of a list of its CRM; None for nobody knows since when."""
+        words = next((said for said in self.list_words if said.kind is kind), None)
+        return ListEntry(
+            id="", kind=kind,
+            customer=Customer(
+                self.name, self.country, website=self.domain, city=self.city, tax_id=self.tax_id,
+                duns=self.duns,
+            ),
+            owner=words.owner if words else "", reason=words.reason if words else "",
+            valid_from=valid_from, valid_until=None, notice_days=None,
+            connection=self.connection, record_id=self.record_id,
+        )  # fmt: skip
 
 
-#: Where an entry of an account list from a file stands in the account directory; no connection
-#: can be called so.
+#: Where entries of account lists from files stand in the account directory; no connection can be
+#: called so.
 LIST_FILE = ConnectionName("list file")
 
 
 @dataclass(frozen=True)
 class ListEntry:
-    """One account on a list that came from a file, with who put it there and from when it holds."""
+    """One account on a list, from a file or by a CRM's predicate, and from when it holds."""
 
     id: str
     kind: ListKind
+    #: Who it is; of an account of a CRM, as it was read when it came onto the list.
     customer: Customer
-    #: Who decides on registrations for it; empty for the list's owner.
+    #: Who decides on registrations for it, and why it is listed; empty for what the list says.
     owner: str
     reason: str
-    valid_from: date
+    #: None: it was on the list already when that was first read.
+    valid_from: date | None
     #: Last day; None for good.
     valid_until: date | None
-    #: Days after `valid_from` during which registrations are still received as before.
-    notice_days: int
+    #: Days after `valid_from` during which registrations are still received as before; None for
+    #: what the list says.
+    notice_days: int | None
+    #: Where it stands in the account directory.
+    connection: ConnectionName = LIST_FILE
+    record_id: str = ""
+
+    def by(self, terms: ListTerms) -> ListEntry:
+        """Return it with what it does not say itself, as its list says it."""
+        days = terms.notice_days if self.notice_days is None else self.notice_days
+        return replace(
+            self, owner=self.owner or terms.owner, reason=self.reason or terms.reason,
+            notice_days=days,
+        )  # fmt: skip
+
+    @property
+    def counts_from(self) -> date:
+        """The first day on which it holds: for prohibitions today, else for what is received then.
+
+        A prohibition knows no notice period.
+        """
+        if self.valid_from is None:
+            return date.min
+        days = 0 if self.kind in PROHIBITIONS else self.notice_days or 0
+        return self.valid_from + timedelta(days=days)
 
     def holds_for(self, received_on: date, today: date) -> bool:
         """Whether it counts against a registration that was received on a day.
@@ -259,11 +309,16 @@ class ListEntry:
         Prohibitions hold for all from their first day to their last. Any other reservation holds
         only for what was received after its notice period: never backwards.
         """
-        if self.kind in PROHIBITIONS:
-            first, about = self.valid_from, today
-        else:
-            first, about = self.valid_from + timedelta(days=self.notice_days), received_on
-        return first <= about and (self.valid_until is None or about <= self.valid_until)
+        about = today if self.kind in PROHIBITIONS else received_on
+        return self.counts_from <= about and self._not_over(about)
+
+    def comes_later(self, received_on: date) -> bool:
+        """Whether it is a reservation that a registration of a day was received before."""
+        reserves = self.kind not in PROHIBITIONS
+        return reserves and received_on < self.counts_from and self._not_over(received_on)
+
+    def _not_over(self, about: date) -> bool:
+        return self.valid_until is None or about <= self.valid_until
 
 
 class Band(StrEnum):
@@ -271,6 +326,10 @@ class Band(StrEnum):
 
     STRONG = "strong"
     REVIEW = "review"
+
+
+#: Evidence of a finding that does not count: only what is received from this day on is held for it.
+CAME_LATER = "counts from"
 
 
 @dataclass(frozen=True)
@@ -297,6 +356,11 @@ class Finding:
     def claim(self) -> FindingKind:
         """What is claimed: of the customer, or of a relative where the finding is of the family."""
         return FindingKind(self.evidence.get("claim", self.kind))
+
+    @property
+    def came_later(self) -> bool:
+        """Whether it is a reservation that the registration was received before: shown, no more."""
+        return CAME_LATER in self.evidence
 
 
 @dataclass(frozen=True)

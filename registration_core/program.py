@@ -114,6 +114,26 @@ class AccountList:
     where: tuple[Condition, ...]
     #: Tax ids of accounts that must always be seen on the list, one a territory.
     canary_tax_ids: tuple[str, ...]
+    #: Fields of the account that say who decides, and why it is on the list; empty for none.
+    owner_field: str = ""
+    reason_field: str = ""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The fields of an account that have to be read to know all this of it."""
+        asked = (*(c.field for c in self.where), self.owner_field, self.reason_field)
+        return tuple(name for name in asked if name)
+
+
+@dataclass(frozen=True)
+class ListTerms:
+    """What a program says of a list as a whole; counts where an entry does not say it itself."""
+
+    #: Who decides on registrations for its accounts (operating-system user); empty: any approver.
+    owner: str = ""
+    reason: str = ""
+    #: Days after an account came onto the list during which registrations are received as before.
+    notice_days: int = 0
 
 
 @dataclass(frozen=True)
@@ -163,9 +183,8 @@ class Program:
     freshness_seconds: Mapping[ConnectionName, int]
     product_lines: Mapping[str, ProductLine]
     lists: tuple[AccountList, ...]
-    #: Who decides on registrations for accounts on a list, by list (operating-system user); any
-    #: approver where a list is missing here.
-    list_owners: Mapping[ListKind, str]
+    #: By list, where the program says anything of it.
+    list_terms: Mapping[ListKind, ListTerms]
     protection_days: int
     currencies: frozenset[str]
     #: Smallest deal that may be registered, in whichever of `currencies` it is, unconverted.

@@ -32,7 +32,6 @@ from registration_core.matching import (
     MATCHER_VERSION,
 )
 from registration_core.model import (
-    LIST_FILE,
     SYSTEM,
     Actor,
     Band,
@@ -252,8 +251,7 @@ def _make(
         lists = account_lists.state(session)  # first: whatever comes meanwhile makes it outdated
         wanted = candidates.wanted_of(session, registration)
         accounts = candidates.likely(session, wanted)
-        listed = [a.record_id for a in accounts if a.connection == LIST_FILE]
-        entries = account_lists.entries(session, listed)
+        entries = account_lists.entries(session, accounts)
     canaries = {
         r.connection: completeness.canaries(runtime, program, r.connection)
         for r in readings
@@ -287,7 +285,7 @@ def _chosen(found: Sequence[Candidate]) -> dict[ConnectionName, str]:
     """Return the one strongly matched account of each connection; several choose nothing."""
     strong: dict[ConnectionName, list[str]] = defaultdict(list)
     for candidate in found:
-        if candidate.match.band is Band.STRONG and candidate.entry is None:
+        if candidate.match.band is Band.STRONG and not candidate.from_file:
             strong[candidate.account.connection].append(candidate.account.record_id)
     return {name: ids[0] for name, ids in strong.items() if len(ids) == 1}
 

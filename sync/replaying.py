@@ -82,12 +82,11 @@ def _findings(
 ) -> tuple[Finding, ...]:
     wanted = candidates.wanted_of(session, registration)
     accounts = candidates.likely(session, wanted)
-    listed = [a.record_id for a in accounts if a.connection == LIST_FILE]
-    entries = account_lists.entries(session, listed)
+    entries = account_lists.entries(session, accounts)
     found = [
-        _as_recorded(check, Candidate(a, m, entry=entries.get(a.record_id)))
+        _as_recorded(check, Candidate(a, m, entries=entries.get(candidates.place(a), {})))
         for a, m in candidates.matched(accounts, wanted)
-        if a.connection != LIST_FILE or a.record_id in entries
+        if a.connection != LIST_FILE or candidates.place(a) in entries
     ]
     others = rivals_for(session, registration, wanted.keys, candidates.may_be_customer(found))
     rivals = [Rival(_then(r.registration, check.began_at), r.match) for r in others]
@@ -174,7 +173,8 @@ def _outcome(
 
 def _reasons(before: Sequence[Finding], after: Sequence[Finding]) -> Iterator[str]:
     """Tell what is found besides or no more, and what follows otherwise."""
-    old, new = ({_about(f): f for f in findings} for findings in (before, after))
+    counting = ([f for f in findings if not f.came_later] for findings in (before, after))
+    old, new = ({_about(f): f for f in findings} for findings in counting)
     for key in sorted(new.keys() - old.keys()):
         yield f"found besides: {new[key].kind.value}"
     for key in sorted(old.keys() - new.keys()):

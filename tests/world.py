@@ -37,6 +37,7 @@ from registration_core.program import (
     Exclusivity,
     HomeRule,
     ListKind,
+    ListTerms,
     LowRiskRule,
     Phase,
     ProductLine,
@@ -216,7 +217,10 @@ def program(wins: Mapping[FieldGroup, str]) -> Program:
             for name in (HOME, MIRROR)
             for kind, mark in _MARKS.items()
         ),
-        list_owners={ListKind.HOUSE: "house-desk", ListKind.DO_NOT_CALL: "compliance-desk"},
+        list_terms={
+            ListKind.HOUSE: ListTerms("house-desk"),
+            ListKind.DO_NOT_CALL: ListTerms("compliance-desk"),
+        },
         protection_days=90,
         currencies=frozenset({"EUR", "USD"}),
         amount_at_least=Decimal(100),

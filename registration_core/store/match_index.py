@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from registration_core.matching import FAMILY_MAX, MatchKey, blocking, fold_id, match_organisation
 from registration_core.matching.organisation import Organisation, of_customer
-from registration_core.model import Account, Customer
+from registration_core.model import Account, Customer, ListWords
 from registration_core.program import ListKind
 from registration_core.store.tables import (
     AccountRow,
@@ -247,6 +247,9 @@ def accounts_by_ref(session: Session, refs: Sequence[int]) -> dict[int, Account]
         for ref, *values in session.execute(_WHOLE, {"refs": refs[at : at + _IN_MAX]}).all():
             kept = dict(zip(_FIELDS, values, strict=True))
             kept["lists"] = frozenset(ListKind(kind) for kind in kept["lists"])
+            kept["list_words"] = tuple(
+                ListWords(ListKind(kind), *said) for kind, *said in kept["list_words"]
+            )
             found[ref] = Account(**kept)
     return {ref: found[ref] for ref in refs if ref in found}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import String, delete, insert, select
+from sqlalchemy import Index, String, delete, insert, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from registration_core.store.tables import Base
@@ -23,11 +23,12 @@ class AccountMergeRow(Base):
     connection: Mapped[str] = mapped_column(String(64), primary_key=True)
     record_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     merged_into: Mapped[str] = mapped_column(String(64))
+    __table_args__ = (Index("ix_account_merge_merged_into", "connection", "merged_into"),)
 
 
 def note(session: Session, connection: str, merged: Mapping[str, str]) -> dict[str, str]:
     """Remember merges (survivor by loser); return the new ones, each with the end of its chain."""
-    known = _survivors(session, connection, merged)
+    known = survivors(session, connection, merged)
     news = {loser: into for loser, into in merged.items() if known.get(loser) != into}
     if not news:
         return {}
@@ -39,7 +40,7 @@ def note(session: Session, connection: str, merged: Mapping[str, str]) -> dict[s
     )  # fmt: skip
     chain = dict(news)
     while further := set(chain.values()) - chain.keys():
-        found = _survivors(session, connection, further)
+        found = survivors(session, connection, further)
         if not found:
             break
         chain |= found
@@ -56,7 +57,21 @@ def forget(session: Session, connection: str, record_ids: Iterable[str]) -> None
         )
 
 
-def _survivors(session: Session, connection: str, record_ids: Iterable[str]) -> dict[str, str]:
+def losers_of(session: Session, connection: str, survivors: Iterable[str]) -> dict[str, str]:
+    """Return the accounts that were merged right into these, each with its survivor."""
+    found: dict[str, str] = {}
+    for some in _parts(survivors):
+        rows = session.execute(
+            select(AccountMergeRow.record_id, AccountMergeRow.merged_into).where(
+                AccountMergeRow.connection == connection, AccountMergeRow.merged_into.in_(some)
+            )
+        )
+        found |= {row.record_id: row.merged_into for row in rows}
+    return found
+
+
+def survivors(session: Session, connection: str, record_ids: Iterable[str]) -> dict[str, str]:
+    """Return into which account each of these was merged, as far as any was."""
     found: dict[str, str] = {}
     for some in _parts(record_ids):
         rows = session.execute(

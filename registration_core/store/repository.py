@@ -89,9 +89,8 @@ def partner_by_id(session: Session, partner_id: str) -> Partner:
 
 def partners(session: Session) -> list[Partner]:
     """Return every partner, by code."""
-    return [
-        _value(r, Partner) for r in session.scalars(select(PartnerRow).order_by(PartnerRow.code))
-    ]
+    rows = session.scalars(select(PartnerRow).order_by(PartnerRow.code))
+    return [_value(row, Partner) for row in rows]
 
 
 def add_partner(session: Session, made: Partner) -> None:
@@ -258,10 +257,8 @@ def standing_claims(session: Session, customer_id: str, product_line: str) -> li
 
 def claims(session: Session, *where: ColumnElement[bool]) -> list[Claim]:
     """Return claims, earliest end first."""
-    return [
-        _claim(r)
-        for r in session.scalars(select(ClaimRow).where(*where).order_by(ClaimRow.ends_on))
-    ]
+    rows = session.scalars(select(ClaimRow).where(*where).order_by(ClaimRow.ends_on))
+    return [_claim(row) for row in rows]
 
 
 def _claim(row: ClaimRow) -> Claim:
@@ -294,7 +291,9 @@ _CHANGE_ACCOUNT = update(AccountRow).where(AccountRow.ref == bindparam("its_ref"
 
 def _account_columns(ref: int, account: Account) -> dict[str, Any]:
     columns = {name: getattr(account, name) for name in _ACCOUNT_FIELDS}
-    return {**columns, "lists": sorted(kind.value for kind in account.lists), "ref": ref}
+    columns["lists"] = sorted(kind.value for kind in account.lists)
+    columns["list_words"] = [[w.kind.value, w.owner, w.reason] for w in account.list_words]
+    return {**columns, "ref": ref}
 
 
 _ACCOUNT_FIELDS = tuple(f.name for f in fields(Account))

@@ -226,6 +226,8 @@ class AccountRow(Base):
     parent: Mapped[str] = mapped_column(String(64), default="")
     aliases: Mapped[str] = mapped_column(Text, default="")
     other_domains: Mapped[str] = mapped_column(Text, default="")
+    #: What the CRM says of its lists: list, owner, reason.
+    list_words: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     #: Digest of connection and record id, by which the match keys know the account.
     ref: Mapped[int] = mapped_column(BigInteger, unique=True)
     __table_args__ = (Index("ix_account_parent", "connection", "parent"),)
@@ -256,25 +258,6 @@ class MatchKeyCountRow(Base):
     __tablename__ = "match_key_count"
     key: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     accounts: Mapped[int]
-
-
-class ListEntryRow(Base):
-    """One account on a list from a file; an entry that changed or went is ended and kept."""
-
-    __tablename__ = "account_list_entry"
-    id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    kind: Mapped[str] = mapped_column(String(24), index=True)
-    customer: Mapped[dict[str, Any]]
-    owner: Mapped[str] = mapped_column(String(255))
-    reason: Mapped[str] = mapped_column(Text)
-    valid_from: Mapped[date]
-    valid_until: Mapped[date | None]
-    notice_days: Mapped[int]
-    source: Mapped[str] = mapped_column(String(255))
-    added_at: Mapped[datetime]
-    added_by: Mapped[str] = mapped_column(String(255))
-    ended_at: Mapped[datetime | None] = mapped_column(index=True)
-    ended_by: Mapped[str] = mapped_column(String(255))
 
 
 class ListCountRow(Base):

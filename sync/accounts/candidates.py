@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
 from sqlalchemy.orm import Session
@@ -25,8 +25,9 @@ from registration_core.matching import (
     of_customer,
     relation_by_parent,
 )
-from registration_core.model import LIST_FILE, Account, Band, ListEntry, Registration
+from registration_core.model import LIST_FILE, Account, Band, Registration
 from registration_core.store import match_decisions, match_index, repository
+from registration_core.store.account_lists import Entries
 from sync.accounts import directory
 from sync.accounts.completeness import Canary, require_seen
 from sync.process.runtime import Runtime
@@ -88,40 +89,37 @@ def likely(session: Session, wanted: Wanted) -> list[Account]:
 
 def may_be_customer(found: Iterable[Candidate]) -> list[Account]:
     """Return the accounts that are the customer itself or may be, relatives left out."""
-    return [c.account for c in found if c.match.relation in MAY_BE and c.entry is None]
+    return [c.account for c in found if c.match.relation in MAY_BE and not c.from_file]
 
 
 def read(
     runtime: Runtime,
     accounts: Sequence[Account],
     wanted: Wanted,
-    entries: Mapping[str, ListEntry],
+    entries: Entries,
     canaries: Mapping[ConnectionName, Sequence[Canary]],
 ) -> tuple[list[Candidate], dict[ConnectionName, str]]:
     """Read the candidates live, with their open opportunities; connections that fail are told.
 
-    `entries` are those of lists from files, which stand here and are read nowhere. `canaries` are
-    read with the candidates, and must be seen.
+    `entries` say what is known of them on lists; those from files stand here and are read nowhere.
+    `canaries` are read with the candidates, and must be seen.
     """
     by_connection: dict[ConnectionName, list[Account]] = defaultdict(list)
     for account in accounts:
         by_connection[account.connection].append(account)
     candidates: list[Candidate] = []
     failed: dict[ConnectionName, str] = {}
-    listed = by_connection.pop(LIST_FILE, [])
-    candidates += [
-        Candidate(account, match, entry=entries[account.record_id])
-        for account, match in matched(listed, wanted)
-        if account.record_id in entries
-    ]
+    listed = [a for a in by_connection.pop(LIST_FILE, []) if place(a) in entries]
+    candidates += [Candidate(a, m, entries=entries[place(a)]) for a, m in matched(listed, wanted)]
     for name in sorted({*by_connection, *canaries}):
         known = by_connection[name]
         try:
             ids = [a.record_id for a in known]
-            candidates += _live(runtime, name, ids, wanted, canaries.get(name, ()))
+            live = _live(runtime, name, ids, wanted, canaries.get(name, ()))
         except (ConnectorError, SyncError, ConfigurationError) as error:
             failed[name] = error.message
-            candidates += [Candidate(a, m) for a, m in matched(known, wanted)]
+            live = [Candidate(a, m) for a, m in matched(known, wanted)]
+        candidates += [replace(c, entries=entries.get(place(c.account), {})) for c in live]
     return candidates, failed
 
 
@@ -171,17 +169,18 @@ def _seen(
 
 def matched(accounts: Sequence[Account], wanted: Wanted) -> list[tuple[Account, Match]]:
     """Match accounts; the known family of a strong match in its CRM is brought along."""
-    found = {_place(a): (a, m) for a in accounts if (m := wanted.match(a))}
+    found = {place(a): (a, m) for a in accounts if (m := wanted.match(a))}
     for strong in [a for a, m in found.values() if m.band is Band.STRONG]:
         for other in accounts:
-            apart = other.connection != strong.connection or _place(other) in found
+            apart = other.connection != strong.connection or place(other) in found
             relation = None if apart else relation_by_parent(strong, other)
             if relation is not None:
-                found[_place(other)] = (other, Match(Band.REVIEW, ("family",), relation))
+                found[place(other)] = (other, Match(Band.REVIEW, ("family",), relation))
     return list(found.values())
 
 
-def _place(account: Account) -> tuple[str, str]:
+def place(account: Account) -> tuple[str, str]:
+    """Return where an account stands in the account directory."""
     return account.connection, account.record_id
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from connectors.errors import FeedExpired
@@ -23,9 +23,9 @@ from mapping.translate import read_fields
 from registration_core import crm_changes
 from registration_core.contracts import Condition, ConnectionName, Fields, Value
 from registration_core.matching import MatchKey, account_keys, domain_of, of_account
-from registration_core.model import Account, Customer
+from registration_core.model import Account, Customer, ListWords
 from registration_core.program import AccountList, ListKind
-from registration_core.store import match_index, merges, rechecks, repository, work
+from registration_core.store import account_lists, match_index, merges, rechecks, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.rivals import protected_kin, protected_of
 from registration_core.store.tables import ListCountRow
@@ -53,14 +53,14 @@ class Refresh:
 
 def account_reads(runtime: Runtime, connection: ConnectionName) -> tuple[str, ...]:
     """Return the CRM fields that the directory needs: mapped ones and those of predicates."""
-    predicates = {c.field for rule in lists_of(runtime, connection) for c in rule.where}
-    return tuple(sorted({*runtime.mappings[connection].accounts.reads(), *predicates}))
+    lists = {name for rule in lists_of(runtime, connection) for name in rule.reads}
+    return tuple(sorted({*runtime.mappings[connection].accounts.reads(), *lists}))
 
 
 def lists_of(runtime: Runtime, connection: ConnectionName) -> tuple[AccountList, ...]:
     """Return the lists that any program reads in a connection, once each."""
     rules = {
-        (rule.kind, rule.where): rule
+        replace(rule, canary_tax_ids=()): rule
         for program in runtime.programs.values()
         for rule in program.lists
         if rule.connection == connection
@@ -72,6 +72,7 @@ def account_of(runtime: Runtime, connection: ConnectionName, record: RemoteRecor
     """Turn a CRM's account into the directory's."""
     mapping = runtime.mappings[connection].accounts
     fields = read_fields(mapping.fields, record.fields)
+    on = [rule for rule in lists_of(runtime, connection) if fits(record.fields, rule.where)]
     return Account(
         connection=connection,
         object=mapping.object,
@@ -84,16 +85,26 @@ def account_of(runtime: Runtime, connection: ConnectionName, record: RemoteRecor
         tax_id=_text(fields, "tax_id")[:64],
         duns=_text(fields, "duns")[:32],
         owner=_text(fields, "owner")[:64],
-        lists=frozenset(
-            rule.kind for rule in lists_of(runtime, connection) if fits(record.fields, rule.where)
-        ),
+        lists=frozenset(rule.kind for rule in on),
         read_at=record.modified_at,
         postcode=_text(fields, "postcode")[:32],
         phone=_text(fields, "phone")[:64],
         parent=_text(fields, "parent")[:64],
         aliases=_lines(fields, "aliases"),
         other_domains="\n".join(map(domain_of, _lines(fields, "other_domains").splitlines())),
+        list_words=tuple(sorted(_words(record.fields, on), key=lambda said: said.kind)),
     )
+
+
+def _words(fields: Fields, on: Sequence[AccountList]) -> Iterator[ListWords]:
+    """Return what the CRM says of the lists that an account is on."""
+    for rule in on:
+        owner, reason = (
+            _text(fields, rule.owner_field)[:255],
+            _text(fields, rule.reason_field)[:1000],
+        )
+        if owner or reason:
+            yield ListWords(rule.kind, owner, reason)
 
 
 def refresh(runtime: Runtime, connection: ConnectionName) -> Refresh:
@@ -147,8 +158,14 @@ def _place(runtime: Runtime, connection: ConnectionName, object_name: str) -> _P
 def _read_as(runtime: Runtime, connection: ConnectionName) -> str:
     """Return a digest of how accounts are read: which field is which, and who is on a list."""
     fields = sorted(runtime.mappings[connection].accounts.fields.items())
-    lists = sorted((rule.kind, repr(rule.where)) for rule in lists_of(runtime, connection))
+    lists = sorted((r.kind, repr(r.where), *_says_by(r)) for r in lists_of(runtime, connection))
     return hashlib.sha256(json.dumps([fields, lists]).encode()).hexdigest()
+
+
+def _says_by(rule: AccountList) -> list[str]:
+    """Return by which fields a list says who decides and why, if by any."""
+    named = {"owner": rule.owner_field, "reason": rule.reason_field}
+    return [f"{what}: {field}" for what, field in named.items() if field]
 
 
 def _keep(
@@ -167,7 +184,8 @@ def _keep(
             return None
         gone = emptiness.accounts_to_forget(unit, connection, page.gone)
         changed = take(unit, connection, accounts, gone)
-        move_cursor(unit, connection, mapping.object, page, at.version, at.read_as)
+        lists = () if page.more else [rule.kind for rule in lists_of(runtime, connection)]
+        move_cursor(unit, connection, mapping.object, page, at.version, at.read_as, lists)
     return changed
 
 
@@ -193,12 +211,20 @@ def take(
     _count_again(unit, connection, frozenset[ListKind]().union(*left))
     merged = {each.record_id: each.merged_into for each in gone if each.merged_into}
     survivors = merges.note(unit.session, connection, merged)
+    gone_ids = [absent.record_id for absent in gone]
+    account_lists.follow(unit, connection, news, gone_ids, _lists_read(unit.session, connection))
     moved = crm_changes.follow_merged_accounts(unit, connection, survivors)
     matter = [account for account in news if _matters(account, known.get(account.record_id))]
     reasons = dict.fromkeys(_concerned_by(unit.session, news, matter), _CHANGED)
     reasons |= dict.fromkeys(moved, f"its account was merged in {connection}")
     work.request_checks(unit, reasons)
     return [account.record_id for account in news]
+
+
+def _lists_read(session: Session, connection: ConnectionName) -> set[ListKind]:
+    """Return the lists that every account of a connection was read for at least once."""
+    kept = session.scalars(select(CursorRow.lists_read).where(CursorRow.connection == connection))
+    return {ListKind(kind) for kinds in kept for kind in kinds}
 
 
 def keep_made(
@@ -297,19 +323,25 @@ def move_cursor(
     page: ChangePage,
     version: int,
     read_as: str | None = None,
+    lists_read: Iterable[ListKind] = (),
 ) -> None:
-    """Move a cursor in the commit that keeps its rows; a reader that was slower changes nothing."""
+    """Move a cursor in the commit that keeps its rows; a reader that was slower changes nothing.
+
+    `lists_read` are those that every account up to here was read for.
+    """
+    lists = sorted(kind.value for kind in lists_read)
     row = unit.session.get(CursorRow, (connection, object_name), with_for_update=True)
     if row is None:
         unit.session.add(
             CursorRow(
                 connection=connection, object=object_name, cursor=page.cursor, as_of=page.as_of,
-                version=1, read_as=read_as,
+                version=1, read_as=read_as, lists_read=lists,
             )
         )  # fmt: skip
     elif row.version == version:
         row.cursor, row.as_of, row.version = page.cursor, page.as_of, version + 1
         row.read_as = read_as
+        row.lists_read = sorted({*row.lists_read, *lists})
 
 
 def fits(fields: Fields, where: Sequence[Condition]) -> bool:

@@ -232,6 +232,8 @@ class CursorRow(Base):
     #: Digest of how the accounts behind the cursor were read; None for other objects, and where
     #: nobody noted it.
     read_as: Mapped[str | None] = mapped_column(String(64))
+    #: The lists that all accounts behind the cursor were read for at least once.
+    lists_read: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
 
 
 class SyncRunRow(Base):

@@ -15,7 +15,7 @@ from registration_core.contracts import ConnectionName, Mode
 from registration_core.errors import DomainRefusal
 from registration_core.model import Actor
 from registration_core.recording import saved
-from registration_core.store import audit, repository, work
+from registration_core.store import account_lists, audit, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.merges import AccountMergeRow
 from registration_core.store.tables import (
@@ -184,6 +184,7 @@ def _forget_accounts(unit: UnitOfWork, name: ConnectionName) -> None:
         select(AccountRow.record_id).where(AccountRow.connection == name)
     ).all():
         repository.drop_account(session, name, record_id)
+    account_lists.end_all(unit, name)
     said = MatchDecisionRow.other.startswith(f"account:{name}:", autoescape=True)
     session.execute(delete(MatchDecisionRow).where(said))
     told = session.execute(

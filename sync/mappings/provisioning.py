@@ -58,6 +58,8 @@ def _named(runtime: Runtime, mapping: ConnectionMapping) -> Iterator[tuple[str, 
     for rule in directory.lists_of(runtime, mapping.connection):
         for condition in rule.where:
             yield accounts, _predicate(condition.field, condition.values)
+        for name in filter(None, (rule.owner_field, rule.reason_field)):
+            yield accounts, FieldSchema(name, FieldType.TEXT, label=_label(name))
     for ours, theirs in mapping.accounts.fields.items():
         yield accounts, FieldSchema(theirs, FieldType.TEXT, label=ours.replace("_", " ").title())
 
@@ -70,8 +72,12 @@ def _type(row: Row) -> FieldType:
     return FieldType.TEXT if FieldType.TEXT in fitting else min(fitting)
 
 
+def _label(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
 def _predicate(name: str, values: tuple[object, ...]) -> FieldSchema:
-    label = name.replace("_", " ").capitalize()
+    label = _label(name)
     if all(isinstance(value, bool) for value in values):
         return FieldSchema(name, FieldType.BOOLEAN, label=label)
     options = tuple(str(value) for value in values if value is not None)

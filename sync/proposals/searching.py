@@ -316,14 +316,15 @@ def _account_id(
 def _account_on(record: RemoteRecord, place: _Place) -> Account | None:
     """Return the company that a record names itself, as a lead does; None where it names none."""
     theirs = to_store(place.mapping, record.fields).fields
-    told = {ours: str(theirs.get(f"customer_{ours}") or "") for ours in ("name", "country", "city")}
-    if not told["name"]:
+    name, country, city, website = (
+        str(theirs.get(f"customer_{ours}") or "") for ours in ("name", "country", "city", "website")
+    )
+    if not name:
         return None
-    website = str(theirs.get("customer_website") or "")
     return Account(
         connection=place.crm.name, object=record.object, record_id=record.record_id,
-        **told, domain=domain_of(website), tax_id="", duns="", owner="", lists=frozenset(),
-        read_at=record.modified_at,
+        name=name, country=country, city=city, domain=domain_of(website), tax_id="", duns="",
+        owner="", lists=frozenset(), read_at=record.modified_at,
     )  # fmt: skip
 
 

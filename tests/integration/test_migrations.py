@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +11,16 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy import Connection, column, create_engine, insert, inspect, text
+from sqlalchemy import table as table_of
 from sqlalchemy.exc import DatabaseError
 
-from registration_core.store import audit
+from registration_core.model import LIST_FILE
+from registration_core.program import ListKind
+from registration_core.store import account_lists, audit
 from registration_core.store.database import Database
 from registration_core.store.tables import Base
-from tests.factories import add_partners
+from tests.factories import NOW, add_partners
 from tests.stores import alembic_config
 
 
@@ -126,3 +130,45 @@ def _columns(connection: Connection) -> dict[tuple[str, str], bool]:
         )
     )
     return {(table, name): bool(may) for table, name, may in rows}
+
+
+def test_accounts_that_were_on_a_list_of_a_crm_get_their_entry_and_those_of_files_keep_theirs(
+    migrated_url: str,
+) -> None:
+    account = {
+        "connection": "salesforce", "record_id": "001A", "object": "Account", "name": "Kestrel",
+        "country": "US", "city": "", "domain": "kestrel.example", "tax_id": "84-1", "duns": "",
+        "owner": "", "lists": '["direct", "house"]', "read_at": NOW, "postcode": "", "phone": "",
+        "parent": "", "ref": 1, "aliases": "", "other_domains": "",
+    }  # fmt: skip
+    unlisted = account | {"record_id": "001B", "lists": "[]", "ref": 2}
+    entry = {
+        "id": "e1", "kind": "house", "customer": '{"name": "Pipit", "country": "GB"}', "owner": "",
+        "reason": "moved", "valid_from": NOW.date(), "notice_days": 0, "source": "list.csv",
+        "added_at": NOW, "added_by": "ann", "ended_by": "",
+    }  # fmt: skip
+    with _migrations(migrated_url) as settings:
+        command.downgrade(settings, "0038")
+    engine = create_engine(migrated_url)
+    with engine.begin() as connection:
+        for table, row in (
+            ("account", account), ("account", unlisted), ("account_list_entry", entry),
+        ):  # fmt: skip
+            connection.execute(insert(table_of(table, *map(column, row))).values(row))
+    with _migrations(migrated_url) as settings:
+        command.upgrade(settings, "head")
+    database = Database(migrated_url, lambda: NOW, random.Random(1))
+    with database.read() as session:
+        found = account_lists.history(session, ListKind.HOUSE, ended=True)
+        assert {(row["connection"], row["record_id"], row["valid_from"]) for row in found} == {
+            ("salesforce", "001A", None), (LIST_FILE, "e1", NOW.date()),
+        }  # fmt: skip
+        (direct,) = account_lists.history(session, ListKind.DIRECT, ended=True)
+        assert (direct["name"], direct["website"]) == ("Kestrel", "kestrel.example")
+    database.close()
+    with _migrations(migrated_url) as settings:
+        command.downgrade(settings, "0038")
+    with engine.connect() as connection:
+        left = connection.execute(text("SELECT id, reason FROM account_list_entry")).all()
+    engine.dispose()
+    assert [tuple(row) for row in left] == [("e1", "moved")]

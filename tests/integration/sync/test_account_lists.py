@@ -145,7 +145,7 @@ def test_a_file_is_the_whole_list_and_the_same_file_again_changes_nothing(world:
         now = account_lists.history(session, ListKind.HOUSE, ended=False)
         ever = account_lists.history(session, ListKind.HOUSE, ended=True)
         (_, last) = audit.events(session, "account-list:house")
-        assert account_lists.counts(session) == {ListKind.HOUSE: 1}
+        assert account_lists.counts(session) == {(ListKind.HOUSE, LIST_FILE): 1}
         ended = next(row for row in ever if row["ended_at"])
         assert repository.account(session, LIST_FILE, str(ended["id"])) is None
     assert [row["reason"] for row in now] == ["renewed"]

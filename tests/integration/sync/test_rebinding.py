@@ -112,8 +112,8 @@ def test_what_answers_already_is_not_rebound_and_a_production_org_never_is(world
 
 def test_every_table_that_knows_a_connection_is_thought_of() -> None:
     changed = {
-        "account", "connection_state", "dead_letter", "drift_run", "held", "intent", "link",
-        "outbox", "rung",
+        "account", "account_list_entry", "connection_state", "dead_letter", "drift_run", "held",
+        "intent", "link", "outbox", "rung",
     }  # fmt: skip
     kept = {"mapping_version", "quarantine", "sync_conflict", "sync_run"}
     forgotten = {table.__tablename__ for table in rebinding._OF_THE_ORG}

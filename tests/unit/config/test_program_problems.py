@@ -111,6 +111,11 @@ from tests.unit.config.program_files import (
             '16: lists.direct.where.salesforce.equals: 3 is a number, not a text (write "3")',
         ),
         (
+            "    owner: desk\n",
+            "    owner: desk\n    notice_days: 400\n",
+            "19: lists.house.notice_days: Input should be less than or equal to 366",
+        ),
+        (
             ", canary_tax_id: 00-2",
             "",
             "20: lists.house.where.salesforce.canary_tax_id: it is missing (add it)",
@@ -295,7 +300,7 @@ def test_two_programs_read_a_list_of_a_connection_in_the_same_way(tmp_path: Path
     told = problems(tmp_path, GOOD.replace("equals: Direct", "equals: Strategic"), "beta")
     assert told == [
         (
-            "programs/beta.yaml: lists.direct: salesforce has another predicate in acme.yaml "
+            "programs/beta.yaml: lists.direct: salesforce is read otherwise in acme.yaml "
             "(say the same in both)"
         )
     ]

@@ -20,6 +20,7 @@ from registration_core.program import (
     CustomField,
     Exclusivity,
     ListKind,
+    ListTerms,
     Phase,
     ProductLine,
     Role,
@@ -56,9 +57,9 @@ def test_the_shipped_program_holds_the_rules_it_documents() -> None:
     )
     assert program.product_lines["support"].slots == 2
     assert program.product_lines["training"].slots == 0
-    assert program.list_owners == {
-        ListKind.HOUSE: "house-desk",
-        ListKind.DO_NOT_CALL: "compliance-desk",
+    assert program.list_terms == {
+        ListKind.HOUSE: ListTerms("house-desk"),
+        ListKind.DO_NOT_CALL: ListTerms("compliance-desk"),
     }
     assert program.low_risk is not None
     assert program.low_risk.amount_at_most == Decimal(100_000)
@@ -191,3 +192,18 @@ def test_a_program_cannot_take_a_person_away_where_one_always_decides(
 def test_a_tender_field_has_to_be_one_of_the_programs(tmp_path: Path) -> None:
     found = problems(tmp_path, GOOD.replace("checks:\n", "checks:\n  tender_field: nowhere\n"))
     assert [problem for problem in found if "there is no custom field nowhere" in problem]
+
+
+def test_a_list_says_who_decides_why_and_with_which_notice_and_fields_that_say_it_of_an_account(
+    tmp_path: Path,
+) -> None:
+    text = GOOD.replace(
+        "    owner: desk\n", "    owner: desk\n    reason: ours to serve\n    notice_days: 30\n"
+    ).replace(
+        "canary_tax_id: 00-2}", "canary_tax_id: 00-2, owner_field: Desk__c, reason_field: Why__c}"
+    )
+    program = load(tmp_path, text)
+    assert program.list_terms == {ListKind.HOUSE: ListTerms("desk", "ours to serve", 30)}
+    (house,) = [rule for rule in program.lists if rule.kind is ListKind.HOUSE]
+    assert house.reads == ("House__c", "Desk__c", "Why__c")
+    assert program.version != load(tmp_path, GOOD).version

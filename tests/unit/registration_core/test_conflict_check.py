@@ -76,6 +76,7 @@ def test_an_account_on_a_list_is_a_finding_for_the_owner_of_the_list(
     assert finding.matched_on == match.matched_on
     assert finding.evidence == {
         "account": listed.name, "owner": "005R", "read_at": "2031-03-04T09:30:00Z",
+        "valid_from": "2031-03-04",
     }  # fmt: skip
 
 
@@ -91,7 +92,7 @@ def test_an_account_on_several_lists_is_found_on_each() -> None:
 
 def test_a_list_without_an_owner_is_decided_by_any_approver() -> None:
     listed = account(lists=frozenset({ListKind.HOUSE}))
-    found = claims(registration(), program(list_owners={}), [Candidate(listed, STRONG)], [])
+    found = claims(registration(), program(list_terms={}), [Candidate(listed, STRONG)], [])
     assert deciders(found) == frozenset()
 
 
