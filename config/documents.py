@@ -17,6 +17,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.parser import Parser
+from ruamel.yaml.scanner import Scanner
 
 from registration_core.errors import ConfigurationError, Problem
 
@@ -54,12 +56,19 @@ class Document:
         return Problem(self.where(path), what, remedy)
 
 
+def _reader() -> YAML:
+    """A reader that keeps where everything stands, and not the comments, which nobody writes again."""
+    reader = YAML(typ="rt")
+    reader.Scanner, reader.Parser = Scanner, Parser
+    return reader
+
+
 def parse(text: str, name: str) -> Document:
     """Parse YAML text; `ConfigurationError` names the line of the first syntax error."""
     if len(text.encode()) > FILE_BYTES_MAX:
         raise ConfigurationError(f"{name} is larger than {FILE_BYTES_MAX} bytes.")
     try:
-        data = YAML(typ="rt").load(text)
+        data = _reader().load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}" if mark else name
