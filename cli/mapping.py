@@ -13,12 +13,13 @@ import click
 from cli.frame import Exit, Frame, Noun, pass_frame
 from cli.mapping_versions import apply, rollback, versions
 from registration_core.contracts import ConnectionName, ObjectSchema
-from registration_core.errors import ConfigurationError, InvalidInput, NotFound
+from registration_core.errors import ConfigurationError, DealregError, InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from connectors.port import CrmConnector
     from mapping.check import SchemaReport
     from mapping.schema import ConnectionMapping
+    from sync.process.runtime import Runtime
 
 #: What each kind of CRM calls a deal, an account and a line item.
 _OBJECTS = {
@@ -252,7 +253,6 @@ def _ask_crms(
     frame: Frame, name: str, covered: list[dict[str, object]]
 ) -> dict[ConnectionName, SchemaReport]:
     """Check against the CRMs; `covered` gets a row for each table held against the store."""
-    from mapping.check import SchemaReport
     from sync.mappings.connecting import check_against_all
     from sync.mappings.coverage import coverage
 
@@ -266,7 +266,7 @@ def _ask_crms(
                 for one in coverage(session, runtime.mappings[each])
             ]
         return {
-            each: SchemaReport(runtime.problems[each], ())
+            each: _unusable(frame, runtime, each)
             if each in runtime.problems
             else check_against_all(runtime, each)
             for each in names
@@ -277,7 +277,7 @@ def _read_files(frame: Frame, name: str) -> dict[ConnectionName, SchemaReport]:
     from config.connections import load_connections
     from mapping.check import SchemaReport, unanswered
     from sync.mappings.connecting import check_against_programs
-    from sync.wiring import load_mappings
+    from sync.wiring import read_mapping
 
     folder = frame.settings.config_dir
     known = load_connections(folder, frame.settings.variables).names
@@ -286,13 +286,28 @@ def _read_files(frame: Frame, name: str) -> dict[ConnectionName, SchemaReport]:
             f"There is no connection {name}.", hint=f"One of: {', '.join(sorted(known))}."
         )
     programs = frame.programs()
-    names = [ConnectionName(name)] if name else sorted(known)
-    mappings, problems = load_mappings(folder, names, programs)
-    return {
-        each: SchemaReport(problems[each], ())
-        if each in problems
-        else SchemaReport(
-            tuple(unanswered(mappings[each])), check_against_programs(mappings[each], programs)
-        )
-        for each in names
-    }
+    reports = {}
+    for each in [ConnectionName(name)] if name else sorted(known):
+        mapping, found = read_mapping(folder, each, programs)
+        asked = () if mapping is None else tuple(unanswered(mapping))
+        fits = mapping is not None and not found
+        warnings = check_against_programs(mapping, programs) if mapping and fits else ()
+        reports[each] = SchemaReport((*found, *asked), warnings)
+    return reports
+
+
+def _unusable(frame: Frame, runtime: Runtime, name: ConnectionName) -> SchemaReport:
+    """Tell what is wrong with a file that cannot be used, and with the rest of it in the CRM."""
+    from mapping.check import SchemaReport
+    from mapping.check import check as check_mapping
+    from sync.mappings.connecting import describe_all, known_values
+    from sync.wiring import read_mapping, unmapped
+
+    told, live = runtime.problems[name], SchemaReport((), ())
+    mapping, found = read_mapping(frame.settings.config_dir, name, runtime.programs)
+    if mapping is not None:
+        # A connection that cannot be described, or asked, has told why; the file's mistakes stay.
+        with suppress(DealregError), unmapped(frame.settings, name) as crm:
+            schemas, values = describe_all(crm, mapping), known_values(runtime.programs)
+            live = check_mapping(mapping, schemas, values=values)
+    return SchemaReport(tuple(dict.fromkeys((*told, *found, *live.problems))), ())

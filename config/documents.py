@@ -155,12 +155,31 @@ class Unfit(ValueError):
         self.remedy = remedy
 
 
+#: What to do about what the library calls a mistake, by a part of its words; the first counts.
+_SYNTAX = {
+    "'\\t'": "indent with spaces, never with a tab",
+    "cannot start any token": "quote the text",
+    "mapping values are not": "write name: value, here and in the line above; quote a text that "
+    "holds a colon",
+    "expected ':'": "write name: value; the line above may lack its colon",
+    "expected <block end>": "indent it like the lines that it belongs to, and close every bracket and "
+    "quote above",
+    "expected ','": "close the bracket, or put a comma between its members",
+    "unexpected end": "close the quote or bracket that is open",
+    "node content": "close the bracket, or write the value that is missing",
+    "alias": "quote a text that begins with *, & or !",
+    "escape character": "put the text in single quotes",
+}
+
+
 def _syntax(error: MarkedYAMLError, where: str) -> Problem:
     if isinstance(error, DuplicateKeyError):
         # The library's own wording repeats both values, which may be secrets.
         key = (error.problem or "").partition('"')[2].partition('"')[0]
         return Problem(where, f"{key!r} stands here a second time", "keep one of the two")
-    return Problem(where, error.problem or "not valid YAML", "correct the YAML")
+    what = error.problem or "not valid YAML"
+    remedy = next((told for part, told in _SYNTAX.items() if part in what), "correct the YAML")
+    return Problem(where, what, remedy)
 
 
 def _said(error: Any) -> tuple[str, str]:

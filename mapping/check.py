@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from mapping.check_values import Values
 from mapping.drafting import questions
 from mapping.nodes import Path
 from mapping.schema import ConnectionMapping, ObjectMapping, Row
-from mapping.transforms import Number
 from registration_core.contracts import Condition, FieldSchema, FieldType, ObjectSchema, Value
 from registration_core.errors import Problem
 
@@ -17,8 +17,8 @@ from registration_core.errors import Problem
 _ID_LENGTH = 36
 
 _ANSWER = "correct and uncomment the lines below it, or remove them; then remove the question"
-#: Most picklist values, and most field names, that a message lists.
-_VALUES_SHOWN, _NAMES_SHOWN = 10, 2
+#: Most field names that a message lists.
+_NAMES_SHOWN = 2
 
 
 @dataclass(frozen=True)
@@ -36,21 +36,28 @@ def objects_of(mapping: ConnectionMapping) -> tuple[str, ...]:
 
 
 def check(
-    mapping: ConnectionMapping, schemas: Mapping[str, ObjectSchema], *, precondition: bool = False
+    mapping: ConnectionMapping,
+    schemas: Mapping[str, ObjectSchema],
+    *,
+    precondition: bool = False,
+    values: Mapping[str, Sequence[str]] | None = None,
 ) -> SchemaReport:
     """Hold a mapping against live schemas, by object name; an object without one is a problem.
 
     With `precondition` the CRM refuses a write to a record that moved since it was read, so that
-    nothing needs to be proven by history.
+    nothing needs to be proven by history. `values` are those that fields of ours may have, by name,
+    where the programs say; options that a field has by itself need not be among them.
 
     Problems: a field that is missing, of another type, calculated, not writable where we write,
-    too short or too coarse; a picklist value that does not exist; a key that is not unique.
+    too short or too coarse; a picklist value that does not exist; a key that is not unique; a field
+    that must not be empty there and flows both ways while ours may be empty.
     Warnings: a field that flows both ways and of which the CRM keeps no history, so that an
     overwrite of an unread change could not be proven; a picklist value there that no row lists;
     decimal places that reading loses; a field the CRM requires and no row fills (which the CRM
-    may fill by itself: Dataverse requires an owner and sets it).
+    may fill by itself: Dataverse requires an owner and sets it), or one that may be empty; any text
+    of ours for a picklist; a value of ours that a table lacks.
     """
-    checker = _Checker(mapping, schemas, history_wanted=not precondition)
+    checker = _Checker(mapping, schemas, history_wanted=not precondition, values=values or {})
     for path, item in mapping.written().items():
         checker.object(path, item)
     checker.accounts()
@@ -100,7 +107,7 @@ def required_unfilled(
     )  # fmt: skip
 
 
-class _Checker:
+class _Checker(Values):
     """Collects what is wrong over all parts of one mapping."""
 
     def __init__(
@@ -109,12 +116,11 @@ class _Checker:
         schemas: Mapping[str, ObjectSchema],
         *,
         history_wanted: bool,
+        values: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        self.mapping = mapping
+        super().__init__(mapping, values)
         self.schemas = schemas
         self.history_wanted = history_wanted
-        self.problems: list[Problem] = []
-        self.warnings: list[Problem] = []
 
     def object(self, path: Path, item: ObjectMapping) -> None:
         schema = self._schema(item.object, (*path, "object"))
@@ -169,24 +175,24 @@ class _Checker:
             self._missing(where, schema, key)
             return
         if not field.unique:
-            self._problem(
+            self.problem(
                 where,
                 f"{schema.name}.{key} is not unique, so the same registration could be created "
                 "twice",
                 "make it unique in the CRM (external id, alternate key, unique values)",
             )
         if field.type is not FieldType.TEXT:
-            self._problem(where, f"{schema.name}.{key} is a {field.type.value}", "use a text field")
+            self.problem(where, f"{schema.name}.{key} is a {field.type.value}", "use a text field")
         elif field.length is not None and field.length < _ID_LENGTH:
             what = f"{schema.name}.{key} takes {field.length} characters"
-            self._problem(where, what, f"a registration id has {_ID_LENGTH}")
+            self.problem(where, what, f"a registration id has {_ID_LENGTH}")
         if not field.createable:
-            self._problem(where, f"{schema.name}.{key} cannot be written", _PERMIT)
+            self.problem(where, f"{schema.name}.{key} cannot be written", _PERMIT)
 
     def _row(self, item: ObjectMapping, row: Row, position: int, field: FieldSchema) -> None:
         if field.type not in row.transform.crm_types:
             wanted = " or ".join(sorted(kind.value for kind in row.transform.crm_types))
-            self._problem(
+            self.problem(
                 row.where,
                 f"{field.name} is a {field.type.value}, and transform {row.transform.name} of "
                 f"{row.ours.name} needs {wanted}",
@@ -195,11 +201,12 @@ class _Checker:
             return
         if row.writes:
             self._writable(row, field)
-            self._fits(row, field)
-        self._options(row, position, field)
+            self.fits(row, field)
+            self.nothing(item, row, field)
+        self.options(row, position, field)
         if row.pulls:
-            self._unlisted(item.object, row, position, field)
-            self._rounded(row, field)
+            self.unlisted(item.object, row, position, field)
+            self.rounded(row, field)
         if self.history_wanted and row.pushes and row.pulls and not field.history_kept:
             self.warnings.append(
                 Problem(
@@ -212,83 +219,17 @@ class _Checker:
 
     def _writable(self, row: Row, field: FieldSchema) -> None:
         if field.calculated:
-            self._problem(row.where, f"{field.name} is calculated by the CRM", "direction: pull")
+            self.problem(row.where, f"{field.name} is calculated by the CRM", "direction: pull")
         elif not field.createable and row.creates:
-            self._problem(row.where, f"{field.name} cannot be written at create", _PERMIT)
+            self.problem(row.where, f"{field.name} cannot be written at create", _PERMIT)
         elif not field.updateable and row.pushes:
-            self._problem(
+            self.problem(
                 row.where, f"{field.name} cannot be changed", f"{_PERMIT}, or direction: pull"
             )
 
-    def _fits(self, row: Row, field: FieldSchema) -> None:
-        transform = row.transform
-        if isinstance(transform, Number):
-            if field.scale is not None and transform.scale > field.scale:
-                what = f"{field.name} keeps {field.scale} decimal places, not {transform.scale}"
-                self._problem(row.where, what, f"scale: {field.scale}")
-            return
-        longest = transform.longest() or row.ours.length or 0
-        if field.length is not None and longest > field.length:
-            self._problem(
-                row.where,
-                f"{field.name} takes {field.length} characters, and {row.ours.name} may have "
-                f"{longest}",
-                f"transform: {{text: {{max: {field.length}}}}}, or a longer field",
-            )
-
-    def _options(self, row: Row, position: int, field: FieldSchema) -> None:
-        if field.options is None:
-            return
-        values = row.transform.values(position)
-        if not values and row.writes:
-            values = row.ours.options or ()
-        for value in dict.fromkeys(values):
-            if value not in field.options:
-                self._problem(
-                    row.where,
-                    f"{field.name} has no value '{value}'",
-                    f"it has: {', '.join(field.options)}",
-                )
-
-    def _unlisted(self, object_name: str, row: Row, position: int, field: FieldSchema) -> None:
-        """Values their users can pick and we could not read.
-
-        What another role lists for the same field is taken for its own: the stages of another
-        pipeline of one object stand in one list.
-        """
-        listed = set(row.transform.values(position)) or set(row.ours.options or ())
-        if not listed or row.transform.any_value(position):
-            return
-        for other in self.mapping.objects.values():
-            for same in other.rows if other.object == object_name else ():
-                if field.name in same.theirs:
-                    listed |= set(same.transform.values(same.theirs.index(field.name)))
-        unlisted = [value for value in field.options or () if value not in listed]
-        if not unlisted:
-            return
-        count = len(unlisted) - _VALUES_SHOWN
-        more = f" and {count} more" if count > 0 else ""
-        self.warnings.append(
-            Problem(
-                row.where,
-                f"{field.name} also has {', '.join(unlisted[:_VALUES_SHOWN])}{more}, which no "
-                f"option of {row.ours.name} lists: a record with it waits",
-                "add each to one of our options, or take it out of the picklist",
-            )
-        )
-
-    def _rounded(self, row: Row, field: FieldSchema) -> None:
-        transform = row.transform
-        if not isinstance(transform, Number) or (field.scale or 0) <= transform.scale:
-            return
-        what = f"{field.name} keeps {field.scale} decimal places, of which we keep"
-        self.warnings.append(
-            Problem(row.where, f"{what} {transform.scale}", f"scale: {field.scale}")
-        )
-
     def _constant(self, where: str, field: FieldSchema, value: Value) -> None:
         if not field.createable:
-            self._problem(where, f"{field.name} cannot be written at create", _PERMIT)
+            self.problem(where, f"{field.name} cannot be written at create", _PERMIT)
         self._value(where, field, value)
 
     def _condition(self, schema: ObjectSchema, condition: Condition, path: Path) -> None:
@@ -302,14 +243,14 @@ class _Checker:
     def _value(self, where: str, field: FieldSchema, value: Value) -> None:
         if not has_type(field, value):
             kind = _written_type(value).value
-            self._problem(
+            self.problem(
                 where,
                 f"{field.name} is a {field.type.value}, and {value} is written as a {kind}",
                 "quote a text; write true, false and numbers without quotes",
             )
         elif field.options is not None and value not in field.options:
             remedy = f"it has: {', '.join(field.options)}"
-            self._problem(where, f"{field.name} has no value '{value}'", remedy)
+            self.problem(where, f"{field.name} has no value '{value}'", remedy)
 
     def _readable(self, schema: ObjectSchema, names: Mapping[str, str], path: Path) -> None:
         for ours, name in names.items():
@@ -334,17 +275,17 @@ class _Checker:
         schema = self.schemas.get(name)
         if schema is None:
             what = f"the CRM shows us no object {name}"
-            self._problem(self._where(path), what, "correct its name, or permit our user to see it")
+            near = get_close_matches(name, self.schemas, 1, 0.7)
+            else_ = "correct its name, or permit our user to see it"
+            remedy = f"did you mean {near[0]}? Else {else_}" if near else else_
+            self.problem(self._where(path), what, remedy)
         return schema
 
     def _missing(self, where: str, schema: ObjectSchema, name: str) -> None:
         what = f"{schema.name} has no field {name} that our user may see"
         near = nearest(name, schema)
         said = f"did you mean {' or '.join(near)}? Else create it" if near else "create it"
-        self._problem(where, what, f"{said}, or permit our user to see it")
-
-    def _problem(self, where: str, what: str, remedy: str) -> None:
-        self.problems.append(Problem(where, what, remedy))
+        self.problem(where, what, f"{said}, or permit our user to see it")
 
     def _where(self, path: Path) -> str:
         return self.mapping.source.where(path)

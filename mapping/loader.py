@@ -24,7 +24,7 @@ from mapping.schema import (
     Write,
 )
 from registration_core.contracts import Condition, ConnectionName, ObjectSchema
-from registration_core.errors import ConfigurationError
+from registration_core.errors import ConfigurationError, Problem
 
 #: What the account directory knows of an account, and what must be mapped of it.
 ACCOUNT_FIELDS = (
@@ -79,11 +79,26 @@ def load(
     Raises:
         ConfigurationError: The file cannot be used; lists every problem, not only the first.
     """
-    reader = _Reader(parse(text, name), ours, groups)
-    mapping = reader.connection(hashlib.sha256(text.encode()).hexdigest()[:16])
-    if reader.problems or mapping is None:
-        raise ConfigurationError(f"{name} cannot be used.", reader.problems)
+    mapping, problems = read(text, name, ours, groups)
+    if problems or mapping is None:
+        raise ConfigurationError(f"{name} cannot be used.", problems)
     return mapping
+
+
+def read(
+    text: str, name: str, ours: ObjectSchema, groups: Mapping[str, tuple[str, ...]]
+) -> tuple[ConnectionMapping | None, tuple[Problem, ...]]:
+    """Read as much of a mapping file as there is, with what is wrong with the rest.
+
+    One with problems is good for looking for further ones, and for nothing else.
+    """
+    try:
+        document = parse(text, name)
+    except ConfigurationError as error:
+        return None, error.problems or (Problem(name, error.message, error.hint),)
+    reader = _Reader(document, ours, groups)
+    mapping = reader.connection(hashlib.sha256(text.encode()).hexdigest()[:16])
+    return mapping, tuple(reader.problems)
 
 
 class _Reader(Companions):

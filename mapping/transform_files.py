@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import Any
 
 from mapping import table_options
@@ -50,7 +51,9 @@ def _named(node: Any, row: RowContext) -> Transform | None:
     name, options = next(iter(given.items()))
     reader = _READERS.get(str(name))
     if reader is None:
-        row.tell((), f"unknown transform '{name}'", _LIST)
+        meant = get_close_matches(str(name), _READERS, n=1)
+        remedy = f"did you mean {meant[0]}? {_LIST}" if meant else _LIST
+        row.tell((), f"unknown transform '{name}'", remedy)
         return None
     return reader(str(name), options, row)
 

@@ -39,6 +39,8 @@ class CanonicalField:
     group: FieldGroup
     label: str
     options: tuple[str, ...] | None = None
+    #: Every registration has a value of it.
+    filled: bool = False
 
 
 class SalesStage(StrEnum):
@@ -67,34 +69,40 @@ _T, _N, _D, _P, _R = (
 _G = FieldGroup
 
 _CATALOGUE = (
-    CanonicalField("registration_id", _T, _G.IDENTITY, "Registration id"),
-    CanonicalField("registration_number", _T, _G.IDENTITY, "Registration number"),
-    CanonicalField("registration_state", _P, _G.REGISTRATION, "Registration state"),
+    CanonicalField("registration_id", _T, _G.IDENTITY, "Registration id", filled=True),
+    CanonicalField("registration_number", _T, _G.IDENTITY, "Registration number", filled=True),
+    CanonicalField("registration_state", _P, _G.REGISTRATION, "Registration state", filled=True),
     CanonicalField("reason_code", _T, _G.REGISTRATION, "Reason code"),
     CanonicalField("partner_message", _T, _G.REGISTRATION, "Message to the partner"),
-    CanonicalField("protection_state", _P, _G.PROTECTION, "Protection state"),
+    CanonicalField("protection_state", _P, _G.PROTECTION, "Protection state", filled=True),
     CanonicalField("protection_starts_on", _D, _G.PROTECTION, "Protected from"),
     CanonicalField("protection_ends_on", _D, _G.PROTECTION, "Protected until"),
-    CanonicalField("partner_name", _T, _G.PARTNER, "Partner"),
-    CanonicalField("partner_code", _T, _G.PARTNER, "Partner code"),
+    CanonicalField("partner_name", _T, _G.PARTNER, "Partner", filled=True),
+    CanonicalField("partner_code", _T, _G.PARTNER, "Partner code", filled=True),
     CanonicalField("partner_tier", _T, _G.PARTNER, "Partner tier"),
-    CanonicalField("deal_name", _T, _G.NAME, "Deal name"),
+    CanonicalField("deal_name", _T, _G.NAME, "Deal name", filled=True),
     CanonicalField("owner", _R, _G.OWNER, "Owner in the CRM"),
-    CanonicalField("sales_stage", _P, _G.STAGE, "Sales stage", tuple(s.value for s in SalesStage)),
+    CanonicalField(
+        "sales_stage", _P, _G.STAGE, "Sales stage", tuple(s.value for s in SalesStage), filled=True
+    ),
     CanonicalField("actual_close_on", _D, _G.STAGE, "Actual close"),
     CanonicalField("won_amount", _N, _G.STAGE, "Won amount"),
     CanonicalField("loss_reason", _T, _G.STAGE, "Loss reason"),
-    CanonicalField("amount", _N, _G.AMOUNT, "Estimated amount"),
-    CanonicalField("currency", _T, _G.AMOUNT, "Currency (ISO 4217)"),
-    CanonicalField("expected_close_on", _D, _G.CLOSE, "Expected close"),
+    CanonicalField("amount", _N, _G.AMOUNT, "Estimated amount", filled=True),
+    CanonicalField("currency", _T, _G.AMOUNT, "Currency (ISO 4217)", filled=True),
+    CanonicalField("expected_close_on", _D, _G.CLOSE, "Expected close", filled=True),
     CanonicalField("account", _R, _G.ACCOUNT, "Account in the CRM"),
-    CanonicalField("customer_name", _T, _G.DETAILS, "Customer as the partner named it"),
-    CanonicalField("customer_country", _T, _G.DETAILS, "Customer's country (ISO 3166-1 alpha-2)"),
+    CanonicalField(
+        "customer_name", _T, _G.DETAILS, "Customer as the partner named it", filled=True
+    ),
+    CanonicalField(
+        "customer_country", _T, _G.DETAILS, "Customer's country (ISO 3166-1 alpha-2)", filled=True
+    ),
     CanonicalField("customer_city", _T, _G.DETAILS, "Customer's city"),
     CanonicalField("customer_website", _T, _G.DETAILS, "Customer's website"),
     CanonicalField("contact_name", _T, _G.DETAILS, "Contact at the customer"),
     CanonicalField("contact_email", _T, _G.DETAILS, "Contact's e-mail"),
-    CanonicalField("product_line", _T, _G.DETAILS, "Product line"),
+    CanonicalField("product_line", _T, _G.DETAILS, "Product line", filled=True),
     CanonicalField("description", _T, _G.DETAILS, "Description"),
 )
 
@@ -110,7 +118,9 @@ def members(group: FieldGroup) -> tuple[str, ...]:
 def schema(custom: Iterable[CanonicalField] = ()) -> ObjectSchema:
     """Describe our side of a mapping, as the mapping checker wants it."""
     described = {
-        f.name: FieldSchema(name=f.name, type=f.type, label=f.label, options=f.options)
+        f.name: FieldSchema(
+            name=f.name, type=f.type, label=f.label, options=f.options, required=f.filled
+        )
         for f in (*_CATALOGUE, *custom)
     }
     return ObjectSchema(name="registration", label="Registration", fields=described)

@@ -28,6 +28,7 @@ from config.signing_in import Kind
 from connectors.port import ConnectionSettings, CrmConnector
 from connectors.tokens import MemoryTokenVault, TokenVault
 from mapping.loader import load as load_mapping
+from mapping.loader import read as read_file
 from mapping.schema import ConnectionMapping
 from registration_core import fields
 from registration_core.contracts import ConnectionName, Mode, ObjectSchema
@@ -279,26 +280,32 @@ def load_mappings(
     config_dir: Path, names: Iterable[ConnectionName], programs: Mapping[str, Program]
 ) -> tuple[dict[ConnectionName, ConnectionMapping], dict[ConnectionName, tuple[Problem, ...]]]:
     """Read the mapping files of these connections; the second value says which cannot be used."""
-    ours, groups = catalogue(programs)
     mappings: dict[ConnectionName, ConnectionMapping] = {}
     problems: dict[ConnectionName, tuple[Problem, ...]] = {}
     for name in names:
-        file = f"mappings/{name}.yaml"
-        try:
-            text = read_text(config_dir / file, file, f"type dealreg mapping init {name}")
-            mappings[name] = _of(name, load_mapping(text, file, ours, groups))
-        except ConfigurationError as error:
-            problems[name] = error.problems or (Problem(file, error.message, error.hint),)
+        mapping, found = read_mapping(config_dir, name, programs)
+        if found or mapping is None:
+            problems[name] = found
+        else:
+            mappings[name] = mapping
     return mappings, problems
 
 
-def _of(name: ConnectionName, mapping: ConnectionMapping) -> ConnectionMapping:
-    """Return a mapping that says it is of this connection; a copied file is easily left unchanged."""
-    if mapping.connection != name:
+def read_mapping(
+    config_dir: Path, name: ConnectionName, programs: Mapping[str, Program]
+) -> tuple[ConnectionMapping | None, tuple[Problem, ...]]:
+    """Read as much of a connection's mapping file as there is, with what is wrong with the rest."""
+    file = f"mappings/{name}.yaml"
+    try:
+        text = read_text(config_dir / file, file, f"type dealreg mapping init {name}")
+    except ConfigurationError as error:
+        return None, error.problems
+    mapping, found = read_file(text, file, *catalogue(programs))
+    if mapping is not None and mapping.connection != name:  # copied, and left unchanged
         what = f"it says it is of {mapping.connection}"
         problem = mapping.source.problem(("connection",), what, f"connection: {name}")
-        raise ConfigurationError(f"{mapping.source.name} cannot be used.", [problem])
-    return mapping
+        found = (*found, problem)
+    return mapping, found
 
 
 def catalogue(

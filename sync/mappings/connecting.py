@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import structlog
 
@@ -180,7 +180,8 @@ def check_against_all(runtime: Runtime, name: str, *, history: bool = True) -> S
     crm = runtime.connector(name)
     schemas = describe_all(crm, mapping)
     proven = crm.capabilities.precondition or not history
-    found = check_mapping(mapping, schemas, precondition=proven)
+    known = known_values(runtime.programs)
+    found = check_mapping(mapping, schemas, precondition=proven, values=known)
     warnings = (*found.warnings, *check_against_programs(mapping, runtime.programs))
     return SchemaReport((*found.problems, *unknown_users(crm, mapping)), warnings)
 
@@ -206,13 +207,19 @@ def check_against_programs(
     return (*found.values(), *_never(mapping, programs))
 
 
-def _never(mapping: ConnectionMapping, programs: Mapping[str, Program]) -> Iterator[Problem]:
-    """Tell of values that a `when` waits for and no registration ever has."""
-    known = {
+def known_values(programs: Mapping[str, Program]) -> dict[str, Sequence[str]]:
+    """Return what fields of ours may have, by name, where it is known: of some text, nobody knows."""
+    return {
         "registration_state": [state.value for state in RegistrationState],
         "protection_state": [state.value for state in ProtectionState],
         "product_line": sorted({line for p in programs.values() for line in p.product_lines}),
+        "currency": sorted({each for p in programs.values() for each in p.currencies}),
     }
+
+
+def _never(mapping: ConnectionMapping, programs: Mapping[str, Program]) -> Iterator[Problem]:
+    """Tell of values that a `when` waits for and no registration ever has."""
+    known = known_values(programs)
     for name, mapped in mapping.objects.items():
         for condition in mapped.when:
             for value in condition.values:

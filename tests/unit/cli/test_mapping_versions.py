@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
@@ -187,3 +188,15 @@ def test_a_mapping_that_is_not_there_says_how_it_is_drafted(dealreg: Dealreg, fi
     told = dealreg("mapping", "check", NAME)
     assert told.exit_code == 1
     assert "dealreg mapping init salesforce" in told.stdout
+
+
+def test_mistakes_in_the_file_and_against_the_crm_are_told_at_once(
+    dealreg: Dealreg, file: Path
+) -> None:
+    edit(file, "ours: deal_name,", "ours: deal_nme,")
+    edit(file, "theirs: Close,", "theirs: Closing,")
+    told = dealreg("mapping", "check", NAME, "--json")
+    assert told.exit_code == 1
+    said = [f"{each['what']} ({each['remedy']})" for each in json.loads(told.stdout)]
+    assert any("we have no field 'deal_nme' (did you mean deal_name?" in each for each in said)
+    assert any("Deal has no field Closing" in each for each in said)

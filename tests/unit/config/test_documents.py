@@ -13,7 +13,50 @@ from registration_core.errors import ConfigurationError
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("a: [1, 2", "x.yaml:1: expected ',' or ']', but got '<stream end>' (correct the YAML)"),
+        (
+            "a: [1, 2",
+            (
+                "x.yaml:1: expected ',' or ']', but got '<stream end>' (close the bracket, or put a comma "
+                "between its members)"
+            ),
+        ),
+        (
+            "a:\n\tb: 1",
+            (
+                "x.yaml:2: found character '\\t' that cannot start any token (indent with spaces, never "
+                "with a tab)"
+            ),
+        ),
+        (
+            "a 1\nb: 2",
+            (
+                "x.yaml:2: mapping values are not allowed here (write name: value, here and in the line "
+                "above; quote a text that holds a colon)"
+            ),
+        ),
+        (
+            "a: 1\nb\n",
+            "x.yaml:3: could not find expected ':' (write name: value; the line above may lack its colon)",
+        ),
+        (
+            "a:\n    b: 1\n  c: 2",
+            (
+                "x.yaml:3: expected <block end>, but found '<block mapping start>' (indent it like the lines "
+                "that it belongs to, and close every bracket and quote above)"
+            ),
+        ),
+        (
+            "a: {b: 'x}\n",
+            "x.yaml:2: found unexpected end of stream (close the quote or bracket that is open)",
+        ),
+        (
+            "a: *b",
+            "x.yaml:1: found undefined alias 'b' (quote a text that begins with *, & or !)",
+        ),
+        (
+            "a: @b",
+            "x.yaml:1: found character '@' that cannot start any token (quote the text)",
+        ),
         ("a: 1\nb: 2\na: hunter2", "x.yaml:3: 'a' stands here a second time (keep one of the two)"),
     ],
 )

@@ -8,7 +8,9 @@ from registration_core.fields import FIELDS, FieldGroup, members
 OURS = ObjectSchema(
     "registration",
     fields={
-        name: FieldSchema(name, field.type, field.label, options=field.options)
+        name: FieldSchema(
+            name, field.type, field.label, options=field.options, required=field.filled
+        )
         for name, field in FIELDS.items()
     },
 )

@@ -306,6 +306,19 @@ def test_a_field_that_is_not_there_is_answered_with_the_nearest(
     assert said in told
 
 
+def test_an_object_that_is_not_there_is_answered_with_the_nearest() -> None:
+    schemas = {n: ObjectSchema(n, fields={f: replace(s, name=f) for f, s in o.items()})
+               for n, o in ORG.items()}  # fmt: skip
+    text = FILE.replace("object: Opportunity\n    key", "object: Opportunities\n    key")
+    found = check(load(text, "crm.yaml", OURS, GROUPS), schemas)
+    assert [str(p) for p in found.problems] == [
+        (
+            "crm.yaml:4: the CRM shows us no object Opportunities (did you mean Opportunity? Else correct "
+            "its name, or permit our user to see it)"
+        )
+    ]
+
+
 def test_a_value_that_their_users_can_pick_and_nobody_listed_is_a_warning() -> None:
     found = report(Opportunity_StageName=field(P, options=(*STAGE_NAMES, "Perception")))
     assert not found.problems

@@ -160,7 +160,7 @@ BAD = [
         "crm.yaml:21: won_amount only flows to the CRM while sales_stage of the same group stage",
     ),
     ("emptied: clear}", "colour: red}", "crm.yaml:21: unknown field 'colour' (did you mean ours?)"),
-    ("{text: {max: 120}}", "texts", "crm.yaml:9: unknown transform 'texts' (transforms: copy,"),
+    ("{text: {max: 120}}", "texts", "crm.yaml:9: unknown transform 'texts' (did you mean text? tr"),
     ("{text: {max: 120}}", "[a, b]", "crm.yaml:9: a transform is a word, or one word with its"),
     ("{text: {max: 120}}", "text", "crm.yaml:9: text needs max, its longest length (for example"),
     ("{max: 120}", "{max: 0}", "crm.yaml:9: text needs max"),
