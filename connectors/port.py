@@ -138,6 +138,9 @@ class UpdateItem:
     fields: Fields
     #: Version of the record that the patch was planned on, if it carried one.
     expected_version: str | None = None
+    #: Refuse it if the record was modified after this; for CRMs that take such a condition of single
+    #: records only (Salesforce). Others take no notice.
+    unmodified_since: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from connectors.port import (
     Outcome,
     RemoteRecord,
     Stale,
-    UpdateItem,
 )
 from registration_core.contracts import ConnectionName, Fields, Mode
 from registration_core.errors import DomainRefusal, SyncError
@@ -39,7 +38,7 @@ from sync.ledger.tables import IntentRow, LinkRow, SyncConflictRow
 from sync.links import linking
 from sync.mappings import schema_watch
 from sync.outcomes import auditing, forgetting, losing, lost_answers, observing, settling
-from sync.plans import seen
+from sync.plans import contention, seen
 from sync.plans.carrying import Outdated, carry_out, open_conflicts
 from sync.plans.jobs import Job, Planned, jobs_of, plan_job, reads_of
 from sync.process import leases
@@ -268,7 +267,8 @@ def _update(runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned], run
     if not intended:
         return
     intents = [intent for _, intent in intended]
-    items = [UpdateItem(r.record_id, p.plan.write, r.version) for p, r in _records(intended)]
+    now = runtime.database.clock()
+    items = [contention.patch(r, p.plan.write, p.job.link, now) for p, r in _records(intended)]
     object_name = planned[0].job.mapping.object
     leases.require(runtime.database, run.lease)
     outcomes = sent(lambda few: crm.update(object_name, few), items)
@@ -347,6 +347,7 @@ def _commit_plan(
         unit, job, planned.plan, program, writing=True, standing=standing[job.link.id]
     )
     seen.remember(carried.link, None if planned.plan.write else planned.record, crm)
+    contention.note(carried.link, planned.record)
     if not planned.plan.write:
         carried.link.restore = None
         settling.outbox_done(unit, job.registration.id, crm.name, job.wanted)

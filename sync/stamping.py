@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from sqlalchemy import select
 
-from connectors.port import CrmConnector, Gone, Outcome, Refused, RemoteRecord, UpdateItem
+from connectors.port import CrmConnector, Gone, Outcome, Refused, RemoteRecord
 from mapping.schema import ObjectMapping
 from registration_core.contracts import ConnectionName
 from registration_core.store.database import UnitOfWork
@@ -21,6 +21,7 @@ from sync.ledger.stamps import StampRow
 from sync.ledger.tables import IntentRow, LinkRow
 from sync.mappings import schema_watch
 from sync.outcomes import auditing, settling, stamps
+from sync.plans import contention
 from sync.plans.jobs import Planned, jobs_of, plan_job
 from sync.process import leases
 from sync.process.apart import sent
@@ -128,8 +129,9 @@ def _write(
     with runtime.database.begin() as unit:
         runs.note_writes(unit, run_id, crm.name, len(planned))
         intents = [_intend(unit, crm, p, run_id) for p in planned]
+    now = runtime.database.clock()
     items = [
-        UpdateItem(p.record.record_id, p.plan.write, p.record.version)
+        contention.patch(p.record, p.plan.write, p.job.link, now)
         for p in planned
         if p.record is not None
     ]

@@ -20,7 +20,7 @@ from registration_core.store.tables import OutboxRow, RegistrationRow
 from sync.ledger import inbox
 from sync.ledger.tables import InboxRow, IntentRow, LinkRow, SyncConflictRow
 from sync.outcomes import dead_letters
-from sync.plans import seen
+from sync.plans import contention, seen
 from sync.plans.carrying import Outdated, carry_out, dead_letter, open_conflicts
 from sync.plans.jobs import Planned
 from sync.process.apart import together_or_apart
@@ -109,6 +109,7 @@ def _take(
         unit, job, planned.plan, program, writing=False, standing=standing[job.link.id]
     )
     seen.remember(carried.link, record, crm)
+    contention.note(carried.link, record)
     if planned.plan.write and not dead_letters.was_refused(
         unit.session, job.registration.id, crm.name, planned.plan.write
     ):

@@ -1,4 +1,4 @@
-"""Patches of records that somebody else has just changed, each with a precondition of its own.
+"""Patches of records that somebody else may be changing, each with a precondition of its own.
 
 REST API Developer Guide, "Composite" (25 requests, each with headers and a status of its own) and
 "Conditional Request Headers": a row modified after `If-Unmodified-Since` answers 412. The stamp has
@@ -10,9 +10,12 @@ has of the outer headers only Accept, Authorization and Content-Type: it carries
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from email.utils import format_datetime
 from typing import Any
 
 from connectors.errors import CrmUnavailable
+from connectors.salesforce.records import floor_second
 from connectors.salesforce.transport import WRITE_HEADERS, Transport
 
 #: Most requests of one composite.
@@ -24,7 +27,7 @@ def patch(
     transport: Transport,
     object_name: str,
     rows: Mapping[str, Mapping[str, Any]],
-    since: Mapping[str, str],
+    since: Mapping[str, datetime],
     connection: str,
 ) -> dict[str, Mapping[str, Any] | None]:
     """Patch at most 25 records by id; returns what a collection would say of each, None if stale.
@@ -36,7 +39,7 @@ def patch(
             "method": "PATCH",
             "url": f"{transport.api_path}/sobjects/{object_name}/{record_id}",
             "referenceId": f"row{place}",
-            "httpHeaders": {**WRITE_HEADERS, "If-Unmodified-Since": since[record_id]},
+            "httpHeaders": {**WRITE_HEADERS, "If-Unmodified-Since": _http_date(since[record_id])},
             "body": {n: v for n, v in row.items() if n not in ("attributes", "id")},
         }
         for place, (record_id, row) in enumerate(rows.items())
@@ -53,6 +56,10 @@ def patch(
             operation=what,
         )
     return {record_id: _result(record_id, each) for record_id, each in zip(rows, told, strict=True)}
+
+
+def _http_date(moment: datetime) -> str:
+    return format_datetime(floor_second(moment), usegmt=True)
 
 
 def _result(record_id: str, told: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
-from email.utils import format_datetime
+from datetime import datetime
 from typing import Any
 
 from connectors.port import Absence, Gone, RemoteRecord
@@ -17,8 +16,6 @@ from registration_core.contracts import FieldSchema
 
 #: Most ids that one sObject Collections retrieve takes (REST API Developer Guide).
 RETRIEVE_MAX = 2000
-#: How long a record that somebody else changed is taken for one he may be changing still.
-CONTENDED_FOR = timedelta(minutes=15)
 #: Winners of merges can be merged again; nobody merges this often.
 _MERGES_MAX = 10
 #: A converted lead is read-only and stands for nothing any more (Object Reference, "Lead").
@@ -92,20 +89,11 @@ class RecordReader:
             object=self._schema.name,
             record_id=to_18(str(row["Id"])),
             fields=values,
-            version=self._precondition(modified_at) if ours is False else None,
+            version=None,
             created_at=created_at,
             modified_at=modified_at,
             modified_by_us=ours,
         )
-
-    def _precondition(self, modified_at: datetime) -> str | None:
-        """Return what guards a record that somebody else changed just now, else None.
-
-        Whole seconds cannot tell two saves within one apart, so it is no version to rely on.
-        """
-        if self._transport.clock() - modified_at > CONTENDED_FOR:
-            return None
-        return format_datetime(modified_at.replace(microsecond=0), usegmt=True)
 
     def gone(self, row: Mapping[str, Any]) -> Gone | None:
         """Read from a row that its record is deleted, merged away or converted; None if it lives."""

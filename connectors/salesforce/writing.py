@@ -2,14 +2,14 @@
 
 REST API Developer Guide, "sObject Collections": HTTP 200 says nothing about a row; only its
 `success` does. More rows than that go as one job of the Bulk API (`bulk.py`), where it is on.
-Neither takes a precondition; updates of records that somebody else has just changed carry one, 25
-in a call (`guarded.py`). Duplicate rules are never bypassed: rows that one refuses are sent once more by themselves, because only then does
+Neither takes a precondition; updates that are to have one go 25 in a call (`guarded.py`). Duplicate rules are never bypassed: rows that one refuses are sent once more by themselves, because only then does
 Salesforce say which records it takes for the same ("Duplicate Rule Header", `duplicateResult`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from connectors.errors import ConnectorError, CrmUnavailable, RateLimited
@@ -81,7 +81,7 @@ class RecordWriter:
         """Patch records by id; several patches of one record become one, the later value wins."""
         patches: dict[str, dict[str, Any]] = {}
         outcomes: dict[str, Outcome] = {}
-        since: dict[str, str] = {}
+        since: dict[str, datetime] = {}
         for item in items:
             record_id = _full_id(item.record_id)
             if not is_id(record_id):
@@ -93,8 +93,8 @@ class RecordWriter:
                 outcomes[record_id] = _refused(wrong)
                 continue
             patches.setdefault(record_id, {}).update(row | {"id": record_id})
-            if item.expected_version is not None:
-                since[record_id] = item.expected_version
+            if item.unmodified_since is not None:
+                since[record_id] = item.unmodified_since
         patches = {i: patch for i, patch in patches.items() if i not in outcomes}
         results = self._patched(patches, since, outcomes)
         for record_id, result in results.items():
@@ -105,7 +105,7 @@ class RecordWriter:
     def _patched(
         self,
         patches: Mapping[str, dict[str, Any]],
-        since: Mapping[str, str],
+        since: Mapping[str, datetime],
         outcomes: dict[str, Outcome],
     ) -> dict[str, Mapping[str, Any]]:
         """Send patches, first those with a precondition; stale and unsent ones become outcomes."""
@@ -132,7 +132,7 @@ class RecordWriter:
         return results
 
     def _patch(
-        self, rows: Mapping[str, dict[str, Any]], since: Mapping[str, str]
+        self, rows: Mapping[str, dict[str, Any]], since: Mapping[str, datetime]
     ) -> Mapping[str, Mapping[str, Any] | None]:
         """Send one call; None stands for a row whose precondition failed."""
         if since:

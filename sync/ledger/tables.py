@@ -48,6 +48,9 @@ class LinkRow(Base):
     #: When the record became one of `object` (a converted lead); the registration then stays on
     #: it, whatever the mapping would choose. None where the mapping chose.
     converted_at: Mapped[datetime | None]
+    #: When somebody else last changed the record, by the CRM's clock, as far as a plan has seen;
+    #: None where nobody has.
+    contended_at: Mapped[datetime | None]
     reason: Mapped[str] = mapped_column(Text)
     __table_args__ = (
         UniqueConstraint("connection", "object", "record_id"),
@@ -78,7 +81,7 @@ class LinkRow(Base):
             object=object_name, record_id=record_id, role="primary", state="active", base=base,
             mapping_version=mapping_version, remote=None, remote_version=None, restore=None,
             repeats={}, version=1, created_at=unit.now, changed_at=unit.now, converted_at=None,
-            reason="",
+            contended_at=None, reason="",
         )  # fmt: skip
 
 

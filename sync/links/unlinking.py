@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from connectors.port import CrmConnector, Gone, RemoteRecord, UpdateItem, Written
+from connectors.port import CrmConnector, Gone, RemoteRecord, Written
 from reconciler.merge import same
 from registration_core.contracts import ConnectionName, Fields, Mode, Value
 from registration_core.errors import DomainRefusal, NotFound
@@ -25,6 +25,7 @@ from sync.gates import ladder
 from sync.ledger.tables import IntentRow, LinkRow, SyncConflictRow
 from sync.links import linking
 from sync.outcomes import auditing, settling
+from sync.plans import contention
 from sync.process import leases
 from sync.process.runtime import Runtime
 
@@ -187,7 +188,8 @@ def _write_back(
         )  # fmt: skip
         unit.session.add(intent)
     leases.require(runtime.database, lease)
-    (outcome,) = crm.update(link.object, [UpdateItem(link.record_id, restored, record.version)])
+    patch = contention.patch(record, restored, link, runtime.database.clock())
+    (outcome,) = crm.update(link.object, [patch])
     settling.settle_batch(runtime.database, {intent.id: outcome})
     if not isinstance(outcome, Written):
         raise DomainRefusal(

@@ -104,7 +104,10 @@ MUTANTS: tuple[Mutant, ...] = (
         },
     ),
     Mutant(
-        "no precondition", "I2", {"sync.push.UpdateItem": without.without_version}, needs=_collides
+        "no precondition",
+        "I2",
+        {"sync.plans.contention.UpdateItem": without.without_version},
+        needs=_collides,
     ),
     Mutant("no history audit", "I2", {"sync.outcomes.auditing._overwritten": without.nobody}),
     Mutant(

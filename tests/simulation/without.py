@@ -57,7 +57,7 @@ def carry_out_anyway(unit: Any, job: Any, *rest: Any, **about: Any) -> Any:
     return _carry_out(unit, replace(job, registration=registration, link=link), *rest, **about)
 
 
-def without_version(record_id: str, fields: Fields, _version: str | None) -> UpdateItem:
+def without_version(record_id: str, fields: Fields, *_conditions: object) -> UpdateItem:
     return UpdateItem(record_id, fields)
 
 

@@ -1,4 +1,4 @@
-"""Updates of Salesforce records that somebody else has just changed, and what stops them."""
+"""Updates of Salesforce records, those on condition among them, and what stops them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from connectors.port import (
     UpdateItem,
     Written,
 )
-from connectors.salesforce.records import CONTENDED_FOR
 from registration_core.contracts import Fields
 from sandbox.salesforce.engine import SalesforceOrg
 from sandbox.serving import Running
@@ -28,34 +27,24 @@ from tests.contract.salesforce import KEY, OPPORTUNITY, REP, create, item
 LEAD = "Lead"
 
 
-def test_a_record_that_somebody_has_just_changed_is_written_only_as_it_was_read(
+def test_an_update_on_condition_is_written_only_as_the_record_was_read(
     connector: CrmConnector, org: SalesforceOrg, timepiece: Timepiece
 ) -> None:
     calm, moved, steady = (create(connector) for _ in range(3))
-    for record_id in (moved, steady):
-        org.edit(OPPORTUNITY, record_id, {"NextStep": "Call"}, REP)
-    seen = connector.read(OPPORTUNITY, [calm, moved, steady], ["NextStep"])
-    versions = {i: r.version for i, r in seen.items() if isinstance(r, RemoteRecord)}
-    assert versions[calm] is None
+    seen = _read(connector, [calm, moved, steady])
     timepiece.skip(timedelta(seconds=2))
     org.edit(OPPORTUNITY, moved, {"NextStep": "Sign"}, REP)
 
     patch = {"NextStep": "Ours"}
+    since = {i: seen[i].modified_at for i in (moved, steady)}
     outcomes = connector.update(
-        OPPORTUNITY, [UpdateItem(i, patch, versions[i]) for i in (calm, moved, steady)]
+        OPPORTUNITY,
+        [UpdateItem(i, patch, unmodified_since=since.get(i)) for i in (calm, moved, steady)],
     )
 
     assert outcomes == (Written(calm), Stale(moved), Written(steady))
-    held = connector.read(OPPORTUNITY, [calm, moved, steady], ["NextStep"])
-    assert [r.fields["NextStep"] for r in held.values() if isinstance(r, RemoteRecord)] == [
-        "Ours",
-        "Sign",
-        "Ours",
-    ]
-    timepiece.skip(CONTENDED_FOR)
-    (later,) = connector.read(OPPORTUNITY, [moved], []).values()
-    assert isinstance(later, RemoteRecord)
-    assert later.version is None
+    held = _read(connector, [calm, moved, steady], "NextStep")
+    assert [record.fields["NextStep"] for record in held.values()] == ["Ours", "Sign", "Ours"]
 
 
 def test_a_refusal_of_a_guarded_write_is_told_of_its_row(
@@ -64,13 +53,13 @@ def test_a_refusal_of_a_guarded_write_is_told_of_its_row(
     good, bad, gone = (create(connector) for _ in range(3))
     for record_id in (good, bad, gone):
         org.edit(OPPORTUNITY, record_id, {"NextStep": "Call"}, REP)
-    read = connector.read(OPPORTUNITY, [good, bad, gone], [])
+    read = _read(connector, [good, bad, gone])
     org.remove(OPPORTUNITY, gone, REP)
     ours: Fields = {"NextStep": "Ours"}
     patches: dict[str, Fields] = {good: ours, bad: {"Name": None}, gone: ours}
     written, refused, lost = connector.update(
         OPPORTUNITY,
-        [UpdateItem(i, patch, getattr(read[i], "version", None)) for i, patch in patches.items()],
+        [UpdateItem(i, p, unmodified_since=read[i].modified_at) for i, p in patches.items()],
     )
 
     assert written == Written(good)
@@ -87,13 +76,13 @@ def test_no_write_of_ours_hands_a_lead_to_the_queue_of_an_assignment_rule(
     calm, moved = (_lead(connector) for _ in range(2))
     assert queue.startswith("00G")
     org.edit(LEAD, moved, {"Company": "Moved Ltd"}, REP)
-    read = connector.read(LEAD, [calm, moved], ["OwnerId"])
-    versions = {i: r.version for i, r in read.items() if isinstance(r, RemoteRecord)}
-    assert versions[calm] is None
-    assert versions[moved] is not None
+    (read,) = connector.read(LEAD, [moved], []).values()
+    assert isinstance(read, RemoteRecord)
+    since = {moved: read.modified_at}
+    ours: Fields = {"Email": "buyer@acme.example"}
 
     outcomes = connector.update(
-        LEAD, [UpdateItem(i, {"Email": "buyer@acme.example"}, versions[i]) for i in (calm, moved)]
+        LEAD, [UpdateItem(i, ours, unmodified_since=since.get(i)) for i in (calm, moved)]
     )
 
     assert outcomes == (Written(calm), Written(moved))
@@ -104,7 +93,7 @@ def test_no_write_of_ours_hands_a_lead_to_the_queue_of_an_assignment_rule(
 def test_a_spent_quota_ends_an_update_at_once_and_what_was_not_sent_waits(
     connector: CrmConnector, org: SalesforceOrg, running: Running
 ) -> None:
-    patches = _contended(connector, org, 55)
+    patches = _on_condition(connector, 55)
     journal = running.crms["salesforce"].journal
     sent, org.calls_max = journal.total, org.calls_today + 1
 
@@ -146,14 +135,18 @@ def _lead(connector: CrmConnector) -> str:
     return outcome.record_id
 
 
-def _contended(connector: CrmConnector, org: SalesforceOrg, count: int) -> list[UpdateItem]:
-    """Word patches of so many deals that a person has just changed, and of one that nobody has."""
+def _on_condition(connector: CrmConnector, count: int) -> list[UpdateItem]:
+    """Word patches of so many deals on condition, and of one without."""
     outcomes = connector.create(OPPORTUNITY, KEY, [item() for _ in range(count + 1)])
     ids = [outcome.record_id for outcome in outcomes if isinstance(outcome, Written)]
-    for record_id in ids[:count]:
-        org.edit(OPPORTUNITY, record_id, {"NextStep": "Call"}, REP)
-    read = connector.read(OPPORTUNITY, ids, [])
-    return [UpdateItem(i, {"NextStep": "Ours"}, getattr(read[i], "version", None)) for i in ids]
+    read = _read(connector, ids[:count])
+    since = {i: record.modified_at for i, record in read.items()}
+    return [UpdateItem(i, {"NextStep": "Ours"}, unmodified_since=since.get(i)) for i in ids]
+
+
+def _read(connector: CrmConnector, ids: list[str], *fields: str) -> dict[str, RemoteRecord]:
+    read = connector.read(OPPORTUNITY, ids, fields)
+    return {i: record for i, record in read.items() if isinstance(record, RemoteRecord)}
 
 
 def _is_no_try(outcome: Outcome) -> bool:
