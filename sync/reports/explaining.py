@@ -22,6 +22,7 @@ from registration_core.model import Registration
 from registration_core.program import Program
 from registration_core.recording import subject_of
 from registration_core.store import audit, repository
+from sync.ledger.mappings import MappingVersionRow
 from sync.ledger.tables import IntentRow, LinkRow
 
 #: Names by which a submission's event calls a field.
@@ -173,7 +174,14 @@ def _steps(
     rows: Mapping[ConnectionName, Sequence[Row]],
 ) -> Iterator[Step]:
     intents = session.scalars(select(IntentRow).where(IntentRow.registration_id == registration.id))
-    payloads = {intent.id: intent.payload for intent in intents}
+    numbers = {
+        (row.connection, row.digest): row.number
+        for row in session.scalars(select(MappingVersionRow).order_by(MappingVersionRow.number))
+    }
+    writes = {
+        intent.id: (intent.payload, numbers.get((intent.connection, intent.mapping_version)))
+        for intent in intents
+    }
     theirs = {
         str(connection): {their for row in of for their in row.theirs}
         for connection, of in rows.items()
@@ -181,7 +189,7 @@ def _steps(
     for event in audit.events(session, subject_of(registration)):
         internal = event["internal"]
         where = str(internal.get("connection", "store"))
-        for what, value in _told(event["action"], internal, name, group, theirs, payloads):
+        for what, value in _told(event["action"], internal, name, group, theirs, writes):
             yield Step(event["at"], event["actor"], where, what, value)
 
 
@@ -191,7 +199,7 @@ def _told(
     name: str,
     group: FieldGroup,
     theirs: Mapping[str, set[str]],
-    payloads: Mapping[str, Fields],
+    writes: Mapping[str, tuple[Fields, int | None]],
 ) -> Iterator[tuple[str, str]]:
     """What an event says of the field: nothing, or what and which value."""
     changes = internal.get("changes")
@@ -200,10 +208,11 @@ def _told(
     elif action == "submit" and _SUBMITTED.get(name, name) in internal:
         yield "submitted", str(internal[_SUBMITTED.get(name, name)])
     elif action in ("create in CRM", "update in CRM"):
-        payload = payloads.get(str(internal.get("intent")), {})
+        payload, number = writes.get(str(internal.get("intent")), ({}, None))
         wrote = sorted(theirs.get(str(internal.get("connection")), set()) & payload.keys())
         if wrote:
-            yield "written to the CRM", ", ".join(f"{n}={payload[n]}" for n in wrote)
+            by = f" by version {number} of its mapping" if number else ""
+            yield f"written to the CRM{by}", ", ".join(f"{n}={payload[n]}" for n in wrote)
     elif internal.get("group") == group.value:
         ours = (internal.get("store") or {}).get(name)
         crm = (internal.get("crm") or {}).get(name)

@@ -7,8 +7,10 @@ from decimal import Decimal
 import pytest
 
 from registration_core.errors import NotFound
+from sync.mappings import mapping_versions
 from sync.reports.explaining import Explanation, explain
-from tests.world import HOME, MIRROR, World
+from tests.integration.sync.test_mapping_versions import draft, put
+from tests.world import ANN, HOME, MIRROR, World
 
 
 def explained(world: World, number: str, name: str) -> Explanation:
@@ -36,6 +38,23 @@ def test_a_value_is_followed_from_the_partner_to_the_crms_and_back(world: World)
     assert by_name[HOME].authority == "home and mirrors and store may change it, home wins"
     assert by_name[MIRROR].role == "mirror"
     assert by_name[MIRROR].mapping_version == world.runtime.mappings[MIRROR].version
+
+
+def test_each_write_names_the_version_of_the_mapping_that_it_was_made_by(world: World) -> None:
+    first = world.runtime.mappings[HOME]
+    with world.database.begin(ANN) as unit:
+        mapping_versions.put_in_force(unit, first, seen=0)
+    made = world.approved()
+    world.settle()
+    put(world, draft(world, {"deal_name, theirs: Name": "deal_name, theirs: Remark"}))
+    world.settle()
+
+    told = [step.what for step in explained(world, made.number, "amount").steps]
+    assert "written to the CRM by version 1 of its mapping" in told
+    steps = explained(world, made.number, "deal_name").steps
+    assert ("written to the CRM by version 2 of its mapping", "Remark=Cold chain") in [
+        (step.what, step.value) for step in steps
+    ]
 
 
 def test_an_attempt_that_was_put_back_is_told_with_both_values(world: World) -> None:
