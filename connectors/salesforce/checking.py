@@ -48,7 +48,9 @@ def run_check(
         return tuple(items)
     _step(items, "organisation", lambda: _organisation(transport, settings))
     for need in needs:
-        _step(items, f"object {need.object}", partial(_object, connector, transport, need))
+        if _step(items, f"object {need.object}", partial(_object, connector, need)):
+            asked = partial(_deletions, connector, transport, need)
+            _step(items, f"deletions {need.object}", asked)
     read = [need.object for need in needs if need.reads]
     _step(items, "view all records", lambda: _view_all(connector, transport, read))
     if any(need.names_users for need in needs):
@@ -94,24 +96,37 @@ def _organisation(transport: Transport, settings: ConnectionSettings) -> Iterato
     )
 
 
-def _object(connector: Checked, transport: Transport, need: ObjectNeed) -> Iterator[CheckItem]:
+def _object(connector: Checked, need: ObjectNeed) -> Iterator[CheckItem]:
     schema = connector.schema(need.object)
     yield CheckItem(f"object {need.object}", ok=True, detail=schema.schema.label)
     yield from _fields(schema, need)
     if need.key_field is not None:
         yield _key(schema, need.key_field)
-        if not schema.createable:
-            yield CheckItem(
-                f"create {need.object}",
-                ok=False,
-                detail="the integration user may not create records",
-                remedy="Grant Create on the object in the permission set.",
-            )
+    yield from _rights(schema, need)
     yield from _history(schema, need)
+
+
+def _rights(schema: SalesforceSchema, need: ObjectNeed) -> Iterator[CheckItem]:
+    """Name what our user may not do; what is written and never read is never changed."""
+    wanted = {
+        "create": need.key_field is not None and not schema.createable,
+        "edit": bool(need.reads and need.writes) and not schema.updateable,
+    }
+    for right in (name for name, missing in wanted.items() if missing):
+        yield CheckItem(
+            f"{right} {need.object}",
+            ok=False,
+            detail=f"the integration user may not {right} records",
+            remedy=f"Grant {right.title()} on the object in the permission set.",
+        )
+
+
+def _deletions(connector: Checked, transport: Transport, need: ObjectNeed) -> Iterator[CheckItem]:
+    schema = connector.schema(need.object)
     if schema.has("IsDeleted"):
         soql = select(["Id"], schema.name, "IsDeleted = true", "LIMIT 1")
-        for _ in transport.query(soql, operation=_OPERATION, deleted=True):
-            yield CheckItem(f"deletions {need.object}", ok=True, detail="queryAll is allowed")
+        list(transport.query(soql, operation=_OPERATION, deleted=True))
+        yield CheckItem(f"deletions {need.object}", ok=True, detail="queryAll is allowed")
 
 
 def _view_all(

@@ -36,6 +36,8 @@ _TRANSIENT = frozenset(
     {
         "UNABLE_TO_LOCK_ROW",
         "SERVER_UNAVAILABLE",
+        # The oldest of a user's ten cursors is dropped: the next round asks anew.
+        "INVALID_QUERY_LOCATOR",
         "REQUEST_RUNNING_TOO_LONG",
         "TXN_SECURITY_METERING_ERROR",
         "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE",
@@ -117,8 +119,7 @@ def call_error(failure: Failure, *, connection: str, operation: str, write: bool
     if failure.status == 429 or failure.code == "REQUEST_LIMIT_EXCEEDED":
         pause = failure.retry_after_seconds
         if pause is None:
-            concurrent = "Concurrent" in failure.message or not failure.code
-            pause = CONCURRENCY_PAUSE_SECONDS if concurrent else QUOTA_PAUSE_SECONDS
+            pause = _pause(failure.message) if failure.code else CONCURRENCY_PAUSE_SECONDS
         hint = advice("REQUEST_LIMIT_EXCEEDED") if pause == QUOTA_PAUSE_SECONDS else ""
         return RateLimited(said, retry_after_seconds=pause, hint=hint, **where)
     if failure.code in _TOO_MUCH and failure.status < 500:
@@ -143,6 +144,11 @@ def call_error(failure: Failure, *, connection: str, operation: str, write: bool
     return CallRejected(said, hint=advice(failure.code), **where)
 
 
+def _pause(message: str) -> float:
+    """Tell by the words of REQUEST_LIMIT_EXCEEDED how long it lasts: one code stands for both."""
+    return CONCURRENCY_PAUSE_SECONDS if "Concurrent" in message else QUOTA_PAUSE_SECONDS
+
+
 def row_outcome(
     errors: Sequence[Mapping[str, Any]], *, record_id: str, key_field: str, object_name: str = ""
 ) -> Outcome:
@@ -164,6 +170,8 @@ def row_outcome(
     # A lock met inside a flow or trigger is reported as that flow's or trigger's own failure.
     if code in _TRANSIENT | _TOO_MUCH or "UNABLE_TO_LOCK_ROW" in message:
         return Deferred(f"{code}: {message}", LOCK_PAUSE_SECONDS)
+    if code == "REQUEST_LIMIT_EXCEEDED":
+        return Deferred(f"{code}: {message}", _pause(message), tried=False, throttled=True)
     if code == "ENTITY_IS_LOCKED":
         return Deferred(f"{code}: {message}", APPROVAL_PAUSE_SECONDS)
     if record_id and code == "CANNOT_UPDATE_CONVERTED_LEAD":

@@ -69,4 +69,6 @@ def _result(record_id: str, told: Mapping[str, Any]) -> Mapping[str, Any] | None
     if status < 300:
         return {"id": record_id, "success": True, "errors": []}
     errors = told.get("body")
-    return {"success": False, "errors": errors if isinstance(errors, list) else []}
+    if not isinstance(errors, list):  # not the API's words: nothing is said against the record
+        errors = [{"errorCode": "SERVER_UNAVAILABLE", "message": f"HTTP {status}"}]
+    return {"success": False, "errors": errors}

@@ -52,8 +52,9 @@ class SalesforceSchema:
     history_names: Mapping[str, str]
     #: Ids of the record types our user may use, by developer name.
     record_types: Mapping[str, str] = field(default_factory=dict)
-    #: Our user may create records of it.
+    #: Our user may create records of it, and change them.
     createable: bool = True
+    updateable: bool = True
     #: Fields with External ID ticked, which Salesforce indexes.
     external_ids: frozenset[str] = frozenset()
     #: Our user may see which fields have history tracking on; where not, none seems to.
@@ -133,6 +134,7 @@ def read_describe(answer: Mapping[str, Any], tracked: Collection[str] | None) ->
         history_names,
         types,
         createable=bool(answer.get("createable")),
+        updateable=bool(answer.get("updateable")),
         external_ids=frozenset(str(f["name"]) for f in answer["fields"] if f.get("externalId")),
         tracking_seen=tracked is not None,
     )

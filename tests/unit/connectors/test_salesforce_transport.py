@@ -12,7 +12,9 @@ import requests
 import responses
 
 from connectors.errors import AuthenticationFailed, CallRejected, CrmUnavailable, RateLimited
-from connectors.port import ConnectionSettings
+from connectors.port import ConnectionSettings, Deferred
+from connectors.salesforce import guarded
+from connectors.salesforce.errors import row_outcome
 from connectors.salesforce.transport import READ_ATTEMPTS, Transport
 from connectors.tokens import MemoryTokenVault
 from registration_core.contracts import ConnectionName
@@ -327,3 +329,19 @@ def test_a_next_page_on_another_path_is_refused(
 
     with pytest.raises(CallRejected, match="nextRecordsUrl"):
         list(transport.query("SELECT Id FROM Account", operation="test"))
+
+
+def test_a_patch_on_condition_that_no_word_of_salesforce_refuses_is_tried_again(
+    salesforce: responses.RequestsMock, transport: Transport
+) -> None:
+    _token(salesforce)
+    told = {"httpStatusCode": 502, "body": "<html>", "httpHeaders": {}, "referenceId": "row0"}
+    salesforce.post(f"{DATA}/composite", json={"compositeResponse": [told]}, headers=DATE)
+    record_id, since = "006000000000001AAA", {"006000000000001AAA": datetime.now(UTC)}
+
+    answered = guarded.patch(transport, "Opportunity", {record_id: {}}, since, "salesforce")
+
+    (result,) = answered.values()
+    assert result is not None
+    outcome = row_outcome(result["errors"], record_id=record_id, key_field="")
+    assert isinstance(outcome, Deferred)
