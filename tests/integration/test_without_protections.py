@@ -7,19 +7,25 @@ replacement is put in by its import path, for one run of the tests that should n
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
 
-from registration_core import finding_claims, partner_view
+from registration_core import announcing, finding_claims, partner_view
 from registration_core.errors import AlreadyProtected, CheckNotUsable
 from registration_core.findings import FindingKind
+from registration_core.ids import Ids
 from registration_core.model import Finding, Reading, Registration
-from registration_core.store import protection
+from registration_core.store import announcements, audit, protection
 from registration_core.store.database import Database
+from sync.announcing import wording
 from tests.factories import (
     APPROVER,
     CONNECTIONS,
@@ -31,6 +37,7 @@ from tests.factories import (
     stored,
     submit,
 )
+from tests.integration import test_partner_doors as doors
 from tests.unit.registration_core import test_finding_kinds as kinds
 from tests.unit.registration_core import test_partner_view as leaks
 
@@ -68,6 +75,74 @@ def test_a_leak_in_any_place_of_the_partners_view_is_noticed(field: str) -> None
 
     with mock.patch.object(leaks, "partner_view", leaking), mock.patch.object(leaks, "CASES", 3):
         assert _noticed(leaks.test_a_partner_sees_the_same_whatever_is_others_in_10_000_cases)
+
+
+# --- the doors of partners ----------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _as_a_rep_typed_it() -> Iterator[None]:
+    """Show of a deal what stands in the CRM, and not what the partner registered."""
+    shown = partner_view.partner_view
+
+    def leaking(held: Registration) -> partner_view.PartnerView:
+        return shown(replace(held, registered={}))
+
+    with (
+        mock.patch.object(partner_view, "partner_view", leaking),
+        mock.patch.object(announcing, "partner_view", leaking),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def _the_whole_trail() -> Iterator[None]:
+    """Show partners what is recorded for staff."""
+    record = audit.record
+
+    def leaking(unit: Any, subject: str, action: str, internal: Any, **more: Any) -> None:
+        record(unit, subject, action, internal, **{**more, "partner": internal})
+
+    with mock.patch.object(audit, "record", leaking):
+        yield
+
+
+@contextlib.contextmanager
+def _every_announcement() -> Iterator[None]:
+    """Tell partners of what only staff is told: that somebody contests a claim."""
+    announce = announcements.announce_action
+
+    def leaking(*args: Any, to_partner: bool) -> None:
+        announce(*args, to_partner=True)
+
+    everybody = {topic: tuple(announcing.Audience) for topic in announcing.AUDIENCES}
+    with (
+        mock.patch.object(announcements, "announce_action", leaking),
+        mock.patch.dict(announcing.AUDIENCES, everybody),
+        mock.patch.dict(wording._PARTNER, {**wording._STAFF, **wording._PARTNER}),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def _numbers_that_count() -> Iterator[None]:
+    """Number registrations one after the other, others' included."""
+    numbers = (f"DR-{counted:04}-0000" for counted in itertools.count())
+    with mock.patch.object(Ids, "number", side_effect=lambda: next(numbers)):
+        yield
+
+
+LEAKS = (_as_a_rep_typed_it, _the_whole_trail, _every_announcement, _numbers_that_count)
+
+
+@pytest.mark.parametrize("leak", [contextlib.nullcontext, *LEAKS])
+def test_a_leak_through_a_door_of_partners_is_noticed(
+    migrated_sqlite_url: str, tmp_path: Path, leak: Callable[[], AbstractContextManager[None]]
+) -> None:
+    urls = doors.stores(migrated_sqlite_url, tmp_path)
+    with leak():
+        noticed = _noticed(lambda: doors.see_the_same_whatever_others_have(tmp_path, urls, 12))
+    assert noticed is (leak in LEAKS)
 
 
 # --- the freshness gate -------------------------------------------------------------------------
