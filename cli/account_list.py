@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from cli import customer
 from cli.frame import Exit, Frame, Noun, pass_frame
 from cli.values import capitals, day, text
 from registration_core.errors import InvalidInput, NotAllowed
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
 _FILE = "file"
 _KINDS = ("direct", "house", "do_not_call", "named", "embargo", "customer")
 _REQUIRED = ("name", "valid_from", "reason")
-_OPTIONAL = (
-    "country", "website", "city", "tax_id", "duns", "owner", "valid_until", "notice_days",
-)  # fmt: skip
+_OPTIONAL = ("country", *customer.COLUMNS, "owner", "valid_until", "notice_days")
 #: A file that would end more than this share of a list is taken only when that is said.
 _ENDED_AT_MOST = 0.2
 #: Most entries that are shown at once.
@@ -51,8 +50,9 @@ def account_list() -> None:
 def import_(frame: Frame, kind: str, file: Path, *, dry_run: bool, shrink: bool) -> None:
     """Make a list what a CSV file says; what the file does not name any more is ended.
 
-    The first line names the columns: name, valid_from, reason; and if you like country, website,
-    city, tax_id, duns, owner, valid_until, notice_days. A file with one bad row is not taken.
+    The first line names the columns: name, valid_from, reason; and if you like country, what else is
+    known of the account (the same columns as in an import file of registrations), owner,
+    valid_until, notice_days. A file with one bad row is not taken.
     Importing a file again changes nothing. Claims that an entry concerns are checked again.
     """
     from cli.csv_file import read_file
@@ -245,28 +245,23 @@ def _entries(lines: list[Line], kind: ListKind) -> tuple[list[ListEntry], list[d
 
 def _entry(cells: dict[str, str], kind: ListKind) -> ListEntry:
     from registration_core.model import Customer, ListEntry
+    from registration_core.submission import wrong_facts
 
     def read(name: str, parse: Callable[[str], Parsed], empty: Parsed) -> Parsed:
-        raw = cells.get(name, "").strip()
-        try:
-            return parse(raw) if raw else empty
-        except InvalidInput as error:
-            raise InvalidInput(error.message, field=name, hint=error.hint) from error
+        return customer.read(cells, name, parse) if cells.get(name, "").strip() else empty
 
     for name in _REQUIRED:
         if not cells[name].strip():
             raise InvalidInput("It is empty.", field=name, hint="Fill it in.")
+    listed = Customer(
+        name=read("name", text, ""), country=read("country", capitals, ""), **customer.facts(cells)
+    )
+    for name, what, remedy in wrong_facts(listed):
+        raise InvalidInput(f"{what[0].upper()}{what[1:]}.", field=name, hint=remedy)
     return ListEntry(
         id="",
         kind=kind,
-        customer=Customer(
-            name=read("name", text, ""),
-            country=read("country", capitals, ""),
-            website=read("website", text, ""),
-            city=read("city", text, ""),
-            tax_id=read("tax_id", lambda raw: text(raw, 64), ""),
-            duns=read("duns", lambda raw: text(raw, 32), ""),
-        ),
+        customer=listed,
         owner=read("owner", text, ""),
         reason=read("reason", lambda raw: text(raw, 1000), ""),
         valid_from=read("valid_from", day, date.min),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli import customer
 from cli.frame import Exit, Frame, Noun, chosen_program, pass_frame
 from cli.progress import Progress
 from cli.values import CAPITALS, DAY, MONEY, reason_code, text
@@ -42,10 +43,7 @@ def registration() -> None:
 @click.option("--partner", required=True, metavar="CODE", help="Who registers it.")
 @click.option("--customer", required=True, metavar="NAME", help="The end customer.")
 @click.option("--country", required=True, type=CAPITALS, help="Of the customer, for example DE.")
-@click.option("--tax-id", default="", help="The customer's tax id: the surest match.")
-@click.option("--duns", default="", help="The customer's D-U-N-S number.")
-@click.option("--website", default="", help="The customer's website or domain.")
-@click.option("--city", default="", help="The customer's city.")
+@customer.options
 @click.option("--deal", required=True, metavar="NAME", help="What the deal is called.")
 @click.option("--product", required=True, metavar="LINE", help="Product line of the program.")
 @click.option("--amount", required=True, type=MONEY, help="For example 48500.")
@@ -66,7 +64,7 @@ def submit(
     from registration_core import use_cases
 
     rules = chosen_program(frame.programs(), program)
-    cells = {name: str(value) for name, value in given.items()} | _own_fields(own, rules)
+    cells = customer.cells(given) | _own_fields(own, rules)
     wanted = submission(cells, rules, text(token) or str(uuid.uuid4()))
     with frame.database() as database, database.begin(frame.actor) as unit:
         made, is_new = use_cases.submit(unit, wanted, rules)
@@ -86,8 +84,9 @@ def import_(frame: Frame, file: Path, program: str, *, dry_run: bool) -> None:
     """Register every good row of a CSV file, and tell what is wrong with the others.
 
     The first line names the columns: partner, customer, country, deal, product, amount, currency,
-    close; and if you like tax_id, duns, website, city, description, contact_name, contact_email,
-    token and the program's own fields. Importing a file again adds nothing.
+    close; and if you like tax_id, duns, website, email_domains, aliases, parent, phone, city,
+    postcode, region, description, contact_name, contact_email, token and the program's own fields.
+    Importing a file again adds nothing.
     """
     from cli.csv_file import read_file
     from cli.importing import import_lines

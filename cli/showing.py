@@ -10,7 +10,14 @@ from sqlalchemy.orm import Session
 
 from cli.output import Output
 from registration_core.conflict_check import deciders
-from registration_core.model import ConflictCheck, Partner, Registration, RegistrationState
+from registration_core.customer_fields import joined
+from registration_core.model import (
+    ConflictCheck,
+    Customer,
+    Partner,
+    Registration,
+    RegistrationState,
+)
 from registration_core.partner_view import PartnerView
 from registration_core.store import repository
 from registration_core.store.tables import RegistrationRow
@@ -101,9 +108,7 @@ def show_registration(
             "partner": f"{partner.code}, {partner.name}",
             "contact": ", ".join(part for part in (r.contact_name, r.contact_email) if part),
             "customer": f"{customer.name}, {customer.country}",
-            "tax id": customer.tax_id,
-            "DUNS": customer.duns,
-            "website": customer.website,
+            **facts_of(customer),
             "deal": r.deal_name,
             "description": r.description,
             "product": r.product_line,
@@ -124,13 +129,29 @@ def show_registration(
     )
 
 
+def facts_of(customer: Customer) -> dict[str, object]:
+    """Return what else is said of a customer, as people read it."""
+    address = ", ".join(filter(None, (customer.postcode, customer.city, customer.region)))
+    return {
+        "also called": joined(customer.aliases),
+        "tax id": customer.tax_id,
+        "DUNS": customer.duns,
+        "website": customer.website,
+        "e-mail domains": joined(customer.email_domains),
+        "phone": customer.phone,
+        "address": address,
+        "parent": customer.parent,
+    }
+
+
 def show_partner_view(out: Output, view: PartnerView) -> None:
     """Print what the registration's own partner may see."""
     if out.as_json:
         out.json(view)
         return
-    facts = {name.replace("_", " "): value for name, value in asdict(view).items()}
-    out.facts(facts, title=view.number)
+    told = {name: value for name, value in vars(view).items() if name != "described"}
+    facts = {name.replace("_", " "): value for name, value in told.items()}
+    out.facts(facts | facts_of(view.described), title=view.number)
 
 
 def plan_answer(planned: Planned) -> Mapping[str, object]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import TypeVar
 
+from cli import customer
 from cli.values import capitals, day, money, text
 from registration_core.contracts import FieldType, Value
 from registration_core.errors import InvalidInput
@@ -21,9 +22,7 @@ from registration_core.submission import DESCRIPTION_MAX, Submission
 
 #: Columns that every row must fill.
 REQUIRED = ("partner", "customer", "country", "deal", "product", "amount", "currency", "close")
-OPTIONAL = (
-    "tax_id", "duns", "website", "city", "description", "contact_name", "contact_email", "token",
-)  # fmt: skip
+OPTIONAL = (*customer.COLUMNS, "description", "contact_name", "contact_email", "token")
 COLUMNS = (*REQUIRED, *OPTIONAL)
 
 #: What makes two rows the same registration when they carry no token.
@@ -55,23 +54,16 @@ def submission(cells: Mapping[str, str], program: Program, token: str) -> Submis
     """Read cells into a submission; `InvalidInput` names the first column that cannot be read."""
 
     def read(name: str, parse: Callable[[str], Parsed]) -> Parsed:
-        raw = cells.get(name, "")
-        try:
-            if name in REQUIRED and not raw.strip():
-                raise InvalidInput("It is empty.", hint="Fill it in.")
-            return parse(raw)
-        except InvalidInput as error:
-            raise InvalidInput(error.message, field=name, hint=error.hint) from error
+        if name in REQUIRED and not cells.get(name, "").strip():
+            raise InvalidInput("It is empty.", field=name, hint="Fill it in.")
+        return customer.read(cells, name, parse)
 
     return Submission(
         partner_code=read("partner", text),
         customer=Customer(
             name=read("customer", text),
             country=read("country", capitals),
-            website=read("website", text),
-            city=read("city", text),
-            tax_id=read("tax_id", lambda raw: text(raw, 64)),
-            duns=read("duns", lambda raw: text(raw, 32)),
+            **customer.facts(cells),
         ),
         deal_name=read("deal", text),
         product_line=read("product", text),

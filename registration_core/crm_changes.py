@@ -15,6 +15,7 @@ from typing import Any
 
 from registration_core import recording
 from registration_core.contracts import ConnectionName, Fields
+from registration_core.customer_fields import fields_of
 from registration_core.errors import AlreadyProtected, DomainRefusal, InvalidInput
 from registration_core.fields import FieldGroup, SalesStage
 from registration_core.lifecycle import Move, advance
@@ -93,10 +94,7 @@ def canonical(
         "currency": r.currency,
         "expected_close_on": r.expected_close_on,
         "account": r.accounts.get(connection),
-        "customer_name": r.customer.name,
-        "customer_country": r.customer.country,
-        "customer_city": r.customer.city or None,
-        "customer_website": r.customer.website or None,
+        **fields_of(r.customer),
         "contact_name": r.contact_name or None,
         "contact_email": r.contact_email or None,
         "product_line": r.product_line,

@@ -98,8 +98,16 @@ _CATALOGUE = (
     CanonicalField(
         "customer_country", _T, _G.DETAILS, "Customer's country (ISO 3166-1 alpha-2)", filled=True
     ),
-    CanonicalField("customer_city", _T, _G.DETAILS, "Customer's city"),
+    CanonicalField("customer_aliases", _T, _G.DETAILS, "Customer's other names"),
     CanonicalField("customer_website", _T, _G.DETAILS, "Customer's website"),
+    CanonicalField("customer_email_domains", _T, _G.DETAILS, "Customer's e-mail domains"),
+    CanonicalField("customer_region", _T, _G.DETAILS, "Customer's region"),
+    CanonicalField("customer_city", _T, _G.DETAILS, "Customer's city"),
+    CanonicalField("customer_postcode", _T, _G.DETAILS, "Customer's postcode"),
+    CanonicalField("customer_phone", _T, _G.DETAILS, "Customer's phone"),
+    CanonicalField("customer_tax_id", _T, _G.DETAILS, "Customer's tax id"),
+    CanonicalField("customer_duns", _T, _G.DETAILS, "Customer's DUNS number"),
+    CanonicalField("customer_parent", _T, _G.DETAILS, "Customer's parent company"),
     CanonicalField("contact_name", _T, _G.DETAILS, "Contact at the customer"),
     CanonicalField("contact_email", _T, _G.DETAILS, "Contact's e-mail"),
     CanonicalField("product_line", _T, _G.DETAILS, "Product line", filled=True),

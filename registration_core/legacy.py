@@ -31,7 +31,13 @@ from registration_core.recording import new_number, saved, subject_of
 from registration_core.store import audit, customers, disputes, protection, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import CutOverRow
-from registration_core.submission import Submission, in_nfc, registered, require_readable
+from registration_core.submission import (
+    Submission,
+    in_nfc,
+    registered,
+    require_readable,
+    with_contacts_domain,
+)
 
 #: Who submitted a registration that was taken over: nobody here, who could not decide on it then.
 ELSEWHERE = "another system"
@@ -101,6 +107,7 @@ def land(unit: UnitOfWork, legacy: Legacy, program: Program) -> tuple[Registrati
         return known, False
     legacy = replace(legacy, submission=in_nfc(legacy.submission))
     require_readable(legacy.submission, program)
+    legacy = replace(legacy, submission=with_contacts_domain(legacy.submission))
     _require_consistent(legacy, unit.now)
     made = _registration(unit, legacy, program, partner)
     repository.add_registration(unit.session, made, legacy.submission.token)

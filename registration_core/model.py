@@ -107,16 +107,28 @@ class Partner:
 
 @dataclass(frozen=True)
 class Customer:
-    """The end customer as the partner typed it; evidence, never overwritten by a CRM."""
+    """An organisation as somebody described it, such as a partner their end customer.
+
+    Evidence, never overwritten by a CRM. The matcher compares it as `matching.Organisation`, which
+    is this and what is read from it. All but the name may be empty.
+    """
 
     name: str
-    #: ISO 3166-1 alpha-2.
-    country: str
+    #: ISO 3166-1 alpha-2; the matcher takes the country's English name too.
+    country: str = ""
+    #: Other names: former ones, brands, short ones.
+    aliases: tuple[str, ...] = ()
     website: str = ""
-    email_domain: str = ""
+    #: Domains of its people's e-mail addresses.
+    email_domains: tuple[str, ...] = ()
+    region: str = ""
     city: str = ""
+    postcode: str = ""
+    phone: str = ""
     tax_id: str = ""
     duns: str = ""
+    #: The parent company's name; between accounts its id there.
+    parent: str = ""
 
 
 @dataclass(frozen=True)
@@ -248,8 +260,9 @@ class Account:
         return ListEntry(
             id="", kind=kind,
             customer=Customer(
-                self.name, self.country, website=self.domain, city=self.city, tax_id=self.tax_id,
-                duns=self.duns,
+                self.name, self.country, tuple(self.aliases.splitlines()), self.domain,
+                tuple(self.other_domains.splitlines()), city=self.city, postcode=self.postcode,
+                phone=self.phone, tax_id=self.tax_id, duns=self.duns,
             ),
             owner=words.owner if words else "", reason=words.reason if words else "",
             valid_from=valid_from, valid_until=None, notice_days=None,

@@ -11,7 +11,7 @@ from datetime import date
 from decimal import Decimal
 
 from registration_core.findings import ReasonCode
-from registration_core.model import Registration, RegistrationState
+from registration_core.model import Customer, Registration, RegistrationState
 
 #: What is said for each reason: why, and what to do next.
 REASONS: dict[ReasonCode, str] = {
@@ -55,6 +55,8 @@ class PartnerView:
 
     number: str
     customer: str
+    #: Everything that the partner said of the customer.
+    described: Customer
     deal_name: str
     product_line: str
     amount: Decimal
@@ -82,6 +84,7 @@ def partner_view(registration: Registration) -> PartnerView:
     return PartnerView(
         number=registration.number,
         customer=registration.customer.name,
+        described=registration.customer,
         deal_name=str(own("deal_name")),
         product_line=registration.product_line,
         amount=Decimal(str(own("amount"))),

@@ -11,17 +11,25 @@ from decimal import Decimal
 from typing import Any
 
 from registration_core.contracts import Fields, FieldType, Value
+from registration_core.customer_fields import SEVERAL
 from registration_core.errors import InvalidInput
+from registration_core.matching import domain_of, of_customer
 from registration_core.model import Customer, Partner
 from registration_core.program import CustomField, Program
 
 #: Longest texts that are taken, in characters.
 NAME_MAX, DESCRIPTION_MAX, TOKEN_MAX = 120, 4000, 128
+#: Most other names and e-mail domains of a customer. Of any more names the matcher would compare the
+#: first few alone, and keys of more domains would leave no room for those of the names.
+ALIASES_MAX, EMAIL_DOMAINS_MAX = 3, 5
 #: Longest of the other texts; their columns hold no more.
 _LONGEST = {
-    "website": 255, "email_domain": 255, "city": 120, "tax_id": 64, "duns": 32,
+    "aliases": NAME_MAX, "website": 255, "email_domains": 255, "region": 120, "city": 120,
+    "postcode": 32, "phone": 64, "tax_id": 64, "duns": 32, "parent": NAME_MAX,
     "contact_name": 120, "contact_email": 254,
 }  # fmt: skip
+#: What may be said of a customer beside its name and country.
+_FACTS = tuple(f.name for f in fields(Customer) if f.name not in ("name", "country"))
 #: What a partner is always shown as it was given here.
 REGISTERED = ("deal_name", "amount", "currency", "expected_close_on")
 #: Latest expected close, from the day of the submit.
@@ -31,6 +39,8 @@ AMOUNT_BELOW = Decimal("1e12")
 
 #: One plain address, without name, quotes, comment or address literal.
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f,;:<>()\[\]\\\"]{1,64}@[\w-]+(\.[\w-]+)+")
+_DOMAIN = re.compile(r"[\w-]+(\.[\w-]+)+")
+_PHONE = re.compile(r"\+?[\d\s()./-]+((ext|x)\.?\s*\d{1,6})?", re.ASCII | re.IGNORECASE)
 #: Control characters and halves of surrogate pairs: no CRM takes them and PostgreSQL cannot.
 _NOT_TEXT = frozenset({"Cc", "Cs"})
 
@@ -72,12 +82,30 @@ def is_email(text: str) -> bool:
 
 def in_nfc(submission: Submission) -> Submission:
     """Return the submission with every text in NFC, the one form that is kept and compared."""
-    customer = {name: _nfc(text) for name, text in _texts(submission.customer)}
     custom = {name: _nfc(value) for name, value in submission.custom.items()}
     texts: dict[str, Any] = {name: _nfc(text) for name, text in _texts(submission)}
     return replace(
-        submission, **texts, customer=replace(submission.customer, **customer), custom=custom
+        submission, **texts, customer=customer_in_nfc(submission.customer), custom=custom
     )
+
+
+def customer_in_nfc(customer: Customer) -> Customer:
+    """Return a customer with every text in NFC."""
+    said = ((f.name, getattr(customer, f.name)) for f in fields(Customer))
+    texts: dict[str, Any] = {n: tuple(map(_nfc, v)) if n in SEVERAL else _nfc(v) for n, v in said}
+    return Customer(**texts)
+
+
+def with_contacts_domain(submission: Submission) -> Submission:
+    """Return the submission with the domain of its contact's address among the customer's.
+
+    A domain that many share, as of free mail, is left out.
+    """
+    customer, domain = submission.customer, domain_of(submission.contact_email)
+    if not domain or domain in map(domain_of, (customer.website, *customer.email_domains)):
+        return submission
+    known = replace(customer, email_domains=(*customer.email_domains, domain))
+    return replace(submission, customer=known)
 
 
 def registered(deal: Submission) -> Fields:
@@ -138,7 +166,7 @@ def wrong_deal(deal: Mapping[str, object], program: Program) -> Iterator[tuple[s
 
 def _wrong(s: Submission, program: Program) -> Iterator[tuple[str, str, str]]:
     """Yield everything that is wrong whenever it was submitted: field, what, remedy."""
-    yield from _wrong_customer(s.customer)
+    yield from wrong_customer(s.customer)
     if s.product_line not in program.product_lines:
         known = ", ".join(program.product_lines)
         yield "product_line", f"there is no product line {s.product_line!r}", f"One of: {known}."
@@ -156,14 +184,40 @@ def _wrong(s: Submission, program: Program) -> Iterator[tuple[str, str, str]]:
         yield name, f"{program.name} has no such field", "Leave it out."
 
 
-def _wrong_customer(customer: Customer) -> Iterator[tuple[str, str, str]]:
+def wrong_customer(customer: Customer) -> Iterator[tuple[str, str, str]]:
+    """Yield what is wrong with a registration's customer: field, what, remedy."""
     if not 0 < len(customer.name.strip()) <= NAME_MAX:
         yield "customer", f"a customer's name has 1 to {NAME_MAX} characters", "Name the customer."
     if not re.fullmatch("[A-Z]{2}", customer.country):
         what = f"{customer.country!r} is not a country code"
         yield "country", what, "Use two capital letters, for example DE."
-    for name, text in _texts(customer):
-        yield from _wrong_text("customer" if name == "name" else name, text)
+    yield from _wrong_text("customer", customer.name)
+    yield from wrong_facts(customer)
+
+
+def wrong_facts(customer: Customer) -> Iterator[tuple[str, str, str]]:
+    """Yield what is wrong with what is said of a customer beside its name and country."""
+    for name in _FACTS:
+        for text in getattr(customer, name) if name in SEVERAL else (getattr(customer, name),):
+            yield from _wrong_text(name, text)
+    for name, most in (("aliases", ALIASES_MAX), ("email_domains", EMAIL_DOMAINS_MAX)):
+        if len(getattr(customer, name)) > most:
+            yield (
+                name,
+                f"{len(getattr(customer, name))} are more than {most}",
+                "Keep the best known.",
+            )
+    if not all(alias.strip() for alias in customer.aliases):
+        yield "aliases", "one is empty", "Leave it out."
+    for domain in customer.email_domains:
+        if not _DOMAIN.fullmatch(domain):
+            what = f"{domain!r} is not a domain"
+            yield "email_domains", what, "Write what follows the @, for example example.com."
+    if customer.phone and not (
+        _PHONE.fullmatch(customer.phone) and of_customer(customer).phone_end
+    ):
+        what = f"{customer.phone!r} is not a phone number"
+        yield "phone", what, "Write it like +49 40 123456."
 
 
 def _wrong_text(name: str, text: str) -> Iterator[tuple[str, str, str]]:
@@ -199,7 +253,7 @@ def _wrong_custom(custom: CustomField, value: Value) -> Iterator[tuple[str, str,
             yield custom.name, f"{value!r} is no option", f"One of: {', '.join(custom.options)}."
 
 
-def _texts(record: Submission | Customer) -> list[tuple[str, str]]:
+def _texts(record: Submission) -> list[tuple[str, str]]:
     values = ((f.name, getattr(record, f.name)) for f in fields(record))
     return [(name, value) for name, value in values if isinstance(value, str)]
 

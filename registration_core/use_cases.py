@@ -57,6 +57,7 @@ from registration_core.submission import (
     is_email,
     registered,
     require_valid,
+    with_contacts_domain,
     wrong_deal,
 )
 
@@ -118,6 +119,7 @@ def submit(unit: UnitOfWork, submission: Submission, program: Program) -> tuple[
         return known, False
     submission = in_nfc(submission)
     require_valid(submission, program, partner, unit.now.date())
+    submission = with_contacts_domain(submission)
     roles = program.roles_for(submission.customer.country)
     made = Registration(
         id=unit.ids.new(),

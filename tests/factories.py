@@ -104,9 +104,13 @@ def partner(**changes: Any) -> Partner:
     return Partner(**{**values, **changes})
 
 
-def customer(**changes: str) -> Customer:
+def customer(**changes: Any) -> Customer:
     """A customer with a domain and no identifiers."""
-    values = {"name": "Avocet Biosciences Inc.", "country": "US", "website": "avocet.example"}
+    values: dict[str, Any] = {
+        "name": "Avocet Biosciences Inc.",
+        "country": "US",
+        "website": "avocet.example",
+    }
     return Customer(**{**values, **changes})
 
 

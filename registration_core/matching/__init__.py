@@ -27,7 +27,12 @@ from registration_core.matching.matcher import (
     Relation,
     judge,
 )
-from registration_core.matching.organisation import Organisation, of_account, of_customer
+from registration_core.matching.organisation import (
+    Organisation,
+    account_of_customer,
+    of_account,
+    of_customer,
+)
 
 __all__ = [
     "FAMILY_MAX",
@@ -42,6 +47,7 @@ __all__ = [
     "OrganisationMatch",
     "Relation",
     "account_keys",
+    "account_of_customer",
     "compare",
     "customer_keys",
     "domain_of",

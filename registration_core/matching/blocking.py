@@ -2,7 +2,8 @@
 
 A key is text; the store keeps a digest of it. Whoever changes how keys are made adds a migration
 that marks the index as unreliable (`0018` shows how), so that every store makes them anew. Most are made of the name: its words, their
-openings and endings, neighbours joined, an acronym, consonants alone. Keys that too many
+openings and endings, neighbours joined, an acronym, consonants alone. Several names take turns, so
+that each is found, however many words the others have. Keys that too many
 organisations share are skipped when searching, so that the work of a search is bounded.
 """
 
@@ -12,7 +13,7 @@ import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from itertools import pairwise
+from itertools import chain, pairwise, zip_longest
 from typing import TypeVar
 
 from registration_core.matching import lexicon
@@ -32,11 +33,12 @@ EXACT = ("tax:", "duns:", "domain:", "phone:")
 _KEYS_MAX = 48
 #: What a whole name, or an acronym that is one, adds to the rarity of its key.
 _WHOLE_NAME = 6.0
+_WHOLE = ("name:", "parent:")
 _VOWELS = str.maketrans("", "", "aeiou")
 
 
 def keys_of(organisation: Organisation) -> tuple[str, ...]:
-    """Return the keys under which an organisation is kept and sought, each once."""
+    """Return the keys under which an organisation is kept, each once."""
     found: dict[str, None] = {}
     if organisation.tax:
         found[f"tax:{organisation.tax}"] = None
@@ -51,12 +53,21 @@ def keys_of(organisation: Organisation) -> tuple[str, ...]:
         if len(label) > 2:
             found[f"name:{label}"] = None
             found[f"open:{label[:7]}"] = None
-    for name in organisation.names:
-        for key in _keys_of_name(name):
+    for parent in sorted(organisation.parent_names):
+        found[f"parent:{parent}"] = None
+    for key in chain.from_iterable(zip_longest(*map(_keys_of_name, organisation.names))):
+        if key is not None:
             found[key] = None
     for name in organisation.names if organisation.city else ():
         found[f"name_city:{name.words[0].sound}:{plain(organisation.city)}"] = None
     return tuple(found)[:_KEYS_MAX]
+
+
+def sought_by(organisation: Organisation) -> tuple[str, ...]:
+    """Return the keys that find an organisation, its parent, and whoever names it as the parent."""
+    above = keys_of(Organisation(organisation.parent)) if organisation.parent else ()
+    below = (f"parent:{name.joined}" for name in organisation.names)
+    return tuple(dict.fromkeys((*keys_of(organisation), *above, *below)))
 
 
 def identifier_key(kind: str, value: str) -> str | None:
@@ -113,7 +124,7 @@ def rank(
         worth = math.log((total + 1) / max(1, counts[key]))
         if key.startswith(EXACT):
             worth += 20
-        elif key.startswith("name:"):
+        elif key.startswith(_WHOLE):
             worth += _WHOLE_NAME
         for ref in refs:
             scores[ref] += worth

@@ -6,13 +6,19 @@ that both sides have and that differs speaks against every weaker key.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from registration_core.matching import lexicon
 from registration_core.matching.domains import domain_of
 from registration_core.matching.evidence import Evidence
 from registration_core.matching.folding import fold_id, fold_name
-from registration_core.matching.matcher import MatchBand, Relation, judge, looks_alike
+from registration_core.matching.matcher import (
+    MatchBand,
+    OrganisationMatch,
+    Relation,
+    judge,
+    looks_alike,
+)
 from registration_core.matching.organisation import Organisation, of_account
 from registration_core.model import Account, Band, Customer
 
@@ -22,6 +28,8 @@ MATCHER_VERSION = f"evidence-1-{lexicon.DIGEST}"
 #: Kinds that identify an organisation by themselves.
 _IDENTIFYING = ("tax_id", "duns")
 
+#: How an organisation is related that is the customer itself, or may be.
+_ITSELF = (Relation.SAME, Relation.POSSIBLY)
 #: Longest value of a key that is kept, in characters; what follows decides nothing.
 _VALUE_MAX = 255
 
@@ -55,7 +63,7 @@ def customer_keys(customer: Customer) -> frozenset[MatchKey]:
         country=customer.country,
         tax_id=customer.tax_id,
         duns=customer.duns,
-        domains=(customer.website, customer.email_domain),
+        domains=(customer.website, *customer.email_domains),
     )
 
 
@@ -111,13 +119,14 @@ def match_organisation(
 ) -> Match | None:
     """Compare a customer, and the keys that are known of it, with an organisation; None if clear.
 
-    Keys learned from the customer's account in another CRM count like typed ones.
+    Keys learned from the customer's account in another CRM count like typed ones. Whom one names as
+    its parent may add relatives, and makes a relative of nobody who may be the customer itself.
     """
     identified = fold_id(other.tax_id), fold_id(other.duns).zfill(9)
     if any(key.kind in _IDENTIFYING and key.value in identified for key in known):
-        judged = judge(customer, other)
+        judged = _judged(customer, other)
     elif looks_alike(customer, other):
-        judged = judge(customer, other)
+        judged = _judged(customer, other)
         if judged.band is MatchBand.CLEAR:
             return None
     else:
@@ -143,6 +152,15 @@ def match_organisation(
         evidence=judged.evidence,
         held_by="" if strong else judged.held_by,
     )
+
+
+def _judged(customer: Organisation, other: Organisation) -> OrganisationMatch:
+    judged = judge(customer, other)
+    if judged.relation in _ITSELF or not (customer.parent or other.parent):
+        return judged
+    alone = judge(replace(customer, parent=""), replace(other, parent=""))
+    itself = alone.band is not MatchBand.CLEAR and alone.relation in _ITSELF
+    return alone if itself else judged
 
 
 def relation_by_parent(account: Account, other: Account) -> Relation | None:

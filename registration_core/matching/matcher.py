@@ -102,10 +102,12 @@ _OPENING = 5
 def looks_alike(customer: Organisation, other: Organisation) -> bool:
     """Whether two records are worth a comparison: a glance that costs a twentieth of `judge`.
 
-    Always so for those that share an identifier, a domain or a phone, and where an alias or a
-    short name might say more than is written.
+    Always so for those that share an identifier, a domain or a phone, where one names the other as
+    its parent, and where an alias or a short name might say more than is written.
     """
     if customer.aliases or other.aliases or customer.parent:
+        return True
+    if other.parent and any(name.joined in other.parent_names for name in customer.names):
         return True
     for kind in ("tax", "duns_number", "phone_end"):
         value = getattr(customer, kind)
@@ -222,10 +224,7 @@ class Matcher:
 
     def candidates(self, customer: Organisation) -> list[Organisation]:
         """Return the accounts worth a comparison, likeliest first, at most `CANDIDATES_MAX`."""
-        keys = blocking.keys_of(customer)
-        if customer.parent:
-            keys += blocking.keys_of(Organisation(customer.parent))
-        hits = {key: self._by_key.get(key, []) for key in keys}
+        hits = {key: self._by_key.get(key, []) for key in blocking.sought_by(customer)}
         hits = {key: refs for key, refs in hits.items() if 0 < len(refs) <= blocking.CAP}
         counts = {key: len(refs) for key, refs in hits.items()}
         return [self._accounts[at] for at in blocking.rank(hits, counts, len(self._accounts))]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import datetime
 from functools import cached_property
 
 from rapidfuzz.utils import default_process
 
+from registration_core.contracts import ConnectionName
 from registration_core.matching import lexicon
-from registration_core.matching.domains import owned_domain
+from registration_core.matching.domains import domain_of, owned_domain
 from registration_core.matching.folding import fold_id
 from registration_core.matching.names import NAME_MAX, Name, read_name
 from registration_core.model import Account, Customer
+from registration_core.program import ListKind
 
 _NOT_DIGIT = re.compile(r"\D")
 _NOT_PLAIN = re.compile(r"[\W_]+")
@@ -21,30 +24,22 @@ _PHONE_DIGITS = 8
 
 
 @dataclass(frozen=True)
-class Organisation:
-    """What is known of an organisation; everything but the name may be empty."""
+class Organisation(Customer):
+    """What is known of an organisation, read once in the forms that are compared."""
 
-    name: str
     #: How the caller names it; returned with a match.
     id: str = ""
-    aliases: tuple[str, ...] = ()
-    website: str = ""
-    email_domains: tuple[str, ...] = ()
-    #: ISO 3166-1 alpha-2, or the country's English name.
-    country: str = ""
-    region: str = ""
-    city: str = ""
-    postcode: str = ""
-    phone: str = ""
-    tax_id: str = ""
-    duns: str = ""
-    #: The parent's id among the accounts, or its name.
-    parent: str = ""
 
     @cached_property
     def names(self) -> tuple[Name, ...]:
-        """The name and every alias, taken apart."""
-        return tuple(name for text in (self.name, *self.aliases) for name in read_name(text or ""))
+        """The name and every alias, taken apart; what each names within itself comes last."""
+        read = [read_name(text or "") for text in (self.name, *self.aliases)]
+        return (*(n for each in read for n in each[:1]), *(n for each in read for n in each[1:]))
+
+    @cached_property
+    def parent_names(self) -> frozenset[str]:
+        """The parent's name in its comparable form, and any that it names within itself."""
+        return frozenset(name.joined for name in read_name(self.parent or ""))
 
     @cached_property
     def glance(self) -> str:
@@ -126,13 +121,29 @@ def of_account(account: Account) -> Organisation:
 
 
 def of_customer(customer: Customer) -> Organisation:
-    """Return a registration's customer as the matcher compares it."""
-    return Organisation(
-        name=customer.name,
-        website=customer.website,
-        email_domains=(customer.email_domain,) if customer.email_domain else (),
-        country=customer.country,
-        city=customer.city,
-        tax_id=customer.tax_id,
-        duns=customer.duns,
-    )
+    """Return a customer as the matcher compares it."""
+    return Organisation(**{name: getattr(customer, name) for name in _SAID})
+
+
+def account_of_customer(
+    customer: Customer,
+    *,
+    connection: ConnectionName,
+    object_name: str,
+    record_id: str,
+    read_at: datetime,
+    owner: str = "",
+    lists: frozenset[ListKind] = frozenset(),
+) -> Account:
+    """Return a customer as the account directory keeps it; its parent is a name there, so left out."""
+    return Account(
+        connection=connection, object=object_name, record_id=record_id, name=customer.name,
+        country=customer.country, city=customer.city, domain=domain_of(customer.website)[:255],
+        tax_id=customer.tax_id, duns=customer.duns, owner=owner, lists=lists, read_at=read_at,
+        postcode=customer.postcode, phone=customer.phone, aliases="\n".join(customer.aliases),
+        other_domains="\n".join(filter(None, map(domain_of, customer.email_domains))),
+    )  # fmt: skip
+
+
+#: What may be said of a customer.
+_SAID = tuple(f.name for f in fields(Customer))

@@ -12,14 +12,13 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping, 
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import islice
-from typing import Any
 
 from sqlalchemy import ColumnElement, Index, String, Text, func, select, tuple_
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from registration_core.contracts import ConnectionName
 from registration_core.errors import CheckNotUsable
-from registration_core.matching import domain_of, of_customer
+from registration_core.matching import account_of_customer, of_customer
 from registration_core.model import LIST_FILE, Account, ConflictCheck, Customer, ListEntry
 from registration_core.program import PROHIBITIONS, ListKind
 from registration_core.store import audit, merges, protection, rechecks, repository, work
@@ -43,7 +42,7 @@ class ListEntryRow(Base):
     __tablename__ = "account_list_entry"
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     kind: Mapped[str] = mapped_column(String(24), index=True)
-    customer: Mapped[dict[str, Any]]
+    customer: Mapped[Customer]
     owner: Mapped[str] = mapped_column(String(255))
     reason: Mapped[str] = mapped_column(Text)
     #: None: it was on the list already when that was first read.
@@ -96,7 +95,7 @@ def bring(unit: UnitOfWork, kind: ListKind, wanted: Sequence[ListEntry], source:
         repository.drop_account(unit.session, LIST_FILE, row.id)
     added = [_add(unit, entry, source) for content, entry in named.items() if content not in known]
     unit.session.flush()
-    repository.put_accounts(unit.session, [account_of(entry, unit) for entry in added])
+    repository.put_accounts(unit.session, [_account(entry, unit) for entry in added])
     if added or ended:
         audit.record(
             unit, f"account-list:{kind.value}", "bring list up to date",
@@ -109,16 +108,6 @@ def bring(unit: UnitOfWork, kind: ListKind, wanted: Sequence[ListEntry], source:
     return Brought(
         tuple(added), tuple(e for _, e in ended), len(named) - len(added), frozenset(concerned)
     )
-
-
-def account_of(entry: ListEntry, unit: UnitOfWork) -> Account:
-    """Return an entry as the account directory keeps it."""
-    c = entry.customer
-    return Account(
-        connection=LIST_FILE, object=entry.kind.value, record_id=entry.id, name=c.name,
-        country=c.country, city=c.city, domain=domain_of(c.website), tax_id=c.tax_id, duns=c.duns,
-        owner=entry.owner, lists=frozenset({entry.kind}), read_at=unit.now,
-    )  # fmt: skip
 
 
 def entries(session: Session, accounts: Iterable[Account]) -> Entries:
@@ -280,16 +269,24 @@ def history(
         query = query.where(ListEntryRow.connection == connection)
     newest_first = query.order_by(ListEntryRow.added_at.desc(), ListEntryRow.id.desc())
     rows = session.scalars(newest_first.execution_options(yield_per=_IN_MAX))
-    fitting = (r for r in rows if about.casefold() in " ".join(r.customer.values()).casefold())
+    fitting = (row for row in rows if about.casefold() in str(asdict(row.customer)).casefold())
     return [
         {name: value for name, value in asdict(_entry(row)).items() if name != "customer"}
-        | row.customer
+        | asdict(row.customer)
         | {
             "source": row.source, "added_at": row.added_at, "added_by": row.added_by,
             "ended_at": row.ended_at, "ended_by": row.ended_by,
         }
         for row in islice(fitting, limit)
     ]  # fmt: skip
+
+
+def _account(entry: ListEntry, unit: UnitOfWork) -> Account:
+    """Return an entry as the account directory keeps it."""
+    return account_of_customer(
+        entry.customer, connection=LIST_FILE, object_name=entry.kind.value, record_id=entry.id,
+        owner=entry.owner, lists=frozenset({entry.kind}), read_at=unit.now,
+    )  # fmt: skip
 
 
 def _of(
@@ -326,7 +323,7 @@ def _content(entry: ListEntry) -> tuple[object, ...]:
 
 def _entry(row: ListEntryRow) -> ListEntry:
     return ListEntry(
-        id=row.id, kind=ListKind(row.kind), customer=Customer(**row.customer), owner=row.owner,
+        id=row.id, kind=ListKind(row.kind), customer=row.customer, owner=row.owner,
         reason=row.reason, valid_from=row.valid_from, valid_until=row.valid_until,
         notice_days=row.notice_days, connection=ConnectionName(row.connection),
         record_id=row.record_id,
@@ -338,7 +335,7 @@ def _add(unit: UnitOfWork, entry: ListEntry, source: str = "") -> ListEntry:
     made = replace(entry, id=unit.ids.new())
     if made.connection == LIST_FILE:
         made = replace(made, record_id=made.id)
-    values = asdict(made) | {"kind": made.kind.value, "customer": asdict(made.customer)}
+    values = asdict(made) | {"kind": made.kind.value, "customer": made.customer}
     unit.session.add(
         ListEntryRow(
             **values, source=source, added_at=unit.now, added_by=str(unit.actor), ended_at=None,

@@ -44,7 +44,7 @@ def listed(session: Session, *, number: str = "", everything: bool) -> list[dict
         query = query.where(RegistrationRow.number == number.upper())
     return [
         {
-            "number": registration.number, "customer": registration.customer["name"],
+            "number": registration.number, "customer": registration.customer.name,
             "product": registration.product_line, "protection": registration.protection_state,
             "because": row.because, "opened_at": row.opened_at, "decision": row.decision,
             "reason": row.reason, "decided_by": row.decided_by, "decided_at": row.decided_at,

@@ -150,7 +150,7 @@ def keep_registration(
 
 def search(session: Session, organisation: Organisation) -> list[int]:
     """Return the refs of the accounts worth comparing, likeliest first."""
-    keys = blocking.keys_of(organisation)
+    keys = blocking.sought_by(organisation)
     counts = _counts(session, [TOTAL, *map(blocking.digest, keys)])
     total = counts.get(TOTAL, 100_000)
     return _ranked(session, _ACCOUNTS, _affordable(keys, counts), total)
@@ -164,7 +164,7 @@ def search_registrations(
 ) -> list[int]:
     """Return the receipts of the live registrations worth comparing, likeliest first."""
     learned = (blocking.identifier_key(key.kind, key.value) for key in known)
-    keys = dict.fromkeys((*blocking.keys_of(organisation), *filter(None, learned)))
+    keys = dict.fromkeys((*blocking.sought_by(organisation), *filter(None, learned)))
     # How many are live matters little for the order, and counting them would cost a scan.
     return _ranked(session, _REGISTRATIONS, list(keys), blocking.CAP, most)
 
@@ -179,7 +179,7 @@ def search_registrations_of_all(
 
     Keys of more than `shared_max` registrations find nobody, so that the work is bounded.
     """
-    named = [{blocking.digest(key): key for key in blocking.keys_of(o)} for o in organisations]
+    named = [{blocking.digest(key): key for key in blocking.sought_by(o)} for o in organisations]
     wanted = sorted({key for keys in named for key in keys})
     owners = {
         wanted[place]: [int(receipt) for receipt in receipts]

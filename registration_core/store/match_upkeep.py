@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from registration_core.matching.blocking import digests_of
 from registration_core.matching.organisation import of_customer
-from registration_core.model import Customer, RegistrationState
+from registration_core.model import RegistrationState
 from registration_core.store import match_index, protection
 from registration_core.store.database import Database
 from registration_core.store.tables import (
@@ -135,7 +135,7 @@ def _registrations_anew(database: Database) -> None:
             .limit(_BATCH)
         ).all():
             for last, customer in found:
-                keys = digests_of(of_customer(Customer(**customer)))
+                keys = digests_of(of_customer(customer))
                 rows = [{"key": key, "receipt_seq": last} for key in keys]
                 unit.session.execute(insert(RegistrationKeyRow), rows)
 

@@ -111,7 +111,6 @@ def _registration(row: RegistrationRow) -> Registration:
     return _value(
         row,
         Registration,
-        customer=Customer(**row.customer),
         state=RegistrationState(row.state),
         sales_stage=SalesStage(row.sales_stage),
         protection_state=ProtectionState(row.protection_state),
@@ -125,7 +124,6 @@ def _columns(registration: Registration) -> dict[str, Any]:
     columns |= {
         n: columns[n].value for n in ("state", "sales_stage", "protection_state", "dispute_state")
     }
-    columns["customer"] = asdict(registration.customer)
     columns["roles"] = {name: role.value for name, role in registration.roles.items()}
     columns["accounts"], columns["owners"] = dict(registration.accounts), dict(registration.owners)
     return columns
@@ -200,7 +198,7 @@ def save(session: Session, changed: Registration, now: datetime) -> Registration
     """Write a changed registration that was read with `lock`; returns it with its new version."""
     saved = replace(changed, version=changed.version + 1, updated_at=now)
     row = session.get_one(RegistrationRow, changed.id)
-    before = _sought(RegistrationState(row.state), Customer(**row.customer))
+    before = _sought(RegistrationState(row.state), row.customer)
     for name, value in _columns(saved).items():
         setattr(row, name, value)
     session.flush()

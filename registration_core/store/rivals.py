@@ -19,7 +19,7 @@ from registration_core.matching import (
     of_account,
     of_customer,
 )
-from registration_core.model import Account, Band, Customer, ProtectionState, Registration
+from registration_core.model import Account, Band, ProtectionState, Registration
 from registration_core.store import match_decisions, match_index, repository
 from registration_core.store.tables import RegistrationRow
 
@@ -124,7 +124,7 @@ def _typed(
     for at in range(0, len(asked), _IN_MAX):
         few = {"receipts": asked[at : at + _IN_MAX], "without": list(without)}
         rows = session.execute(_CUSTOMERS, few)
-        found |= {receipt: of_customer(Customer(**customer)) for receipt, customer in rows}
+        found |= {receipt: of_customer(customer) for receipt, customer in rows}
     return found
 
 
@@ -171,7 +171,7 @@ def protected_kin(session: Session, changed: Sequence[Organisation]) -> list[set
                 RegistrationRow.receipt_seq.in_(receipts[at : at + _IN_MAX]), _PROTECTED
             )
         )
-        known |= {seq: (key, of_customer(Customer(**typed))) for seq, key, typed in rows}
+        known |= {seq: (key, of_customer(typed)) for seq, key, typed in rows}
     return [
         {
             known[receipt][0]

@@ -14,7 +14,8 @@ from sqlalchemy import BigInteger, ForeignKey, Index, MetaData, String, Text, Un
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from registration_core.contracts import Fields
-from registration_core.store.types import FieldsJson, Json, Money, UtcDateTime
+from registration_core.model import Customer
+from registration_core.store.types import CustomerJson, FieldsJson, Json, Money, UtcDateTime
 
 _NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -34,6 +35,7 @@ class Base(DeclarativeBase):
         dict[str, Any]: Json,
         list[Any]: Json,
         Fields: FieldsJson,
+        Customer: CustomerJson,
     }
 
 
@@ -105,7 +107,7 @@ class RegistrationRow(Base):
     program: Mapped[str] = mapped_column(String(64))
     partner_id: Mapped[str] = mapped_column(ForeignKey("partner.id"), index=True)
     submitted_by: Mapped[str] = mapped_column(String(255))
-    customer: Mapped[dict[str, Any]]
+    customer: Mapped[Customer]
     customer_id: Mapped[str] = mapped_column(ForeignKey("customer.id"), index=True)
     deal_name: Mapped[str] = mapped_column(String(255))
     product_line: Mapped[str] = mapped_column(String(64))

@@ -22,7 +22,13 @@ from mapping.schema import AccountMapping
 from mapping.translate import read_fields
 from registration_core import crm_changes
 from registration_core.contracts import Condition, ConnectionName, Fields, Value
-from registration_core.matching import MatchKey, account_keys, domain_of, of_account
+from registration_core.matching import (
+    MatchKey,
+    account_keys,
+    account_of_customer,
+    domain_of,
+    of_account,
+)
 from registration_core.model import Account, Customer, ListWords
 from registration_core.program import AccountList, ListKind
 from registration_core.store import account_lists, match_index, merges, rechecks, repository, work
@@ -236,15 +242,15 @@ def keep_made(
     Whatever is read of them counts as newer.
     """
     accounts = [
-        Account(
-            connection=connection, object=object_name, record_id=record_id,
-            name=customer.name[:255], country=customer.country.upper()[:64],
-            city=customer.city[:255], domain=domain_of(customer.website)[:255],
-            other_domains=domain_of(customer.email_domain), tax_id=customer.tax_id[:64],
-            duns=customer.duns[:32], owner="", lists=frozenset(), read_at=_NEVER,
+        account_of_customer(
+            customer,
+            connection=connection,
+            object_name=object_name,
+            record_id=record_id,
+            read_at=_NEVER,
         )
         for record_id, customer in made.items()
-    ]  # fmt: skip
+    ]
     take(unit, connection, accounts, [])
 
 

@@ -104,6 +104,6 @@ def _in_use(session: Session, row: Row) -> Mapping[str, int] | None:
         return {value: count for value, count in counted if value}
     if name in _CUSTOMERS:
         customers = session.scalars(select(RegistrationRow.customer))
-        values = (str(each.get(_CUSTOMERS[name]) or "") for each in customers)
+        values = (str(getattr(each, _CUSTOMERS[name])) for each in customers)
         return Counter(value for value in values if value)
     return None

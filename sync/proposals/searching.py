@@ -22,8 +22,9 @@ from connectors.port import ChangePage, CrmConnector, RemoteRecord
 from mapping.schema import ObjectMapping, OpportunityMapping
 from mapping.translate import to_store
 from registration_core.contracts import ConnectionName
+from registration_core.customer_fields import customer_of
 from registration_core.errors import DomainRefusal
-from registration_core.matching import Relation, domain_of, of_account
+from registration_core.matching import Relation, account_of_customer, of_account
 from registration_core.model import (
     Account,
     Actor,
@@ -315,17 +316,16 @@ def _account_id(
 
 def _account_on(record: RemoteRecord, place: _Place) -> Account | None:
     """Return the company that a record names itself, as a lead does; None where it names none."""
-    theirs = to_store(place.mapping, record.fields).fields
-    name, country, city, website = (
-        str(theirs.get(f"customer_{ours}") or "") for ours in ("name", "country", "city", "website")
-    )
-    if not name:
+    told = customer_of(to_store(place.mapping, record.fields).fields)
+    if not told.name:
         return None
-    return Account(
-        connection=place.crm.name, object=record.object, record_id=record.record_id,
-        name=name, country=country, city=city, domain=domain_of(website), tax_id="", duns="",
-        owner="", lists=frozenset(), read_at=record.modified_at,
-    )  # fmt: skip
+    return account_of_customer(
+        told,
+        connection=place.crm.name,
+        object_name=record.object,
+        record_id=record.record_id,
+        read_at=record.modified_at,
+    )
 
 
 def _customers(

@@ -101,6 +101,27 @@ def test_who_is_protected_is_compared_however_many_others_are_as_likely(
         _try_to_approve(database, second)
 
 
+@pytest.mark.parametrize("parent", ["Kestrel Avionics Inc.", "Kestrel Avionic", "Heron Group"])
+def test_naming_a_parent_frees_nobody_of_being_the_same_customer(
+    database: Database, parent: str
+) -> None:
+    approved(database, "P1", customer=BY_NAME)
+    spelled = customer(name="Kestrel Avionic Corp", website="", parent=parent)
+    second = submit(database, "P2", customer=spelled)
+    with pytest.raises(AlreadyProtected, match="may be about the customer of"):
+        _try_to_approve(database, second)
+
+
+def test_a_customer_of_another_name_whose_parent_is_protected_is_another(
+    database: Database,
+) -> None:
+    approved(database, "P1", customer=BY_NAME)
+    daughter = customer(name="Harrier Dairy", website="", parent="Kestrel Avionics Inc.")
+    second = submit(database, "P2", customer=daughter)
+    _try_to_approve(database, second)
+    assert stored(database, second).protection_state is ProtectionState.ACTIVE
+
+
 def test_a_spelling_apart_is_one_customer_until_a_person_denies_it(database: Database) -> None:
     approved(database, "P1", customer=BY_NAME)
     second = submit(database, "P2", customer=customer(name="Kestrel Avionic Corp", website=""))

@@ -58,6 +58,8 @@ from tests.factories import (
 )
 
 SECRET = "CANARY"
+#: The phone of others' customer, which cannot be a canary by its letters.
+PHONE = "+1 919 555 0188"
 STATES = st.sampled_from(list(RegistrationState))
 
 
@@ -156,7 +158,12 @@ def rival(database: Database) -> Registration:
         )  # fmt: skip
     return approved(
         database, _secret("code"), product_line="support",
-        customer=Customer(name=_secret("legal name"), country="US", tax_id="84-1190277"),
+        customer=Customer(
+            name=_secret("legal name"), country="US", tax_id="84-1190277",
+            aliases=(_secret("alias"),), email_domains=(f"{_secret('domain')}.example",),
+            region=_secret("region"), city=_secret("city"), postcode=_secret("postcode"),
+            phone=PHONE, parent=_secret("parent"),
+        ),
         deal_name=_secret("deal"), description=_secret("description"),
     )  # fmt: skip
 
@@ -193,6 +200,7 @@ def test_no_verb_shows_a_partner_anything_of_the_others(
         crm_changes.convert(unit, applied.registration, _secret("convert"))
     shown = _partner_side(database, made)
     assert SECRET not in shown
+    assert PHONE not in shown
     assert rival.number not in shown
     with database.read() as session:
         everything = "".join(session.scalars(select(AuditEventRow.body)))
@@ -207,7 +215,9 @@ def test_a_rejection_shows_a_partner_nothing_of_the_others(
         with database.begin(Actor(_secret("approver"))) as unit:
             repository.add_check(unit.session, _loaded_check(made, rival))
             use_cases.reject(unit, made.id, reason, note=_secret("note"))
-        assert SECRET not in _partner_side(database, made)
+        shown = _partner_side(database, made)
+        assert SECRET not in shown
+        assert PHONE not in shown
         made = submit(
             database, product_line="support", token=reason.value,
             customer=customer(tax_id="84-1190277"),
@@ -238,7 +248,7 @@ def test_a_submit_answers_the_same_whether_the_customer_is_taken_or_not(
 ) -> None:
     taken = submit(database, product_line="support", customer=customer(tax_id="84-1190277"))
     free = submit(database, product_line="support", customer=customer(tax_id="55-5"), token="t2")
-    views = [replace(partner_view(r), number="") for r in (taken, free)]
+    views = [replace(partner_view(r), number="", described=customer()) for r in (taken, free)]
     assert views[0] == views[1]
     internal = []
     for about in (taken, free):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from registration_core import use_cases
 from registration_core.finding_claims import Rival
 from registration_core.matching import MatchKey, Organisation, Relation, customer_keys
 from registration_core.model import Band, Registration, RegistrationState
-from registration_core.store import repository
+from registration_core.store import match_index, repository
 from registration_core.store.database import Database
 from registration_core.store.rivals import rivals_for, rivals_of
 from tests.factories import APPROVER, add_partners, approved, customer, submit
@@ -140,3 +141,96 @@ def test_a_corrected_customer_is_found_by_its_new_name_only(
         repository.save(unit.session, corrected, unit.now)
     assert _rivals(database, Organisation("Kestrel Avionics Inc.")) == []
     assert _numbers(_rivals(database, Organisation("Harrier Dairy"))) == [first.number]
+
+
+@pytest.mark.parametrize(
+    ("told", "asked"),
+    [
+        ({"aliases": ("Merlin Mills",)}, Organisation("Merlin Mills")),
+        (
+            {"email_domains": ("merlin.example", "mill.example")},
+            Organisation("Harrier Dairy", website="mill.example"),
+        ),
+        ({"parent": "Merlin Mills"}, Organisation("Merlin Mills Ltd")),
+        ({"name": "Merlin Mills"}, Organisation("Harrier Dairy", parent="Merlin Mills")),
+        ({"parent": "Merlin Mills"}, Organisation("Harrier Dairy", parent="Merlin Mills")),
+    ],
+    ids=["alias", "second domain", "subsidiary", "parent", "sibling"],
+)
+def test_a_registration_is_found_by_everything_that_is_said_of_its_customer(
+    database: Database, told: dict[str, Any], asked: Organisation
+) -> None:
+    add_partners(database, "P1")
+    made = submit(database, customer=customer(**{"name": "Kestrel Avionics", "website": ""} | told))
+    assert _numbers(_rivals(database, asked)) == [made.number]
+
+
+def test_an_equal_phone_finds_a_customer_and_makes_an_equal_name_sure(database: Database) -> None:
+    add_partners(database, "P1")
+    made = submit(
+        database, customer=customer(name="Kestrel Avionics", website="", phone="+1 919 555 0126")
+    )
+    with database.read() as session:
+        found = match_index.search_registrations(
+            session, Organisation("Harrier Dairy", phone="(919) 555-0126")
+        )
+    assert found == [made.receipt_seq]
+    bands = [
+        _rivals(database, Organisation("Kestrel Avionics Inc.", country="US", phone=phone))[0].match
+        for phone in ("(919) 555-0126", "(919) 555-0127")
+    ]
+    assert [match.band for match in bands] == [Band.STRONG, Band.REVIEW]
+
+
+@pytest.mark.parametrize(
+    ("told", "asked", "relation"),
+    [
+        ({"parent": "Merlin Mills"}, Organisation("Merlin Mills Ltd"), Relation.SUBSIDIARY),
+        ({}, Organisation("Harrier Dairy", parent="Kestrel Avionics"), Relation.PARENT),
+        (
+            {"parent": "Merlin Mills"},
+            Organisation("Harrier Dairy", parent="Merlin Mills"),
+            Relation.SIBLING,
+        ),
+    ],
+)
+def test_a_parent_that_somebody_named_tells_the_relation(
+    database: Database, told: dict[str, str], asked: Organisation, relation: Relation
+) -> None:
+    add_partners(database, "P1")
+    submit(database, customer=customer(name="Kestrel Avionics", website="", **told))
+    (rival,) = _rivals(database, asked)
+    assert (rival.match.relation, rival.match.band) == (relation, Band.REVIEW)
+
+
+def test_each_of_several_long_names_and_domains_finds_its_customer(database: Database) -> None:
+    add_partners(database, "P1")
+    names = (
+        "Kestrel Avionics and Instruments Manufacturing Company of Northern Scotland",
+        "Quernbeck Precision Optical Measurement Equipment Wholesale Distribution",
+        "Harrier Dairy Cheese Butter Cooperative Marketing Association formerly Old Creamery",
+        "Merlin Mills Weaving Spinning Textile Finishing International Holding Group",
+    )
+    domains = tuple(
+        f"{word}-works.example" for word in ("otter", "heron", "plover", "dunlin", "wren")
+    )
+    made = submit(
+        database,
+        customer=customer(
+            name=names[0], aliases=names[1:], email_domains=domains, website="avocet.example",
+            tax_id="84-1190277", duns="150483782", phone="+1 919 555 0126", city="Durham",
+        ),
+    )  # fmt: skip
+    for name in names:
+        assert _numbers(_rivals(database, Organisation(name))) == [made.number], name
+    for domain in domains:
+        found = _rivals(database, Organisation("Somebody Else", website=domain))
+        assert _numbers(found) == [made.number], domain
+
+
+def test_a_registration_that_is_closed_is_found_by_nothing_of_it(database: Database) -> None:
+    add_partners(database, "P1")
+    made = submit(database, customer=customer(aliases=("Merlin Mills",), phone="+1 919 555 0126"))
+    with database.begin(APPROVER) as unit:
+        use_cases.withdraw(unit, made.id)
+    assert _rivals(database, Organisation("Merlin Mills", phone="+1 919 555 0126")) == []

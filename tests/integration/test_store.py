@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import random
 import subprocess
 import sys
@@ -39,6 +40,7 @@ from tests.factories import (
     Clock,
     add_partners,
     check,
+    customer,
     stored,
     submit,
 )
@@ -288,3 +290,20 @@ def test_a_store_without_tables_is_not_called_unreachable(tmp_path: Path) -> Non
     with pytest.raises(DBAPIError, match="no such table"), store.read() as session:
         session.execute(text("SELECT 1 FROM connection_state"))
     store.close()
+
+
+def test_a_customer_is_kept_so_that_two_versions_of_the_program_can_read_it(
+    database: Database,
+) -> None:
+    add_partners(database, "P1")
+    made = submit(database)
+    column = text("SELECT customer FROM registration")
+    with database.read() as session:
+        kept = json.loads(session.scalar(column))
+    assert kept == {
+        "name": "Avocet Biosciences Inc.", "country": "US", "website": "avocet.example",
+    }  # fmt: skip
+    told = kept | {"email_domain": "", "said by a later version": "x", "aliases": ["ABL"]}
+    with database.begin() as unit:
+        unit.session.execute(text("UPDATE registration SET customer = :c"), {"c": json.dumps(told)})
+    assert stored(database, made).customer == customer(aliases=("ABL",))

@@ -25,7 +25,7 @@ from registration_core.model import (
 )
 from registration_core.partner_view import partner_view, reason_text
 from registration_core.program import Role
-from tests.factories import NOW, SALESFORCE, registration
+from tests.factories import NOW, SALESFORCE, customer, registration
 
 CASES = 10_000
 CANARY = "CANARY"
@@ -99,3 +99,8 @@ def test_a_partner_sees_its_own_values_and_not_what_a_rep_typed_in_the_crm() -> 
     assert (view.deal_name, view.amount, view.currency) == (
         "Avocet platform", Decimal(50000), "USD",
     )  # fmt: skip
+
+
+def test_a_partner_sees_everything_that_it_said_of_its_customer() -> None:
+    said = customer(aliases=("ABL",), phone="+1 919 555 0126", parent="Heron Group", region="NC")
+    assert partner_view(registration(customer=said)).described == said

@@ -17,7 +17,7 @@ from registration_core.contracts import FieldType
 from registration_core.errors import InvalidInput
 from registration_core.model import Customer
 from registration_core.program import CustomField
-from registration_core.submission import in_nfc, is_email, require_valid
+from registration_core.submission import in_nfc, is_email, require_valid, with_contacts_domain
 from tests.factories import NOW, customer, partner, program, submission
 
 TODAY = NOW.date()
@@ -56,6 +56,10 @@ def _refusal(**changes: Any) -> InvalidInput:
         {"expected_close_on": date(2036, 3, 5)},
         {"description": "First line.\r\n\tSecond line."},
         {"contact_email": "ivy.smith@avocet.example"},
+        {"customer": customer(aliases=("Avocet", "ABL", "x" * 120))},
+        {"customer": customer(email_domains=tuple(f"{n}.avocet.example" for n in range(5)))},
+        {"customer": customer(phone="+1 (919) 555-0126 ext. 12", postcode="27701", region="NC")},
+        {"customer": customer(parent="Heron Group", phone="040/123-456.7 x89")},
         {"custom": SEATS | {"segment": "smb", "regions": ("apac", "emea"), "start": TODAY}},
         {"custom": SEATS | {"seen": NOW, "renewal": False, "memo": None}},
     ],
@@ -78,6 +82,23 @@ def test_a_deal_within_the_rules_is_taken(changes: dict[str, Any]) -> None:
         ({"customer": customer(tax_id="9" * 65)}, "tax_id"),
         ({"customer": customer(duns="9" * 33)}, "duns"),
         ({"customer": customer(city="\ud800")}, "city"),
+        ({"customer": customer(region="x" * 121)}, "region"),
+        ({"customer": customer(postcode="x" * 33)}, "postcode"),
+        ({"customer": customer(aliases=("A", "B", "C", "D"))}, "aliases"),
+        ({"customer": customer(aliases=("x" * 121,))}, "aliases"),
+        ({"customer": customer(aliases=("Avocet", " "))}, "aliases"),
+        ({"customer": customer(aliases=("two\nlines",))}, "aliases"),
+        ({"customer": customer(email_domains=("avocet",))}, "email_domains"),
+        ({"customer": customer(email_domains=("ivy@avocet.example",))}, "email_domains"),
+        (
+            {"customer": customer(email_domains=tuple(f"a{n}.example" for n in range(6)))},
+            "email_domains",
+        ),
+        ({"customer": customer(email_domains=("x" * 250 + ".example",))}, "email_domains"),
+        ({"customer": customer(phone="12345")}, "phone"),
+        ({"customer": customer(phone="ask Ivy 919 555 0126")}, "phone"),
+        ({"customer": customer(phone="9" * 65)}, "phone"),
+        ({"customer": customer(parent="x" * 121)}, "parent"),
         ({"deal_name": ""}, "deal_name"),
         ({"deal_name": "  "}, "deal_name"),
         ({"deal_name": "x" * 121}, "deal_name"),
@@ -129,15 +150,36 @@ def test_a_partner_who_is_not_active_registers_nothing() -> None:
 @given(st.text(max_size=20))
 def test_every_text_is_kept_in_its_composed_form(text: str) -> None:
     typed = submission(
-        deal_name=text, contact_name=text, customer=Customer(name=text, country="US", city=text),
+        deal_name=text, contact_name=text,
+        customer=Customer(name=text, country="US", city=text, aliases=(text,), phone=text),
         custom={"memo": text, "seats": Decimal(1), "seen": datetime(2031, 1, 1, tzinfo=UTC)},
     )  # fmt: skip
     kept, nfc = in_nfc(typed), unicodedata.normalize("NFC", text)
     assert (kept.deal_name, kept.contact_name, kept.custom["memo"]) == (nfc, nfc, nfc)
-    assert (kept.customer.name, kept.customer.city) == (nfc, nfc)
+    assert kept.customer == Customer(name=nfc, country="US", city=nfc, aliases=(nfc,), phone=nfc)
     assert replace(kept, deal_name=text, contact_name=text) == replace(
         typed, customer=kept.customer, custom=kept.custom
     )
+
+
+@pytest.mark.parametrize(
+    ("address", "domains"),
+    [
+        ("ivy@labs.example", ("avocet.example", "labs.example")),
+        ("ivy@LABS.example", ("avocet.example", "labs.example")),
+        ("ivy@avocet.example", ("avocet.example",)),
+        ("ivy@heron.example", ("avocet.example",)),
+        ("ivy@gmail.com", ("avocet.example",)),
+        ("", ("avocet.example",)),
+    ],
+    ids=["another", "in capitals", "known", "the website's", "of free mail", "none"],
+)
+def test_the_domain_of_the_contacts_address_joins_the_customers(
+    address: str, domains: tuple[str, ...]
+) -> None:
+    about = customer(website="www.heron.example", email_domains=("avocet.example",))
+    typed = with_contacts_domain(submission(customer=about, contact_email=address))
+    assert typed.customer.email_domains == domains
 
 
 @given(st.from_regex(r"[^@\s]{1,8}@[^@\s]{1,8}\.[^@\s]{1,4}", fullmatch=True).filter(is_email))

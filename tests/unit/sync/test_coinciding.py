@@ -19,7 +19,7 @@ KNOWN = Customer("Fjordkraft Elektro AS", "NO", website="fjordkraft.example", ta
         Customer("FJORDKRAFT ELEKTRO A/S", "NO", tax_id="NO123"),
         Customer("Fjordkraft Elektor AS", "NO"),
         Customer("Kraftlaget", "NO", tax_id="987"),
-        Customer("Kraftlaget", "NO", email_domain="fjordkraft.example"),
+        Customer("Kraftlaget", "NO", email_domains=("fjordkraft.example",)),
     ],
     ids=["name", "name, another tax id", "typing error", "tax id", "domain"],
 )

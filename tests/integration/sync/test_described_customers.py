@@ -1,0 +1,87 @@
+"""What a partner says of a customer beside its name: a check goes by it, and a CRM is told of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from registration_core.findings import FindingKind
+from registration_core.model import ConflictCheck, Customer, Finding
+from registration_core.store import repository
+from tests.integration.sync.test_mapping_manners import add
+from tests.world import HOME, World
+
+KRANAR = {"Name": "Lindqvist Kranar AB", "Country": "SE", "Website": "lindqvist.example"}
+
+
+def last_check(world: World, key: str) -> ConflictCheck:
+    with world.database.read() as session:
+        found = repository.last_check(session, key)
+    assert found is not None
+    return found
+
+
+def finding(world: World, customer: Customer, **more: Any) -> Finding:
+    (found,) = last_check(world, world.approved(customer=customer, **more).id).findings
+    return found
+
+
+@pytest.mark.parametrize(
+    ("customer", "contact", "speaks"),
+    [
+        (Customer("LKX Group", "SE", aliases=("Lindqvist Kranar",)), "", "name"),
+        (
+            Customer("LKX Group", "SE", email_domains=("a.example", "lindqvist.example")),
+            "",
+            "domain",
+        ),
+        (Customer("LKX Group", "SE"), "eva@lindqvist.example", "domain"),
+    ],
+    ids=["other name", "second e-mail domain", "contact's address"],
+)
+def test_an_account_is_found_by_another_name_or_domain_of_the_customer(
+    world: World, customer: Customer, contact: str, speaks: str
+) -> None:
+    account = world.orgs[HOME].add("Account", KRANAR)
+    found = finding(world, customer, contact_email=contact)
+    assert (found.kind, found.record_id) == (FindingKind.AMBIGUOUS_MATCH, account)
+    assert f"{speaks} +" in found.evidence["for"]
+
+
+def test_a_claim_on_the_parent_that_a_partner_names_is_found(world: World) -> None:
+    account = world.orgs[HOME].add("Account", KRANAR | {"House": True})
+    found = finding(world, Customer("Harrier Dairy", "SE", parent="Lindqvist Kranar"))
+    assert (found.kind, found.record_id) == (FindingKind.FAMILY_CLAIM, account)
+    assert (found.claim, found.evidence["relation"]) == (FindingKind.HOUSE_ACCOUNT, "parent")
+
+
+def test_what_is_said_of_a_customer_is_written_where_a_mapping_names_it(world: World) -> None:
+    add(
+        world,
+        '{expression: \'customer_aliases + " / " + customer_phone + " / " + customer_parent\', '
+        "theirs: Remark}",
+    )
+    world.approved(
+        customer=Customer(
+            "Lindqvist Kranar AB", "SE", aliases=("LK", "Kranar"), phone="+46 8 123 456",
+            parent="Heron Group",
+        )
+    )  # fmt: skip
+    world.settle()
+    assert world.deal(HOME, "Remark") == "LK; Kranar / +46 8 123 456 / Heron Group"
+
+
+def test_a_change_of_the_parents_account_has_the_claim_on_its_daughter_checked_again(
+    world: World,
+) -> None:
+    account = world.orgs[HOME].add("Account", KRANAR)
+    made = world.approved(customer=Customer("Harrier Dairy", "SE", parent="Lindqvist Kranar"))
+    assert made.protection_state.standing
+    world.settle()
+    before = last_check(world, made.id)
+    world.orgs[HOME].edit("Account", account, {"NoCall": True}, "admin")
+    world.settle()
+    after = last_check(world, made.id)
+    assert before.findings == ()
+    assert [f.claim for f in after.findings] == [FindingKind.DO_NOT_CALL]
