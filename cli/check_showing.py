@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from cli.output import Output
+from cli.showing import facts_of
 from registration_core.conflict_check import holding, rejecting
+from registration_core.customer_fields import joined
 from registration_core.findings import ReasonCode
 from registration_core.model import ConflictCheck, Finding
 from registration_core.partner_view import reason_text
@@ -24,6 +26,16 @@ def show_check(out: Output, check: ConflictCheck, links: Links | None = None) ->
         f"Check of {check.finished_at:%Y-%m-%d %H:%M:%SZ}: {complete}; "
         f"rules {check.policy_version}, matcher {check.matcher_version}"
     )
+    if check.customer is not None:
+        keys = (f"{key.kind.replace('_', ' ')} {key.value}" for key in check.keys)
+        out.facts(
+            {
+                "customer": f"{check.customer.name}, {check.customer.country}",
+                **facts_of(check.customer),
+                "keys": joined(keys),
+            },
+            title="Asked about",
+        )
     out.show(
         [asdict(reading) for reading in check.readings],
         {

@@ -48,7 +48,8 @@ def require_usable(
             f"There is a newer check of {number} than the one decided on.",
             hint=f"Look at it again: dealreg registration show {number}",
         )
-    if check.began_at < registration.match_keys_changed_at:
+    other = check.customer not in (None, registration.customer)
+    if other or check.began_at < registration.match_keys_changed_at:
         raise CheckNotUsable(f"{number} was changed after its check began.", hint=again)
     if check.policy_version != program.version:
         raise CheckNotUsable(

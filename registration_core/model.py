@@ -132,6 +132,14 @@ class Customer:
 
 
 @dataclass(frozen=True)
+class MatchKey:
+    """One exact key: `tax_id`, `duns`, `domain` or `name_country`, and its folded value."""
+
+    kind: str
+    value: str
+
+
+@dataclass(frozen=True)
 class Registration:
     """One deal registration."""
 
@@ -401,11 +409,16 @@ class ConflictCheck:
     finished_at: datetime
     policy_version: str
     matcher_version: str
-    #: State of the lists from files when they were looked through; None where it was not kept.
+    #: State of the lists from files (`account_lists.state`) when they were looked through; None
+    #: where it was not kept.
     lists_seen: int | None
     readings: tuple[Reading, ...]
     findings: tuple[Finding, ...]
     accounts: Mapping[ConnectionName, str] = field(default_factory=dict)
+    #: Whom it asked about, as the customer was described then; None where that was not kept.
+    customer: Customer | None = None
+    #: Exact keys of that customer, typed or learned from its accounts and other registrations.
+    keys: tuple[MatchKey, ...] = ()
 
     @property
     def incomplete(self) -> tuple[Reading, ...]:

@@ -278,6 +278,8 @@ def _make(
         readings=readings,
         findings=find_claims(registration, program, found, rivals, began_at),
         accounts=_chosen(found),
+        customer=registration.customer,
+        keys=tuple(sorted(wanted.keys, key=lambda key: (key.kind, key.value))),
     )
 
 
@@ -323,7 +325,8 @@ def _record(
                 "findings": [f.summary for f in check.findings],
             },
         )
-        if check.incomplete or check.lists_seen != account_lists.state(unit.session):
+        outdated = check.customer != registration.customer
+        if check.incomplete or outdated or check.lists_seen != account_lists.state(unit.session):
             _again(unit, request, check)
             return
         if request is not None and request.version == version:
@@ -337,13 +340,13 @@ def _record(
 
 
 def _repeats(check: ConflictCheck, last: ConflictCheck) -> bool:
-    """Whether an incomplete check lacks and found just what the one before did.
+    """Whether an incomplete check asked, lacks and found just what the one before did.
 
     It takes that one's place: an outage of days would leave a check and an event every minute.
     """
-    return (
-        bool(check.incomplete) and _lacks(check) == _lacks(last) and check.findings == last.findings
-    )
+    asked = (check.customer, check.keys) == (last.customer, last.keys)
+    answered = _lacks(check) == _lacks(last) and check.findings == last.findings
+    return bool(check.incomplete) and asked and answered
 
 
 def _lacks(check: ConflictCheck) -> set[tuple[ConnectionName, bool]]:
@@ -355,7 +358,7 @@ def _again(unit: UnitOfWork, request: CheckRequestRow | None, check: ConflictChe
         return
     request.attempts += 1
     why = "; ".join(f"{r.connection}: {r.reason}" for r in check.incomplete)
-    request.reason = (why or "a list was brought up to date meanwhile")[:255]
+    request.reason = (why or "the customer or a list was changed meanwhile")[:255]
     seconds = min(2 ** min(request.attempts - 1, 10), REPEAT_SECONDS_MAX)
     request.due_at = unit.now + timedelta(seconds=seconds)
 

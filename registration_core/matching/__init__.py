@@ -10,7 +10,6 @@ from registration_core.matching.folding import fold_id, fold_name
 from registration_core.matching.keys import (
     MATCHER_VERSION,
     Match,
-    MatchKey,
     account_keys,
     compare,
     customer_keys,
@@ -33,6 +32,7 @@ from registration_core.matching.organisation import (
     of_account,
     of_customer,
 )
+from registration_core.model import MatchKey
 
 __all__ = [
     "FAMILY_MAX",

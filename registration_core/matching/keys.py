@@ -20,7 +20,7 @@ from registration_core.matching.matcher import (
     looks_alike,
 )
 from registration_core.matching.organisation import Organisation, of_account
-from registration_core.model import Account, Band, Customer
+from registration_core.model import Account, Band, Customer, MatchKey
 
 #: Raised when keys or bands change, and kept with every check.
 MATCHER_VERSION = f"evidence-1-{lexicon.DIGEST}"
@@ -32,14 +32,6 @@ _IDENTIFYING = ("tax_id", "duns")
 _ITSELF = (Relation.SAME, Relation.POSSIBLY)
 #: Longest value of a key that is kept, in characters; what follows decides nothing.
 _VALUE_MAX = 255
-
-
-@dataclass(frozen=True)
-class MatchKey:
-    """One exact key: `tax_id`, `duns`, `domain` or `name_country`, and its folded value."""
-
-    kind: str
-    value: str
 
 
 def match_keys(

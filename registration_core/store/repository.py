@@ -320,24 +320,16 @@ _COUNTS = ConflictCheckRow.complete | overrides.accepted()
 
 def add_check(session: Session, check: ConflictCheck) -> None:
     """Keep a check with everything that was asked and answered."""
-    session.add(
-        ConflictCheckRow(
-            id=check.id,
-            registration_id=check.registration_id,
-            began_at=check.began_at,
-            finished_at=check.finished_at,
-            policy_version=check.policy_version,
-            matcher_version=check.matcher_version,
-            lists_seen=check.lists_seen,
-            complete=not check.incomplete,
-            readings=[
-                asdict(r) | {"as_of": r.as_of.isoformat() if r.as_of else None}
-                for r in check.readings
-            ],
-            findings=[asdict(f) for f in check.findings],
-            accounts=dict(check.accounts),
-        )
-    )
+    kept = {f.name: getattr(check, f.name) for f in fields(check)} | {
+        "complete": not check.incomplete,
+        "readings": [
+            asdict(r) | {"as_of": r.as_of.isoformat() if r.as_of else None} for r in check.readings
+        ],
+        "findings": [asdict(f) for f in check.findings],
+        "accounts": dict(check.accounts),
+        "keys": [[key.kind, key.value] for key in check.keys],
+    }
+    session.add(ConflictCheckRow(**kept))
     session.flush()
 
 
@@ -384,6 +376,7 @@ def _check(row: ConflictCheckRow) -> ConflictCheck:
             for r in row.readings
         ),
         findings=tuple(_finding(f) for f in row.findings),
+        keys=tuple(MatchKey(*pair) for pair in row.keys),
     )
 
 

@@ -277,7 +277,7 @@ class ListCountRow(Base):
 
 
 class ConflictCheckRow(Base):
-    """A conflict check as it was asked and answered."""
+    """A conflict check; `model.ConflictCheck` tells what each field means."""
 
     __tablename__ = "conflict_check"
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -286,13 +286,14 @@ class ConflictCheckRow(Base):
     finished_at: Mapped[datetime]
     policy_version: Mapped[str] = mapped_column(String(64))
     matcher_version: Mapped[str] = mapped_column(String(32))
-    #: State of the lists from files (`account_lists.state`) when they were looked through.
     lists_seen: Mapped[int | None]
     #: Whether every connection that the program requires was read completely.
     complete: Mapped[bool]
     readings: Mapped[list[Any]]
     findings: Mapped[list[Any]]
     accounts: Mapped[dict[str, Any]]
+    customer: Mapped[Customer | None]
+    keys: Mapped[list[Any]] = mapped_column(server_default="[]")
 
 
 class CheckRequestRow(Base):

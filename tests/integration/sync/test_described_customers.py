@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from registration_core import matches
 from registration_core.findings import FindingKind
+from registration_core.matching import MatchKey
 from registration_core.model import ConflictCheck, Customer, Finding
 from registration_core.store import repository
+from sync import checking
 from tests.integration.sync.test_mapping_manners import add
-from tests.world import HOME, World
+from tests.world import BEN, HOME, World
 
 KRANAR = {"Name": "Lindqvist Kranar AB", "Country": "SE", "Website": "lindqvist.example"}
 
@@ -85,3 +89,26 @@ def test_a_change_of_the_parents_account_has_the_claim_on_its_daughter_checked_a
     after = last_check(world, made.id)
     assert before.findings == ()
     assert [f.claim for f in after.findings] == [FindingKind.DO_NOT_CALL]
+
+
+def test_a_check_keeps_whom_it_asked_about_and_the_keys_that_were_known(world: World) -> None:
+    asked = Customer("Nordhafen Logistik", "DE", aliases=("NHL",), phone="+49 40 123456")
+    account = world.orgs[HOME].add(
+        "Account", {"Name": "Nordhafen Logistik", "Country": "DE", "Tax": "DE 4711"}
+    )
+    made = world.approved(customer=asked)
+    with world.database.begin(BEN) as unit:
+        matches.confirm(unit, made.number, f"{HOME}:{account}", "the same tax office")
+    checking.check_now(world.runtime, made.number)
+    check = last_check(world, made.id)
+    assert check.customer == asked
+    assert check.keys == (
+        MatchKey("name_country", "DE|nordhafen logistik"),
+        MatchKey("tax_id", "DE4711"),
+    )
+
+
+def test_a_check_of_what_is_not_submitted_yet_tells_whom_it_asked_about_too(world: World) -> None:
+    made = world.submit()
+    tried = checking.try_check(world.runtime, replace(made, id="not kept"))
+    assert (tried.customer, bool(tried.keys)) == (made.customer, True)

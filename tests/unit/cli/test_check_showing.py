@@ -10,8 +10,9 @@ import pytest
 from cli.check_showing import check_answer, decided, show_check
 from cli.output import Output, plain
 from registration_core.findings import Decision, FindingKind
+from registration_core.matching import MatchKey
 from registration_core.model import Band, Finding, Reading
-from tests.factories import CONNECTIONS, NOW, SALESFORCE, check, registration
+from tests.factories import CONNECTIONS, NOW, SALESFORCE, check, customer, registration
 
 HOUSE = Finding(
     FindingKind.HOUSE_ACCOUNT, Band.STRONG, ("tax_id",), "Avocet is on the house list", SALESFORCE,
@@ -83,3 +84,25 @@ def test_an_incomplete_check_decides_nothing() -> None:
     unread = tuple(Reading(name, False, None, "away") for name in CONNECTIONS)
     made = check(registration(), [replace(HOUSE, decision=Decision.REJECT)], NOW, readings=unread)
     assert decided(made).startswith("nothing: it waits")
+
+
+def test_whom_a_check_asked_about_is_shown_with_the_keys_that_were_known(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = replace(
+        check(registration()),
+        customer=customer(
+            aliases=("ABL",), phone="+1 919 555 0126", city="Durham", postcode="27701"
+        ),
+        keys=(MatchKey("domain", "avocet.example"), MatchKey("tax_id", "841190277")),
+    )
+    show_check(Output(as_json=False), asked)
+    shown = capsys.readouterr().out
+    for told in (
+        "Avocet Biosciences Inc., US", "ABL", "+1 919 555 0126", "27701, Durham",
+        "domain avocet.example; tax id 841190277",
+    ):  # fmt: skip
+        assert told in shown
+    answer = plain(check_answer(asked))
+    assert answer["customer"]["aliases"] == ["ABL"]
+    assert answer["keys"][1] == {"kind": "tax_id", "value": "841190277"}

@@ -329,3 +329,12 @@ def test_a_claim_is_disputed_for_what_is_new_holds_and_does_not_apply_backwards(
     made = registration()
     known = check(made, [before]) if before else None
     assert disputing_findings(check(made, [after]), known) == ([after] if disputed else [])
+
+
+def test_a_check_that_asked_about_another_customer_counts_no_more_whenever_it_began() -> None:
+    about = registration()
+    changed = replace(about, customer=replace(about.customer, phone="+1 919 555 0126"))
+    asked = check(about, customer=about.customer)
+    require_usable(asked, about, program(), NOW)
+    with pytest.raises(CheckNotUsable, match="was changed after its check began"):
+        require_usable(asked, changed, program(), NOW)
