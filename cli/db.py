@@ -85,9 +85,9 @@ def rebaseline(frame: Frame) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_frame
 def erase(frame: Frame, texts: tuple[str, ...], *, yes: bool) -> None:
-    """Erase a person: these texts, such as an e-mail address and a full name, in every table.
+    """Erase a person: these texts, such as an e-mail address, a full name, a phone, in every table.
 
-    Cannot be undone. Erase the person in the CRMs first, or what stands there is read again. The
+    A phone number is found in whatever way it is written. Cannot be undone. Erase the person in the CRMs first, or what stands there is read again. The
     audit trail still verifies.
     """
     from registration_core.store import erasure

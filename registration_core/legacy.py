@@ -27,7 +27,7 @@ from registration_core.model import (
 )
 from registration_core.overriding import PEOPLE
 from registration_core.program import Program
-from registration_core.recording import new_number, saved, subject_of
+from registration_core.recording import new_number, personal_of, saved, subject_of
 from registration_core.store import audit, customers, disputes, protection, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import CutOverRow
@@ -111,7 +111,6 @@ def land(unit: UnitOfWork, legacy: Legacy, program: Program) -> tuple[Registrati
     _require_consistent(legacy, unit.now)
     made = _registration(unit, legacy, program, partner)
     repository.add_registration(unit.session, made, legacy.submission.token)
-    contact = {"contact_name": made.contact_name, "contact_email": made.contact_email}
     audit.record(
         unit, subject_of(made), "take over",
         {
@@ -121,7 +120,7 @@ def land(unit: UnitOfWork, legacy: Legacy, program: Program) -> tuple[Registrati
             "amount": made.amount, "currency": made.currency,
         },
         partner={"number": made.number, "customer": made.customer.name},
-        personal={name: value for name, value in contact.items() if value},
+        personal=personal_of(made),
     )  # fmt: skip
     if made.state.live:
         work.request_check(unit, made.id, "taken over and not checked yet")

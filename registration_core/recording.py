@@ -26,6 +26,16 @@ def locked(unit: UnitOfWork, number: str, expected_version: int | None) -> Regis
     return found
 
 
+def personal_of(registration: Registration) -> dict[str, str]:
+    """Return what the trail keeps apart, so that it can be erased: the contact, and the phone."""
+    values = {
+        "contact_name": registration.contact_name,
+        "contact_email": registration.contact_email,
+        "phone": registration.customer.phone,
+    }
+    return {name: value for name, value in values.items() if value}
+
+
 def recorded(
     unit: UnitOfWork,
     registration: Registration,

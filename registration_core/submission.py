@@ -13,7 +13,7 @@ from typing import Any
 from registration_core.contracts import Fields, FieldType, Value
 from registration_core.customer_fields import SEVERAL
 from registration_core.errors import InvalidInput
-from registration_core.matching import domain_of, of_customer
+from registration_core.matching import Organisation, domain_of
 from registration_core.model import Customer, Partner
 from registration_core.program import CustomField, Program
 
@@ -78,6 +78,11 @@ class Submission:
 def is_email(text: str) -> bool:
     """Whether a text has the shape of one e-mail address, and nothing beside it."""
     return bool(_EMAIL.fullmatch(text))
+
+
+def phone_end(text: str) -> str:
+    """Return the last digits of a phone number, by which numbers are compared; '' if it is none."""
+    return Organisation("", phone=text).phone_end if _PHONE.fullmatch(text) else ""
 
 
 def in_nfc(submission: Submission) -> Submission:
@@ -213,9 +218,7 @@ def wrong_facts(customer: Customer) -> Iterator[tuple[str, str, str]]:
         if not _DOMAIN.fullmatch(domain):
             what = f"{domain!r} is not a domain"
             yield "email_domains", what, "Write what follows the @, for example example.com."
-    if customer.phone and not (
-        _PHONE.fullmatch(customer.phone) and of_customer(customer).phone_end
-    ):
+    if customer.phone and not phone_end(customer.phone):
         what = f"{customer.phone!r} is not a phone number"
         yield "phone", what, "Write it like +49 40 123456."
 

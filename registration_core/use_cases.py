@@ -38,7 +38,7 @@ from registration_core.model import (
 from registration_core.overriding import PEOPLE
 from registration_core.partner_view import reason_text
 from registration_core.program import Program
-from registration_core.recording import locked, new_number, recorded, saved
+from registration_core.recording import locked, new_number, personal_of, recorded, saved
 from registration_core.store import (
     account_lists,
     audit,
@@ -154,7 +154,6 @@ def submit(unit: UnitOfWork, submission: Submission, program: Program) -> tuple[
         registered=registered(submission),
     )
     repository.add_registration(unit.session, made, submission.token)
-    contact = {"contact_name": made.contact_name, "contact_email": made.contact_email}
     recorded(
         unit,
         made,
@@ -168,7 +167,7 @@ def submit(unit: UnitOfWork, submission: Submission, program: Program) -> tuple[
             "receipt_seq": made.receipt_seq,
         },
         partner={"number": made.number, "customer": made.customer.name},
-        personal={name: value for name, value in contact.items() if value},
+        personal=personal_of(made),
     )
     work.request_check(unit, made.id, "submitted")
     return made, True
