@@ -6,10 +6,11 @@ Each row is a commit of its own, so that an interrupted import is simply typed a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from cli.csv_file import Line
+from cli.frame import Exit, Frame
 from cli.submissions import column_of, stable_token, submission
 from registration_core.errors import DomainRefusal, InvalidInput, NotFound
 from registration_core.model import Actor, Registration
@@ -131,3 +132,30 @@ def _difference(known: Registration, wanted: Submission) -> tuple[str, str]:
     told = ", ".join(f"{name} is {there} there and {here} here" for name, there, here in differing)
     options = " ".join(f"--{name} {here}" for name, _, here in differing)
     return told, f"dealreg registration update {known.number} {options}"
+
+
+def tell(frame: Frame, outcomes: list[Outcome], *, dry_run: bool) -> None:
+    """Answer with what became of the rows; exits with 1 where some are bad."""
+    by_result = {r: [o for o in outcomes if o.result is r] for r in Result}
+    bad, known = by_result[Result.BAD], by_result[Result.ALREADY_THERE]
+    if frame.out.as_json:
+        answer = {result.value: [asdict(o) for o in found] for result, found in by_result.items()}
+        frame.out.json(answer | {"dry_run": dry_run})
+    else:
+        columns = {"line": "Line", "field": "Field", "reason": "Reason", "fix": "Fix"}
+        frame.out.show([asdict(o) for o in bad], columns, title="Not registered:")
+        told = [asdict(o) for o in known if o.reason]
+        frame.out.show(
+            told, columns | {"number": "Number"}, title="Already there, and not changed:"
+        )
+        would = "would be registered" if dry_run else "registered"
+        frame.out.say(
+            f"{len(by_result[Result.REGISTERED])} {would}, {len(known)} already there, "
+            f"{len(bad)} with errors."
+        )
+        if bad:
+            frame.out.say("Correct these rows and import the file again.")
+        elif not dry_run and by_result[Result.REGISTERED]:
+            frame.out.say("Follow them: dealreg registration list")
+    if bad:
+        frame.exit(Exit.FAILED)

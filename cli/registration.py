@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 import click
 
 from cli import customer
-from cli.frame import Exit, Frame, Noun, chosen_program, pass_frame
+from cli.frame import Frame, Noun, chosen_program, pass_frame
 from cli.progress import Progress
 from cli.values import CAPITALS, DAY, MONEY, reason_code, text
 from registration_core.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from cli.importing import Outcome
     from registration_core.contracts import Value
     from registration_core.program import Program
 
@@ -89,7 +88,7 @@ def import_(frame: Frame, file: Path, program: str, *, dry_run: bool) -> None:
     Importing a file again adds nothing.
     """
     from cli.csv_file import read_file
-    from cli.importing import import_lines
+    from cli.importing import import_lines, tell
     from cli.submissions import OPTIONAL, REQUIRED
 
     rules = chosen_program(frame.programs(), program)
@@ -97,7 +96,7 @@ def import_(frame: Frame, file: Path, program: str, *, dry_run: bool) -> None:
     with frame.database() as database:
         told = Progress("rows").at
         outcomes = import_lines(database, frame.actor, rules, lines, dry_run=dry_run, told=told)
-    _tell_import(frame, outcomes, dry_run=dry_run)
+    tell(frame, outcomes, dry_run=dry_run)
 
 
 @registration.command("cut-over")
@@ -274,6 +273,30 @@ def update(
 
 @registration.command()
 @_NUMBER
+@customer.options
+@_VERSION
+@pass_frame
+def describe(frame: Frame, /, number: str, version: int | None, **given: object) -> None:
+    """Keep what the partner says besides of the customer, or corrects, before the decision.
+
+    Each option replaces what was said; --alias "" takes all other names back. It is checked again, and
+    a check from before counts no more.
+    """
+    from registration_core import describing
+    from registration_core.store import repository
+
+    said = customer.facts(customer.cells(given))
+    if not said:
+        raise click.UsageError("Say what is known, for example --phone '+49 40 123456'.")
+    with frame.database() as database, database.begin(frame.actor) as unit:
+        before = repository.registration(unit.session, number)
+        after = describing.describe(unit, number, said, version)
+    told = "says so already" if after.version == before.version else "waits for its check"
+    frame.out.done(f"{after.number} {told}.", {"number": after.number, "version": after.version})
+
+
+@registration.command()
+@_NUMBER
 @_VERSION
 @pass_frame
 def withdraw(frame: Frame, number: str, version: int | None) -> None:
@@ -359,31 +382,3 @@ def _stage(given: str | None) -> Value:
     except ValueError as error:
         known = ", ".join(stage.value for stage in SalesStage if not stage.closed)
         raise InvalidInput(f"There is no stage {given!r}.", hint=f"One of: {known}.") from error
-
-
-def _tell_import(frame: Frame, outcomes: list[Outcome], *, dry_run: bool) -> None:
-    from cli.importing import Result
-
-    by_result = {r: [o for o in outcomes if o.result is r] for r in Result}
-    bad, known = by_result[Result.BAD], by_result[Result.ALREADY_THERE]
-    if frame.out.as_json:
-        answer = {result.value: [asdict(o) for o in found] for result, found in by_result.items()}
-        frame.out.json(answer | {"dry_run": dry_run})
-    else:
-        columns = {"line": "Line", "field": "Field", "reason": "Reason", "fix": "Fix"}
-        frame.out.show([asdict(o) for o in bad], columns, title="Not registered:")
-        told = [asdict(o) for o in known if o.reason]
-        frame.out.show(
-            told, columns | {"number": "Number"}, title="Already there, and not changed:"
-        )
-        would = "would be registered" if dry_run else "registered"
-        frame.out.say(
-            f"{len(by_result[Result.REGISTERED])} {would}, {len(known)} already there, "
-            f"{len(bad)} with errors."
-        )
-        if bad:
-            frame.out.say("Correct these rows and import the file again.")
-        elif not dry_run and by_result[Result.REGISTERED]:
-            frame.out.say("Follow them: dealreg registration list")
-    if bad:
-        frame.exit(Exit.FAILED)

@@ -107,7 +107,6 @@ def land(unit: UnitOfWork, legacy: Legacy, program: Program) -> tuple[Registrati
         return known, False
     legacy = replace(legacy, submission=in_nfc(legacy.submission))
     require_readable(legacy.submission, program)
-    legacy = replace(legacy, submission=with_contacts_domain(legacy.submission))
     _require_consistent(legacy, unit.now)
     made = _registration(unit, legacy, program, partner)
     repository.add_registration(unit.session, made, legacy.submission.token)
@@ -154,6 +153,7 @@ def _registration(
     unit: UnitOfWork, legacy: Legacy, program: Program, partner: Partner
 ) -> Registration:
     deal, state = legacy.submission, legacy.state
+    customer = with_contacts_domain(deal.customer, deal.contact_email)
     decided_on = legacy.decided_on or legacy.protected_from
     return Registration(
         id=unit.ids.new(),
@@ -161,8 +161,8 @@ def _registration(
         program=program.name,
         partner_id=partner.id,
         submitted_by=ELSEWHERE,
-        customer=deal.customer,
-        customer_id=customers.resolve(unit, deal.customer.name, customer_keys(deal.customer)),
+        customer=customer,
+        customer_id=customers.resolve(unit, customer.name, customer_keys(customer)),
         deal_name=deal.deal_name.strip(),
         product_line=deal.product_line,
         amount=deal.amount,
@@ -189,7 +189,7 @@ def _registration(
         won_amount=deal.amount if state is RegistrationState.CLOSED_WON else None,
         contact_name=deal.contact_name,
         contact_email=deal.contact_email,
-        roles=program.roles_for(deal.customer.country),
+        roles=program.roles_for(customer.country),
         accounts=legacy.accounts,
         custom=deal.custom,
         registered=registered(deal),

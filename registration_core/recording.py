@@ -58,10 +58,11 @@ def saved(
     action: str,
     internal: Mapping[str, object],
     partner: Mapping[str, object] | None = None,
+    personal: Mapping[str, str] | None = None,
 ) -> Registration:
     """Keep a changed registration with its audit event, announce it, and ask for it to be pushed."""
     kept = repository.save(unit.session, registration, unit.now)
-    recorded(unit, kept, action, internal, partner=partner)
+    recorded(unit, kept, action, internal, partner=partner, personal=personal)
     work.request_push(unit, kept)
     return kept
 

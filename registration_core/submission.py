@@ -29,7 +29,7 @@ _LONGEST = {
     "contact_name": 120, "contact_email": 254,
 }  # fmt: skip
 #: What may be said of a customer beside its name and country.
-_FACTS = tuple(f.name for f in fields(Customer) if f.name not in ("name", "country"))
+FACTS = tuple(f.name for f in fields(Customer) if f.name not in ("name", "country"))
 #: What a partner is always shown as it was given here.
 REGISTERED = ("deal_name", "amount", "currency", "expected_close_on")
 #: Latest expected close, from the day of the submit.
@@ -101,16 +101,15 @@ def customer_in_nfc(customer: Customer) -> Customer:
     return Customer(**texts)
 
 
-def with_contacts_domain(submission: Submission) -> Submission:
-    """Return the submission with the domain of its contact's address among the customer's.
+def with_contacts_domain(customer: Customer, contact_email: str) -> Customer:
+    """Return the customer with the domain of its contact's address among its own.
 
     A domain that many share, as of free mail, is left out.
     """
-    customer, domain = submission.customer, domain_of(submission.contact_email)
+    domain = domain_of(contact_email)
     if not domain or domain in map(domain_of, (customer.website, *customer.email_domains)):
-        return submission
-    known = replace(customer, email_domains=(*customer.email_domains, domain))
-    return replace(submission, customer=known)
+        return customer
+    return replace(customer, email_domains=(*customer.email_domains, domain))
 
 
 def registered(deal: Submission) -> Fields:
@@ -202,7 +201,7 @@ def wrong_customer(customer: Customer) -> Iterator[tuple[str, str, str]]:
 
 def wrong_facts(customer: Customer) -> Iterator[tuple[str, str, str]]:
     """Yield what is wrong with what is said of a customer beside its name and country."""
-    for name in _FACTS:
+    for name in FACTS:
         for text in getattr(customer, name) if name in SEVERAL else (getattr(customer, name),):
             yield from _wrong_text(name, text)
     for name, most in (("aliases", ALIASES_MAX), ("email_domains", EMAIL_DOMAINS_MAX)):

@@ -119,18 +119,15 @@ def submit(unit: UnitOfWork, submission: Submission, program: Program) -> tuple[
         return known, False
     submission = in_nfc(submission)
     require_valid(submission, program, partner, unit.now.date())
-    submission = with_contacts_domain(submission)
-    roles = program.roles_for(submission.customer.country)
+    customer = with_contacts_domain(submission.customer, submission.contact_email)
     made = Registration(
         id=unit.ids.new(),
         number=new_number(unit),
         program=program.name,
         partner_id=partner.id,
         submitted_by=str(unit.actor.name),
-        customer=submission.customer,
-        customer_id=customers.resolve(
-            unit, submission.customer.name, customer_keys(submission.customer)
-        ),
+        customer=customer,
+        customer_id=customers.resolve(unit, customer.name, customer_keys(customer)),
         deal_name=submission.deal_name.strip(),
         product_line=submission.product_line,
         amount=submission.amount,
@@ -149,7 +146,7 @@ def submit(unit: UnitOfWork, submission: Submission, program: Program) -> tuple[
         version=1,
         contact_name=submission.contact_name,
         contact_email=submission.contact_email,
-        roles=roles,
+        roles=program.roles_for(customer.country),
         custom=submission.custom,
         registered=registered(submission),
     )

@@ -98,6 +98,27 @@ def split(unit: UnitOfWork, registration: Registration) -> str:
     return alone
 
 
+def leave(unit: UnitOfWork, registration: Registration) -> None:
+    """Take back from a customer the keys that only this registration had typed for it.
+
+    The caller resolves the registration anew; whoever stays is found by the keys of their own.
+    """
+    others = unit.session.scalars(
+        select(RegistrationRow.customer).where(
+            RegistrationRow.customer_id == registration.customer_id,
+            RegistrationRow.id != registration.id,
+        )
+    )
+    stay = frozenset[MatchKey]().union(*map(customer_keys, others))
+    gone = [(key.kind, key.value) for key in customer_keys(registration.customer) - stay]
+    unit.session.execute(
+        delete(CustomerKeyRow).where(
+            CustomerKeyRow.customer_id == registration.customer_id,
+            tuple_(CustomerKeyRow.kind, CustomerKeyRow.value).in_(gone),
+        )
+    )
+
+
 def _not_denied(
     unit: UnitOfWork, owners: Mapping[str, frozenset[MatchKey]], known: str | None
 ) -> dict[str, frozenset[MatchKey]]:

@@ -195,9 +195,14 @@ def registrations(
 
 
 def save(session: Session, changed: Registration, now: datetime) -> Registration:
-    """Write a changed registration that was read with `lock`; returns it with its new version."""
+    """Write a changed registration that was read with `lock`; returns it with its new version.
+
+    Where the customer changed, a check that began before counts no more.
+    """
     saved = replace(changed, version=changed.version + 1, updated_at=now)
     row = session.get_one(RegistrationRow, changed.id)
+    if saved.customer != row.customer:
+        saved = replace(saved, match_keys_changed_at=now)
     before = _sought(RegistrationState(row.state), row.customer)
     for name, value in _columns(saved).items():
         setattr(row, name, value)

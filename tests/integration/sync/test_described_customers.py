@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from registration_core import matches
+from registration_core import describing, matches
+from registration_core.errors import CheckNotUsable
 from registration_core.findings import FindingKind
 from registration_core.matching import MatchKey
-from registration_core.model import ConflictCheck, Customer, Finding
+from registration_core.model import ConflictCheck, Customer, Finding, RegistrationState
 from registration_core.store import repository
 from sync import checking
 from tests.integration.sync.test_mapping_manners import add
-from tests.world import BEN, HOME, World
+from tests.world import ANN, BEN, HOME, World
 
 KRANAR = {"Name": "Lindqvist Kranar AB", "Country": "SE", "Website": "lindqvist.example"}
 
@@ -112,3 +114,36 @@ def test_a_check_of_what_is_not_submitted_yet_tells_whom_it_asked_about_too(worl
     made = world.submit()
     tried = checking.try_check(world.runtime, replace(made, id="not kept"))
     assert (tried.customer, bool(tried.keys)) == (made.customer, True)
+
+
+def test_what_is_said_after_a_check_is_checked_before_anybody_approves(world: World) -> None:
+    account = world.orgs[HOME].add("Account", KRANAR | {"House": True})
+    made = world.approved(customer=Customer("LKX Group", "SE"), amount=Decimal(200_000))
+    assert (made.state, last_check(world, made.id).findings) == (RegistrationState.UNDER_REVIEW, ())
+    with world.database.begin(ANN) as unit:
+        describing.describe(unit, made.number, {"email_domains": ("lindqvist.example",)})
+    with pytest.raises(CheckNotUsable, match="this was found that you have not seen"):
+        checking.approve(world.runtime, made.number, BEN)
+    (found,) = last_check(world, made.id).findings
+    assert (found.kind, found.record_id) == (FindingKind.HOUSE_ACCOUNT, account)
+
+
+def test_what_is_said_while_a_check_reads_makes_that_check_decide_nothing(world: World) -> None:
+    world.orgs[HOME].add("Account", KRANAR | {"NoCall": True})
+    made = world.submit(customer=Customer("LKX Group", "SE"))
+    door, asked = world.doors[HOME], list[str]()
+
+    def said(operation: str) -> None:
+        asked.append(operation)
+        if operation == "read" and asked.count("read") == 1:
+            with world.database.begin(ANN) as unit:
+                describing.describe(unit, made.number, {"email_domains": ("lindqvist.example",)})
+
+    door.on_call = said
+    first = checking.check_now(world.runtime, made.number)
+    assert (first.findings, first.customer) == ((), made.customer)
+    assert world.registration(made.id).state is RegistrationState.SUBMITTED
+    world.pass_time(5)
+    checking.drain(world.runtime)
+    assert world.registration(made.id).state is RegistrationState.UNDER_REVIEW
+    assert [f.kind for f in last_check(world, made.id).findings] == [FindingKind.DO_NOT_CALL]

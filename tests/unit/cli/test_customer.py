@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.cli.conftest import Dealreg, answer
+from tests.unit.cli.conftest import Dealreg, answer, submitted
 
 CLOSE = f"{datetime.now(UTC).year + 1}-03-31"
 DEAL = {
@@ -124,3 +124,29 @@ def test_an_entry_of_a_list_says_as_much_as_a_customer(dealreg: Dealreg, tmp_pat
     assert {name: shown[name] for name in KEPT} == KEPT
     again = dealreg("account-list", "import", "house", _file(tmp_path, listed), "--json")
     assert answer(again)["kept"] == 1
+
+
+def test_what_is_said_later_replaces_what_was_said_and_is_taken_back(dealreg: Dealreg) -> None:
+    number = submitted(dealreg, phone="+1 919 555 0126")
+    told = dealreg(
+        "registration", "describe", number, "--alias", "ABL", "--alias", "Labs", "--city", "Durham"
+    )
+    assert f"{number} waits for its check" in told.output
+    kept = _customer(dealreg, number)
+    assert (kept["aliases"], kept["city"], kept["phone"]) == (
+        ["ABL", "Labs"], "Durham", "+1 919 555 0126",
+    )  # fmt: skip
+    again = dealreg("registration", "describe", number, "--city", "Durham", "--version", "2")
+    assert f"{number} says so already" in again.output
+    dealreg("registration", "describe", number, "--alias", "", "--phone", "")
+    kept = _customer(dealreg, number)
+    assert (kept["aliases"], kept["city"], kept["phone"]) == ([], "Durham", "")
+
+
+def test_describing_refuses_what_is_wrong_old_or_nothing(dealreg: Dealreg) -> None:
+    number = submitted(dealreg)
+    wrong = dealreg("registration", "describe", number, "--phone", "call me")
+    assert (wrong.exit_code, "is not a phone number" in wrong.stderr) == (1, True)
+    assert dealreg("registration", "describe", number).exit_code == 2
+    old = dealreg("registration", "describe", number, "--city", "Durham", "--version", "7")
+    assert (old.exit_code, "was changed by somebody else" in old.stderr) == (1, True)

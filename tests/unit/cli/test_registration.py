@@ -145,7 +145,7 @@ def test_show_gives_the_evidence_to_people_and_scripts_and_none_of_it_to_the_par
     assert told["check"]["findings"][0]["kind"] == "house_account"
     partner = answer(dealreg("registration", "show", number, "--as-partner", "--json"))
     assert list(partner) == [
-        "number", "customer", "deal_name", "product_line", "amount", "currency", "state", "message",
+        "number", "customer", "described", "deal_name", "product_line", "amount", "currency", "state", "message",
         "protected_from", "protected_until",
     ]  # fmt: skip
 
