@@ -107,16 +107,14 @@ class Partner:
 
 @dataclass(frozen=True)
 class Customer:
-    """An organisation as somebody described it, such as a partner their end customer.
+    """An organisation as somebody described it; evidence, never overwritten by a CRM.
 
-    Evidence, never overwritten by a CRM. The matcher compares it as `matching.Organisation`, which
-    is this and what is read from it. All but the name may be empty.
+    The matcher compares it as `matching.Organisation`. All but the name may be empty.
     """
 
     name: str
     #: ISO 3166-1 alpha-2; the matcher takes the country's English name too.
     country: str = ""
-    #: Other names: former ones, brands, short ones.
     aliases: tuple[str, ...] = ()
     website: str = ""
     #: Domains of its people's e-mail addresses.
@@ -204,28 +202,6 @@ class Registration:
         return Phase.CONVERTED if self.converted_at else Phase.REGISTERED
 
 
-class ClaimState(StrEnum):
-    """Whether a claim keeps its slot."""
-
-    STANDING = "standing"
-    CONTESTED = "contested"
-    RELEASED = "released"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """The protection of one customer, one product line, one slot."""
-
-    id: str
-    registration_id: str
-    customer_id: str
-    product_line: str
-    slot: int
-    state: ClaimState
-    starts_on: date
-    ends_on: date
-
-
 @dataclass(frozen=True)
 class ListWords:
     """What a CRM itself says of an account on a list, in fields that the program names."""
@@ -266,8 +242,7 @@ class Account:
         """Return its entry of a list of its CRM; None for nobody knows since when."""
         words = next((said for said in self.list_words if said.kind is kind), None)
         return ListEntry(
-            id="", kind=kind,
-            customer=Customer(
+            id="", kind=kind, customer=Customer(
                 self.name, self.country, tuple(self.aliases.splitlines()), self.domain,
                 tuple(self.other_domains.splitlines()), city=self.city, postcode=self.postcode,
                 phone=self.phone, tax_id=self.tax_id, duns=self.duns,
@@ -409,8 +384,7 @@ class ConflictCheck:
     finished_at: datetime
     policy_version: str
     matcher_version: str
-    #: State of the lists from files (`account_lists.state`) when they were looked through; None
-    #: where it was not kept.
+    #: `account_lists.state` when the lists were looked through; None where it was not kept.
     lists_seen: int | None
     readings: tuple[Reading, ...]
     findings: tuple[Finding, ...]

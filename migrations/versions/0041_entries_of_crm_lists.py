@@ -12,7 +12,7 @@ from alembic import op
 from registration_core.store.types import Json, UtcDateTime
 
 revision = "0041"
-down_revision = "0039"
+down_revision = "0040"
 branch_labels = None
 depends_on = None
 

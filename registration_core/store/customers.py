@@ -13,8 +13,9 @@ from dataclasses import replace
 from sqlalchemy import delete, select, text, tuple_, update
 from sqlalchemy.orm import Session
 
+from registration_core.claims import ClaimState
 from registration_core.matching import MatchKey, customer_keys
-from registration_core.model import ClaimState, DisputeState, ProtectionState, Registration
+from registration_core.model import DisputeState, ProtectionState, Registration
 from registration_core.store import audit, disputes, match_decisions, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import ClaimRow, CustomerKeyRow, CustomerRow, RegistrationRow

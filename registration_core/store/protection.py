@@ -14,16 +14,11 @@ from datetime import date, timedelta
 
 from sqlalchemy import select
 
+from registration_core.claims import ClaimState
 from registration_core.errors import AlreadyProtected, DomainRefusal, NotAllowed
 from registration_core.finding_claims import Rival
 from registration_core.matching import Relation, account_keys, customer_keys
-from registration_core.model import (
-    Account,
-    ClaimState,
-    ConflictCheck,
-    ProtectionState,
-    Registration,
-)
+from registration_core.model import Account, ConflictCheck, ProtectionState, Registration
 from registration_core.program import Exclusivity, Program
 from registration_core.store import customers, repository
 from registration_core.store.database import UnitOfWork

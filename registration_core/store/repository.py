@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from registration_core.claims import Claim, ClaimState
 from registration_core.contracts import ConnectionName
 from registration_core.errors import NotFound
 from registration_core.fields import SalesStage
@@ -30,8 +31,6 @@ from registration_core.matching import MatchKey, of_account
 from registration_core.model import (
     Account,
     Band,
-    Claim,
-    ClaimState,
     ConflictCheck,
     Customer,
     DisputeState,

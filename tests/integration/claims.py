@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from registration_core.model import (
-    ClaimState,
-    DisputeState,
-    ProtectionState,
-    RegistrationState,
-)
+from registration_core.claims import ClaimState
+from registration_core.model import DisputeState, ProtectionState, RegistrationState
 from registration_core.store import audit, repository
 from registration_core.store.database import Database
 

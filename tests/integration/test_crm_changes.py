@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import select
 
 from registration_core import crm_changes, recording, use_cases
+from registration_core.claims import ClaimState
 from registration_core.contracts import ConnectionName, Fields
 from registration_core.crm_changes import Applied
 from registration_core.fields import FieldGroup, SalesStage
 from registration_core.model import (
-    ClaimState,
     DisputeState,
     Partner,
     ProtectionState,

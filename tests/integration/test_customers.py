@@ -7,15 +7,10 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select, update
 
+from registration_core.claims import ClaimState
 from registration_core.errors import AlreadyProtected
 from registration_core.matching import MatchKey, customer_keys
-from registration_core.model import (
-    ClaimState,
-    Customer,
-    DisputeState,
-    ProtectionState,
-    Registration,
-)
+from registration_core.model import Customer, DisputeState, ProtectionState, Registration
 from registration_core.recording import subject_of
 from registration_core.store import audit, customers, match_decisions, protection, repository
 from registration_core.store.database import Database

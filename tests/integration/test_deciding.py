@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from registration_core import disputing, protecting, recording, use_cases
+from registration_core.claims import ClaimState
 from registration_core.contracts import ConnectionName
 from registration_core.errors import (
     AlreadyProtected,
@@ -23,7 +24,6 @@ from registration_core.model import (
     SYSTEM,
     Actor,
     Band,
-    ClaimState,
     DisputeState,
     Finding,
     ProtectionState,

@@ -101,6 +101,7 @@ def test_a_check_keeps_whom_it_asked_about_and_the_keys_that_were_known(world: W
     made = world.approved(customer=asked)
     with world.database.begin(BEN) as unit:
         matches.confirm(unit, made.number, f"{HOME}:{account}", "the same tax office")
+    world.pass_time(1)
     checking.check_now(world.runtime, made.number)
     check = last_check(world, made.id)
     assert check.customer == asked
