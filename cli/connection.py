@@ -134,6 +134,8 @@ def provision(frame: Frame, name: str, *, dry_run: bool) -> None:
 
 _MODES = ("off", "observe", "link", "canary", "push")
 _NAME = click.argument("name")
+_OBJECT = click.option("--object", "object_name", default="", metavar="OBJECT",
+                       help="Only this object, in the CRM's own name.")  # fmt: skip
 
 
 @connection.command()
@@ -141,11 +143,11 @@ _NAME = click.argument("name")
 @pass_frame
 def report(frame: Frame, name: str) -> None:
     """Show what would have been written, and what people did with it since; reads the CRM."""
-    from sync.gates import ladder
+    from sync.gates import grading, ladder
 
     with frame.runtime() as runtime:
         stands = ladder.rung(runtime, runtime.connector(name).name)
-        found = ladder.report(runtime, name)
+        found = grading.report(runtime, name)
     if frame.out.as_json:
         frame.out.json(asdict(stands) | {"report": asdict(found)})
     else:
@@ -155,6 +157,7 @@ def report(frame: Frame, name: str) -> None:
 @connection.command()
 @_NAME
 @click.option("--to", type=click.Choice(_MODES[1:]), help="As far as this; the next rung without.")
+@_OBJECT
 @click.option("--registration", "numbers", multiple=True, metavar="NUMBER",
               help="Mode canary: may be written; repeatable.")  # fmt: skip
 @click.option("--records", type=click.IntRange(1), default=None, metavar="N",
@@ -166,6 +169,7 @@ def promote(
     name: str,
     *,
     to: str | None,
+    object_name: str,
     numbers: tuple[str, ...],
     records: int | None,
     yes: bool,
@@ -173,13 +177,14 @@ def promote(
     """Let a connection go one rung further: off, observe, link, canary, push.
 
     Shows the report that it is decided on, and keeps it with who decided. Without --yes a script
-    gets the report and exit code 3.
+    gets the report and exit code 3. With --object one that was held back goes on: observe, link,
+    push.
     """
     from registration_core.contracts import Mode
-    from sync.gates import ladder
+    from sync.gates import grading, ladder
 
     with frame.runtime() as runtime:
-        found = ladder.report(runtime, name)
+        found = grading.report(runtime, name)
         stands = ladder.rung(runtime, runtime.connector(name).name)
         if not frame.out.as_json:
             _show_report(frame, stands, found)
@@ -187,34 +192,56 @@ def promote(
             if frame.out.as_json:
                 frame.out.json(asdict(stands) | {"report": asdict(found)})
                 frame.exit(Exit.NEEDS_A_HUMAN)
-            click.confirm(f"Let {name} go further?", abort=True)
+            click.confirm(f"Let {object_name or name} go further?", abort=True)
         after = ladder.promote(
             runtime, name, frame.actor, found=found, to=Mode(to) if to else None,
-            canary=numbers, canary_most=records or 0,
+            canary=numbers, canary_most=records or 0, object_name=object_name,
         )  # fmt: skip
-    frame.out.done(f"{name} is at {after.mode} now.", asdict(after) | {"report": asdict(found)})
+    told = _stands(after, object_name)
+    frame.out.done(told, asdict(after) | {"report": asdict(found)})
 
 
 @connection.command()
 @_NAME
 @click.option("--to", type=click.Choice(_MODES[:-1]), help="As far back as this; one rung without.")
+@_OBJECT
 @pass_frame
-def demote(frame: Frame, name: str, *, to: str | None) -> None:
-    """Take a connection back, at once; what is due then is only recorded."""
+def demote(frame: Frame, name: str, *, to: str | None, object_name: str) -> None:
+    """Take a connection back, at once; what is due then is only recorded.
+
+    With --object that one alone is held back: none of it is made or changed, and what stands beside
+    a deal is found where it is there.
+    """
     from registration_core.contracts import Mode
     from sync.gates import ladder
 
     with frame.runtime() as runtime:
-        after = ladder.demote(runtime, name, frame.actor, to=Mode(to) if to else None)
-    frame.out.done(f"{name} is at {after.mode} now.", asdict(after))
+        after = ladder.demote(
+            runtime, name, frame.actor, to=Mode(to) if to else None, object_name=object_name
+        )
+    frame.out.done(_stands(after, object_name), asdict(after))
+
+
+def _stands(rung: Rung, object_name: str) -> str:
+    """Say where a connection or one object of it stands."""
+    if not object_name:
+        return f"{rung.connection} is at {rung.mode} now."
+    return f"{object_name} of {rung.connection} is at {rung.at(object_name)} now."
 
 
 def _show_report(frame: Frame, stands: Rung, found: Report) -> None:
+    counts = {key: value for key, value in asdict(found).items() if key != "objects"}
     frame.out.facts(
         {"stands at": stands.mode, "may go as far as": stands.highest,
          "since": stands.changed_at, "by": stands.changed_by,
-         **{key.replace("_", " "): value for key, value in asdict(found).items()}},
+         **{key.replace("_", " "): value for key, value in counts.items()}},
         title=f"{stands.connection}, on the way to writing",
+    )  # fmt: skip
+    frame.out.show(
+        [asdict(each) for each in found.objects],
+        {"object": "Object", "mode": "Stands at", "would_create": "Would create",
+         "would_update": "Would change", "people_did_the_same": "People did the same",
+         "people_did_otherwise": "Did otherwise", "nobody_touched": "Nobody touched"},
     )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 #: Words that a program uses for sides, so that no connection may be called so.
 _TAKEN = frozenset((STORE, HOME, MIRRORS, MANUAL))
 
-#: The kinds of objects that have a mode of their own.
+#: What a connection is for; one object of it is held back by a person, not by the file.
 REGISTRATIONS = "registrations"
 
 _WEBHOOK: Mapping[Kind, tuple[str, ...]] = {
@@ -72,7 +72,7 @@ class Connection:
     webhook: Mapping[str, str] = field(repr=False)
     connect_timeout_seconds: float
     read_timeout_seconds: float
-    #: Mode by kind of object; today `registrations`.
+    #: How far it may go: `registrations` with all that stands beside them.
     modes: Mapping[str, Mode]
     #: Share of the CRM's call quota that only checks and people may use, in percent.
     api_budget_reserve_percent: int

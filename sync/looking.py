@@ -40,7 +40,7 @@ def look(runtime: Runtime, stands: Rung) -> Work:
     able = runtime.connector(connection).capabilities
     left = [lost_answers.are_pending(connection), auditing.are_owed(connection)]
     if stands.mode is Mode.PUSH:
-        left.append(observing.are_waiting(connection))
+        left.append(observing.are_waiting(stands))
     with runtime.database.read() as session:
         leftovers = session.scalar(select(or_(*left)))
         if switch.stopping(session, connection, writing=True) is not None:

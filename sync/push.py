@@ -105,12 +105,12 @@ def _rounds(runtime: Runtime, stands: ladder.Rung, lease: leases.Lease) -> int:
             lost_answers.settle_pending(runtime, connection)
             auditing.audit_overwrites(runtime, crm)
             if stands.mode is Mode.PUSH:
-                observing.end_observing(runtime, connection)
+                observing.end_observing(runtime, stands)
             work = looking.look(runtime, stands)
         if not work.due and not work.stamps:
             break
         runtime.refresh()  # after the look: an applied mapping is seen no later than its rows
-        planned = _plan_all(runtime, crm, _jobs(runtime, connection, work.due), links=stands.links)
+        planned = _plan_all(runtime, crm, _jobs(runtime, connection, work.due), stands)
         _write_all(runtime, crm, gate.pushes(observing.allowed(runtime, stands, planned)), run)
         worked += len(work.due)
         if work.stamps:
@@ -141,10 +141,10 @@ def _jobs(runtime: Runtime, connection: ConnectionName, due: dict[str, int]) -> 
 
 
 def _plan_all(
-    runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job], *, links: bool
+    runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job], stands: ladder.Rung
 ) -> list[Planned]:
     """Plan each job on what the CRM held when it was last seen, or read it, one call per object."""
-    planned, jobs = companions.after(runtime, crm, jobs)
+    planned, jobs = companions.after(runtime, crm, jobs, stands)
     for object_name in sorted({job.mapping.object for job in jobs}):
         group = [job for job in jobs if job.mapping.object == object_name]
         active = [j for j in group if j.link is not None and j.link.state == "active"]
@@ -167,7 +167,8 @@ def _plan_all(
                 settling.hold(runtime, job.registration.id, crm.name, reason)
         orphaned = [j for j in group if j.link and j.link.state != "active"]
         settling.close(runtime, orphaned, "the record is orphaned")
-        planned += _plan_unlinked(runtime, crm, [j for j in group if j.link is None], links=links)
+        new, links = [j for j in group if j.link is None], stands.links_on(object_name)
+        planned += _plan_unlinked(runtime, crm, new, links=links)
     return planned
 
 

@@ -24,6 +24,7 @@ from registration_core.store import audit, match_decisions, repository, work
 from registration_core.store.database import UnitOfWork
 from sync.creates.coinciding import once_each
 from sync.creates.finding_companions import Seen, place, there, users
+from sync.gates.ladder import Rung
 from sync.ledger.tables import CompanionRow, DeadLetterRow
 from sync.mappings import schema_watch
 from sync.outcomes import settling
@@ -128,9 +129,12 @@ def _taken(runtime: Runtime, step: Step, creates: list[Planned]) -> Job | None:
 
 
 def after(
-    runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]
+    runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job], stands: Rung
 ) -> tuple[list[Planned], list[Job]]:
-    """Return the owed companions to make now, and the jobs that go on without."""
+    """Return the owed companions to make now, and the jobs that go on without.
+
+    What is held back stays owed.
+    """
     owing = [job for job in jobs if job.owed and job.link and job.link.state == "active"]
     pairs = [(j, each) for j in owing for each in j.mapping.after if each.name in j.owed]
     steps = look(runtime, crm, pairs) if pairs else []
@@ -138,6 +142,8 @@ def after(
     for step in steps:
         if step.does is Does.FIND:
             _keep(runtime, step)
+        elif step.does is Does.MAKE and step.companion.made.object in stands.held_back:
+            continue
         elif step.does is Does.MAKE:  # one a registration and round
             creates.setdefault(step.job.registration.id, step.planned)
         elif step.planned.plan.problems:

@@ -29,9 +29,10 @@ def why_not(
         connection, object_name = ConnectionName(place[0]), place[1]
         of_place = [row for row in rows if (row.connection, row.object) == place]
         stands, crm = ladder.rung(runtime, connection), runtime.connector(connection)
-        if not stands.links:
+        if not stands.links_on(object_name):
+            mode = stands.at(object_name)
             wrong = DomainRefusal(
-                f"{connection} is at {stands.mode}, where nothing is linked.",
+                f"{object_name} of {connection} is at {mode}, where nothing is linked.",
                 hint=f"Type: dealreg connection promote {connection} --to link",
             )
             refused |= {row.id: wrong for row in of_place}

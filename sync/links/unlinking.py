@@ -168,10 +168,10 @@ def _write_back(
     """
     if not restored or isinstance(record, Gone):
         return link.version
-    stands = ladder.rung(runtime, crm.name)
-    if stands.mode not in (Mode.CANARY, Mode.PUSH):
+    mode = ladder.rung(runtime, crm.name).at(link.object)
+    if mode not in (Mode.CANARY, Mode.PUSH):
         raise DomainRefusal(
-            f"{crm.name} is at {stands.mode}: what we added cannot be written back.",
+            f"{link.object} of {crm.name} is at {mode}: what we added cannot be written back.",
             hint=f"Type: dealreg connection promote {crm.name}",
         )
     # Where the CRM has no precondition, its history has to show what the write replaced.

@@ -114,12 +114,12 @@ def _note(
         return
     log.warning("schema", connection=connection, object=object_name, reason=reason or "mended")
     if not reason:
-        _go_on(unit, connection, object_name)
+        go_on(unit, connection, object_name)
     row.reason, row.changed_at = reason, unit.now
 
 
-def _go_on(unit: UnitOfWork, connection: ConnectionName, object_name: str) -> None:
-    """Make what waited for a mended object due at once."""
+def go_on(unit: UnitOfWork, connection: ConnectionName, object_name: str) -> None:
+    """Make what waited for an object due at once, what is owed of it too."""
     soon = unit.now + timedelta(seconds=1)
     unit.session.execute(
         update(InboxRow)

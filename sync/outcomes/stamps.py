@@ -124,7 +124,8 @@ def due(stands: Rung, now: datetime) -> tuple[ColumnElement[bool], ...]:
     if stands.mode is Mode.CANARY:
         rung = StampRow.registration_id.in_(stands.canary)
     mine = StampRow.connection == stands.connection
-    return mine, StampRow.state == "due", StampRow.due_at <= now, going, rung
+    let = StampRow.object.not_in(list(stands.held_back))
+    return mine, StampRow.state == "due", StampRow.due_at <= now, going, rung, let
 
 
 def settle(unit: UnitOfWork, intent: IntentRow, outcome: Outcome) -> None:

@@ -113,6 +113,8 @@ def search(
         mappings = {m.object: m for m in reversed(runtime.mappings[crm.name].of_role(Role.HOME))}
         found = Found()
         for mapping in mappings.values():
+            if not stands.links_on(mapping.object):
+                continue
             one = _search(runtime, crm, mapping, actor, told)
             found = Found(
                 found.read + one.read,

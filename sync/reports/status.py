@@ -60,6 +60,8 @@ class ConnectionStatus:
     stop: Stop | None
     #: Says that the mapping file is not what is in force; empty when it is.
     draft: str
+    #: Objects that stand below their connection.
+    held_back: Mapping[str, Mode]
     #: Objects whose live schema does not fit the mapping, each with the reason; they stand still.
     standing_still: Mapping[str, str]
 
@@ -82,7 +84,8 @@ class ConnectionStatus:
         if self.stop is not None:
             return f"by {self.stop.stopped_by}: {self.stop.reason or 'no reason was given'}"
         still = [f"{name} stands still: {why}" for name, why in self.standing_still.items()]
-        return "; ".join(each for each in (self.reason, *still, self.draft) if each)
+        back = [f"{name} is held back at {mode}" for name, mode in self.held_back.items()]
+        return "; ".join(each for each in (self.reason, *back, *still, self.draft) if each)
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,7 @@ def _connection(runtime: Runtime, session: Session, rung: ladder.Rung) -> Connec
     return ConnectionStatus(
         name=name,
         mode=rung.mode,
+        held_back=rung.held_back,
         problems=tuple(str(problem) for problem in runtime.problems.get(name, ())),
         org_id=state.org_id if state else None,
         paused_until=state.paused_until if state else None,

@@ -8,7 +8,7 @@ from registration_core.contracts import Mode, Value
 from registration_core.errors import DomainRefusal
 from registration_core.model import Customer, Registration
 from registration_core.store import repository
-from sync.gates import ladder
+from sync.gates import grading, ladder
 from sync.links import linking
 from sync.proposals import searching
 from tests.world import BEN, HOME, World, build
@@ -48,7 +48,7 @@ def deal(world: World, number: int, **values: Value) -> str:
 
 
 def climb(world: World, to: Mode) -> None:
-    found = ladder.report(world.runtime, HOME)
+    found = grading.report(world.runtime, HOME)
     ladder.promote(world.runtime, HOME, BEN, found=found, to=to)
 
 

@@ -15,7 +15,7 @@ from registration_core.fields import FieldGroup, members
 from registration_core.model import Registration
 from registration_core.store.tables import OutboxRow
 from sync import push
-from sync.gates import ladder
+from sync.gates import grading, ladder
 from sync.links import linking
 from sync.proposals import searching
 from sync.reports import explaining
@@ -162,7 +162,7 @@ def test_a_lead_that_was_there_before_is_found_by_the_link_search(
     (account,) = [r for r in leads.records("Account") if r.fields["Tax"] == "DE100"]
     lead = {"Name": "Cold chain", "Account": account.record_id, "Stage": "P"}
     record_id = leads.add(LEAD, lead, "rep")
-    report = ladder.report(world.runtime, HOME)
+    report = grading.report(world.runtime, HOME)
     ladder.promote(world.runtime, HOME, BEN, found=report, to=Mode.LINK)
 
     searching.search(world.runtime, HOME, BEN, lambda done, total: None)

@@ -26,7 +26,7 @@ from registration_core.store.announcements import AnnouncementRow
 from registration_core.store.audit import events
 from registration_core.submission import Submission
 from sync import checking
-from sync.gates import ladder
+from sync.gates import grading, ladder
 from sync.links import linking
 from sync.proposals import cutting_over
 from sync.proposals.cutting_over import Landed, Result, Row
@@ -231,7 +231,9 @@ def test_records_that_the_file_names_are_sure_proposals_and_no_claim_of_others(
     assert proposed.surely
     assert waiting(world)["link proposals"] == 1
 
-    ladder.promote(world.runtime, HOME, BEN, found=ladder.report(world.runtime, HOME), to=Mode.LINK)
+    ladder.promote(
+        world.runtime, HOME, BEN, found=grading.report(world.runtime, HOME), to=Mode.LINK
+    )
     linking.accept(world.runtime, proposed.id, BEN)
     world.settle()
     assert world.deal(HOME, "Partner") is None  # nothing is written yet
@@ -239,7 +241,7 @@ def test_records_that_the_file_names_are_sure_proposals_and_no_claim_of_others(
 
 
 def test_nothing_is_taken_over_where_it_would_be_made_a_second_time(world: World) -> None:
-    found = ladder.report(world.runtime, MIRROR)
+    found = grading.report(world.runtime, MIRROR)
     ladder.promote(world.runtime, MIRROR, BEN, found=found, to=Mode.PUSH)
     with pytest.raises(DomainRefusal, match="beta is at push"):
         cut_over(world, row(1), actors=(EVA,))

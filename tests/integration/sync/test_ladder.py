@@ -11,7 +11,7 @@ from registration_core.contracts import Mode
 from registration_core.errors import DomainRefusal, InvalidInput
 from registration_core.model import Customer, Registration
 from registration_core.store.audit import events
-from sync.gates import ladder
+from sync.gates import grading, ladder
 from sync.links import linking
 from tests.world import BEN, HOME, MIRROR, World, build
 
@@ -32,7 +32,7 @@ def world(fast_url: str) -> Iterator[World]:
 
 
 def promote(world: World, **more: object) -> ladder.Rung:
-    found = ladder.report(world.runtime, MIRROR)
+    found = grading.report(world.runtime, MIRROR)
     return ladder.promote(world.runtime, MIRROR, BEN, found=found, **more)  # type: ignore[arg-type]
 
 
@@ -45,8 +45,9 @@ def registrations(world: World) -> list[Registration]:
 
 def test_an_observed_crm_gets_nothing_and_the_report_says_what_it_would_get(world: World) -> None:
     assert (len(world.deals(HOME)), len(world.deals(MIRROR))) == (DEALS, 0)
-    found = ladder.report(world.runtime, MIRROR)
-    assert (found.would_create, found.would_update, found.linked) == (DEALS, 0, 0)
+    found = grading.report(world.runtime, MIRROR)
+    (deals,) = found.objects
+    assert (deals.would_create, deals.would_update, found.linked) == (DEALS, 0, 0)
 
 
 def test_the_next_rung_links_what_carries_our_key_and_makes_nothing(world: World) -> None:
@@ -98,7 +99,7 @@ def test_a_demotion_stops_the_next_write_and_what_people_did_since_is_graded(
 
     org.edit("Deal", first, {"Amount": Decimal(7000)}, "rep")
     org.edit("Deal", second, {"Amount": Decimal(6500)}, "rep")
-    found = ladder.report(world.runtime, MIRROR)
+    (found,) = grading.report(world.runtime, MIRROR).objects
     graded = (found.people_did_the_same, found.people_did_otherwise, found.nobody_touched)
     assert graded == (1, 1, 1)
 
@@ -115,7 +116,7 @@ def test_who_promoted_on_which_report_is_in_the_audit_trail(world: World) -> Non
     with world.database.read() as session:
         (last,) = events(session, f"connection:{MIRROR}")[-1:]
     assert (last["action"], last["actor"]) == ("promote", str(BEN))
-    assert last["internal"]["report"]["would_create"] == DEALS
+    assert last["internal"]["report"]["objects"][0]["would_create"] == DEALS
 
 
 def test_what_the_crm_changes_is_taken_in_on_every_rung(world: World) -> None:

@@ -12,7 +12,7 @@ from registration_core.errors import DomainRefusal
 from registration_core.store.audit import events
 from registration_core.store.tables import Base
 from sync import clock
-from sync.gates import ladder
+from sync.gates import grading, ladder
 from sync.ledger.tables import QuarantineRow
 from sync.links import linking, rebinding
 from sync.reports import today
@@ -58,7 +58,7 @@ def test_after_the_rebind_the_old_records_are_forgotten_and_the_new_org_is_only_
     assert told["internal"] == {"from": "org-alpha", "to": "org-new", "links": 1}
     assert "unlink record" in unlinked
 
-    found = ladder.report(world.runtime, HOME)
+    found = grading.report(world.runtime, HOME)
     ladder.promote(world.runtime, HOME, BEN, found=found, to=Mode.PUSH)
     world.settle()
     (record,) = org.records("Deal")

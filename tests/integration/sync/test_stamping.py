@@ -15,7 +15,7 @@ from registration_core.contracts import Mode, Value
 from registration_core.limits import Limits
 from registration_core.model import DisputeState, ProtectionState, Registration
 from sync import clock, runs
-from sync.gates import holding, ladder
+from sync.gates import grading, holding, ladder
 from sync.links import linking
 from sync.outcomes import dead_letters, stamps
 from sync.repair import undoing
@@ -102,7 +102,7 @@ def test_a_stamp_waits_on_rungs_that_do_not_write(world: World, protected: Regis
     deal = open_deal(world)
     world.settle()
     assert stamped(world, deal) is None
-    found = ladder.report(world.runtime, HOME)
+    found = grading.report(world.runtime, HOME)
     ladder.promote(world.runtime, HOME, BEN, found=found, to=Mode.PUSH)
     assert f"push:{HOME}" in clock.due_work(world.runtime)
     world.settle()
@@ -244,6 +244,6 @@ def end_protection(world: World) -> None:
 
 def push_again(world: World) -> None:
     """Let the home CRM be written to again, and write what waits."""
-    found = ladder.report(world.runtime, HOME)
+    found = grading.report(world.runtime, HOME)
     ladder.promote(world.runtime, HOME, BEN, found=found, to=Mode.PUSH)
     world.settle()
