@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import Index, String, delete, insert, select
+from sqlalchemy import Index, SQLColumnExpression, String, delete, insert, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from registration_core.store.tables import Base
@@ -59,24 +59,22 @@ def forget(session: Session, connection: str, record_ids: Iterable[str]) -> None
 
 def losers_of(session: Session, connection: str, survivors: Iterable[str]) -> dict[str, str]:
     """Return the accounts that were merged right into these, each with its survivor."""
-    found: dict[str, str] = {}
-    for some in _parts(survivors):
-        rows = session.execute(
-            select(AccountMergeRow.record_id, AccountMergeRow.merged_into).where(
-                AccountMergeRow.connection == connection, AccountMergeRow.merged_into.in_(some)
-            )
-        )
-        found |= {row.record_id: row.merged_into for row in rows}
-    return found
+    return _merged(session, connection, AccountMergeRow.merged_into, survivors)
 
 
 def survivors(session: Session, connection: str, record_ids: Iterable[str]) -> dict[str, str]:
     """Return into which account each of these was merged, as far as any was."""
+    return _merged(session, connection, AccountMergeRow.record_id, record_ids)
+
+
+def _merged(
+    session: Session, connection: str, side: SQLColumnExpression[str], record_ids: Iterable[str]
+) -> dict[str, str]:
     found: dict[str, str] = {}
     for some in _parts(record_ids):
         rows = session.execute(
             select(AccountMergeRow.record_id, AccountMergeRow.merged_into).where(
-                AccountMergeRow.connection == connection, AccountMergeRow.record_id.in_(some)
+                AccountMergeRow.connection == connection, side.in_(some)
             )
         )
         found |= {row.record_id: row.merged_into for row in rows}

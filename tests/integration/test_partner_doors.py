@@ -12,12 +12,10 @@ import json
 import random
 import re
 import shutil
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from http.server import HTTPServer
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -50,7 +48,7 @@ from tests.integration.others import (
     plant,
     secret,
 )
-from tests.integration.sync.test_channels import Receiver
+from tests.integration.sync.test_channels import Receiver, receiving
 from tests.world import START, World, build
 from web import app
 
@@ -113,25 +111,6 @@ def decide(unit: UnitOfWork, case: Case, held: Registration) -> None:
 
 
 # --- the doors ----------------------------------------------------------------------------------
-
-
-@contextmanager
-def receiving() -> Iterator[tuple[type[Receiver], str]]:
-    """Take what is posted to a partner, on a real port."""
-
-    class Fresh(Receiver):
-        got: list[tuple[dict[str, str], bytes]] = []  # noqa: RUF012 - one class per run
-        status = 200
-
-    server = HTTPServer(("127.0.0.1", 0), Fresh)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield Fresh, f"http://127.0.0.1:{server.server_port}/partner"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import socket
 import socketserver
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -48,19 +49,29 @@ class Receiver(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.fixture
-def receiver() -> Iterator[tuple[type[Receiver], str]]:
+@contextmanager
+def receiving() -> Iterator[tuple[type[Receiver], str]]:
+    """Take what is posted, on a port of its own."""
+
     class Fresh(Receiver):
-        got: list[tuple[dict[str, str], bytes]] = []  # noqa: RUF012 - one class per test
+        got: list[tuple[dict[str, str], bytes]] = []  # noqa: RUF012 - one class per receiver
         status = 200
 
     server = HTTPServer(("127.0.0.1", 0), Fresh)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield Fresh, f"http://127.0.0.1:{server.server_port}/hook"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield Fresh, f"http://127.0.0.1:{server.server_port}/hook"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[tuple[type[Receiver], str]]:
+    with receiving() as made:
+        yield made
 
 
 def test_a_webhook_is_signed_with_its_time_and_names_its_message(
