@@ -118,7 +118,11 @@ def rank(
     total: int,
     most: int = CANDIDATES_MAX,
 ) -> list[Ref]:
-    """Return the likeliest candidates, best first: rare keys count more, exact keys come first."""
+    """Return the likeliest candidates, best first: rare keys count more, exact keys come first.
+
+    `total` may be of an earlier day: no key that somebody has speaks against them.
+    """
+    total = max(total, *counts.values(), 0)
     scores: dict[Ref, float] = defaultdict(float)
     for key, refs in hits.items():
         worth = math.log((total + 1) / max(1, counts[key]))

@@ -152,7 +152,7 @@ def search(session: Session, organisation: Organisation) -> list[int]:
     """Return the refs of the accounts worth comparing, likeliest first."""
     keys = blocking.sought_by(organisation)
     counts = _counts(session, [TOTAL, *map(blocking.digest, keys)])
-    total = counts.get(TOTAL, 100_000)
+    total = counts.get(TOTAL) or 100_000  # nobody has counted yet, or there was nothing to count
     return _ranked(session, _ACCOUNTS, _affordable(keys, counts), total)
 
 

@@ -122,3 +122,24 @@ def test_an_account_that_changes_while_its_keys_are_made_has_its_new_keys_only(
     kept = _keys(database)
     match_upkeep.rebuild(database, lambda *_: None)
     assert _keys(database) == kept
+
+
+@pytest.mark.parametrize("counted", [0, 5])
+def test_an_equal_name_is_found_in_a_directory_that_was_counted_before_it_was_filled(
+    database: Database, counted: int
+) -> None:
+    """As on the first day of every installation: the clock counts once a day."""
+    few = [account(record_id=f"a{n}", name=f"Harrier {n}", domain="") for n in range(counted)]
+    crowd = [
+        account(record_id=f"b{n}", name=f"{'ABCDEFGH'[n % 8] * 3}ester {n} Biosciences", domain="")
+        for n in range(blocking.CANDIDATES_MAX * 2)
+    ]
+    with database.begin() as unit:
+        repository.put_accounts(unit.session, few)
+    match_upkeep.recount(database)
+    alike = [account(record_id=f"c{n}", domain="") for n in range(6)]
+    with database.begin() as unit:
+        repository.put_accounts(unit.session, [*crowd, *alike])
+    with database.read() as session:
+        found = match_index.likely_accounts(session, WANTED)
+    assert {each.record_id for each in alike} <= {each.record_id for each in found}
