@@ -41,6 +41,7 @@ LONG_FILES = (
     "tests/simulation/test_simulation.py",
     "tests/integration/cli/test_serve.py",
     "tests/process/test_kill.py",
+    "tests/process/test_operated.py",
     "tests/integration/test_contested.py",
 )
 
