@@ -333,6 +333,8 @@ def _field(
             does, then, why = Does.REFUSED, None, refused
     elif name in merge.remote_changes and row.pushes:
         does = Does.RESTORE if merge.verdict is Verdict.RESTORE else Does.PUSH
+        if name in planned.job.rebased:
+            does, why = Does.PUSH, "Its row means something else now, and ours stands."
         written: Fields = {n: planned.plan.write[n] for n in row.theirs if n in planned.plan.write}
         return FieldPreview(group.group, name, row.theirs, ours, theirs, does, written, why)
     elif conflict and conflict.settled is None and name in conflict.remote and row.merges:

@@ -108,6 +108,24 @@ def test_a_changed_field_with_different_values_goes_by_authority_and_the_loser_i
     assert kept.store["deal_name"] == "Cold chain"
 
 
+def test_what_a_changed_row_writes_is_told_as_our_change_and_not_as_somebody_elses(
+    world: World, first: ConnectionMapping
+) -> None:
+    world.approved()
+    world.settle()
+    world.edit(HOME, Remark="Theirs")
+    world.settle()
+    mapping = draft(world, {"theirs: Partner, direction: push": "theirs: Remark, direction: push"})
+    (shown,) = applying.weigh(world.runtime, mapping).previews.registrations
+    assert [(f.does, f.then, f.why) for f in shown.fields] == [
+        (
+            Does.PUSH,
+            {"Remark": "Acme Partners"},
+            "Its row means something else now, and ours stands.",
+        )
+    ]
+
+
 def test_what_an_applied_mapping_adds_is_filled_in_without_another_change(
     world: World, first: ConnectionMapping
 ) -> None:
