@@ -101,14 +101,14 @@ def check(frame: Frame, name: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Only show what would be made.")
 @pass_frame
 def provision(frame: Frame, name: str, *, dry_run: bool) -> None:
-    """Make the fields in the CRM that the mapping and the account lists name and it lacks.
+    """Make the fields in the CRM that the mapping file and the account lists name and it lacks.
 
     Makes nothing else and changes nothing that is there. Where a CRM does not let fields be made
     from outside, it says where they are made.
     """
     from sync.mappings import provisioning
 
-    with frame.runtime() as runtime:
+    with frame.runtime(draft=True) as runtime:  # no mapping is applied before its fields are there
         act = provisioning.missing if dry_run else provisioning.provision
         found = act(runtime, name)
     frame.out.table(

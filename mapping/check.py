@@ -284,7 +284,8 @@ class _Checker(Values):
     def _missing(self, where: str, schema: ObjectSchema, name: str) -> None:
         what = f"{schema.name} has no field {name} that our user may see"
         near = nearest(name, schema)
-        said = f"did you mean {' or '.join(near)}? Else create it" if near else "create it"
+        make = f"create it (dealreg connection provision {self.mapping.connection})"
+        said = f"did you mean {' or '.join(near)}? Else {make}" if near else make
         self.problem(where, what, f"{said}, or permit our user to see it")
 
     def _where(self, path: Path) -> str:

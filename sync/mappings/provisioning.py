@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mapping.schema import ConnectionMapping, Row
-from registration_core.contracts import ConnectionName, FieldSchema, FieldType, ObjectSchema
+from registration_core.contracts import FieldSchema, FieldType, ObjectSchema
 from sync.accounts import directory
 from sync.mappings.connecting import describe_all
 from sync.process.runtime import Runtime
@@ -25,8 +25,9 @@ def missing(runtime: Runtime, name: str) -> tuple[MissingField, ...]:
 
     An object that is not there at all is a `CallRejected`, because nobody makes that from here.
     """
-    mapping = runtime.mappings[ConnectionName(name)]
-    schemas = describe_all(runtime.connector(name), mapping)
+    crm = runtime.connector(name)
+    mapping = runtime.mappings[crm.name]
+    schemas = describe_all(crm, mapping)
     found: dict[tuple[str, str], MissingField] = {}
     for object_name, field in _named(runtime, mapping):
         if field.name not in schemas.get(object_name, ObjectSchema(object_name)).fields:
@@ -49,7 +50,8 @@ def _named(runtime: Runtime, mapping: ConnectionMapping) -> Iterator[tuple[str, 
         yield mapped.object, key
         for row in mapped.rows:
             for name in row.theirs:
-                yield mapped.object, FieldSchema(name, _type(row), label=row.ours.label)
+                label = row.ours.label if row.expression is None else _label(name)
+                yield mapped.object, FieldSchema(name, _type(row), label=label)
     stamp = mapping.opportunities.stamp
     for row in stamp.rows if stamp is not None else ():
         for name in row.theirs:

@@ -200,3 +200,19 @@ def test_mistakes_in_the_file_and_against_the_crm_are_told_at_once(
     said = [f"{each['what']} ({each['remedy']})" for each in json.loads(told.stdout)]
     assert any("we have no field 'deal_nme' (did you mean deal_name?" in each for each in said)
     assert any("Deal has no field Closing" in each for each in said)
+
+
+def test_fields_are_made_for_the_draft_before_it_is_applied(dealreg: Dealreg, file: Path) -> None:
+    answer(dealreg("mapping", "apply", NAME, "--json"))
+    expression = "{expression: deal_name, theirs: Deal_Headline}"
+    edit(file, "name: [{ours", f"details: [{expression}]\n      name: [{{ours")
+    told = dealreg("mapping", "check", NAME).stdout
+    assert "dealreg connection provision salesforce" in " ".join(told.split())
+    lacking = answer(dealreg("connection", "provision", NAME, "--dry-run", "--json"))
+    assert [(each["field"], each["label"]) for each in lacking if each["object"] == "Deal"] == [
+        ("Deal_Headline", "Deal headline")
+    ]
+    file.write_text("objects: [")
+    refused = dealreg("connection", "provision", NAME)
+    assert refused.exit_code == 1
+    assert "close the bracket" in refused.stderr

@@ -282,10 +282,14 @@ def test_a_required_field_that_nobody_fills_is_a_warning() -> None:
 @pytest.mark.parametrize(
     ("written", "changes", "said"),
     [
-        ("theirs: StageNme", {}, "did you mean StageName? Else create it, or permit"),
+        ("theirs: StageNme", {}, "did you mean StageName? Else create it (dealreg"),
         ("theirs: Deal_Stage", {}, "did you mean StageName? Else"),
         ("theirs: amount__c", {}, "did you mean Amount? Else create"),
-        ("theirs: Zzz", {}, "(create it, or permit our user to see it)"),
+        (
+            "theirs: Zzz",
+            {},
+            "(create it (dealreg connection provision salesforce), or permit our user to see it)",
+        ),
     ],
 )
 def test_a_field_that_is_not_there_is_answered_with_the_nearest(
