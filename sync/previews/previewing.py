@@ -333,8 +333,9 @@ def _field(
             does, then, why = Does.REFUSED, None, refused
     elif name in merge.remote_changes and row.pushes:
         does = Does.RESTORE if merge.verdict is Verdict.RESTORE else Does.PUSH
-        if name in planned.job.rebased:
-            does, why = Does.PUSH, "Its row means something else now, and ours stands."
+        link = planned.job.link
+        if name in planned.job.rebased or (link is not None and name not in link.base):
+            does, why = Does.PUSH, "Nothing is agreed on by this row yet, and ours stands."
         written: Fields = {n: planned.plan.write[n] for n in row.theirs if n in planned.plan.write}
         return FieldPreview(group.group, name, row.theirs, ours, theirs, does, written, why)
     elif conflict and conflict.settled is None and name in conflict.remote and row.merges:

@@ -121,7 +121,7 @@ def test_what_a_changed_row_writes_is_told_as_our_change_and_not_as_somebody_els
         (
             Does.PUSH,
             {"Remark": "Acme Partners"},
-            "Its row means something else now, and ours stands.",
+            "Nothing is agreed on by this row yet, and ours stands.",
         )
     ]
 

@@ -14,8 +14,9 @@ from registration_core.model import Customer
 from sync import checking, pull, push, runs
 from sync.conflicts import resolving
 from sync.ledger.tables import IntentRow, LinkRow
+from sync.links import linking
 from sync.previews.previewing import Does, Previews, preview_many
-from tests.world import HOME, MIRROR, World
+from tests.world import BEN, HOME, MIRROR, World
 
 _EDITS: tuple[Mapping[str, Value], ...] = (
     {"Amount": Decimal(7500)},
@@ -167,6 +168,29 @@ def test_an_opportunity_of_a_salesperson_lets_the_preview_wait_and_writes_nothin
     assert "may be this deal" in each.why
     with world.database.read() as session:
         assert session.scalars(select(LinkRow)).all() == []
+
+
+def test_what_a_record_held_before_it_was_linked_is_not_told_as_a_change_of_the_crm(
+    world: World,
+) -> None:
+    (account,) = [r for r in world.orgs[HOME].records("Account") if r.fields["Tax"] == "DE100"]
+    theirs: dict[str, Value] = {
+        "Name": "Rep's name", "Stage": "P", "Amount": Decimal(12345), "Currency": "EUR",
+        "Account": account.record_id, "Closed": False, "Partner": "Somebody else",
+    }  # fmt: skip
+    world.orgs[HOME].add("Deal", theirs, "rep")
+    made = world.approved()
+    checking.approve(world.runtime, made.number, BEN)
+    world.push()
+    with world.database.read() as session:
+        (found,) = linking.proposals(session)
+    linking.accept(world.runtime, found.id, BEN)
+
+    (each,) = preview_many(world.runtime, HOME, number=made.number).registrations
+
+    (partner,) = [field for field in each.fields if field.ours == "partner_name"]
+    assert (partner.does, partner.then) == (Does.PUSH, {"Partner": "Acme Partners"})
+    assert partner.why == "Nothing is agreed on by this row yet, and ours stands."
 
 
 def test_a_vanished_record_lets_the_preview_wait(world: World) -> None:
