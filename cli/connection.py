@@ -226,7 +226,11 @@ def _stands(rung: Rung, object_name: str) -> str:
     """Say where a connection or one object of it stands."""
     if not object_name:
         return f"{rung.connection} is at {rung.mode} now."
-    return f"{object_name} of {rung.connection} is at {rung.at(object_name)} now."
+    if object_name in rung.held_back:
+        return (
+            f"{object_name} of {rung.connection} is held back at {rung.held_back[object_name]} now."
+        )
+    return f"{object_name} goes with {rung.connection} again, which is at {rung.mode}."
 
 
 def _show_report(frame: Frame, stands: Rung, found: Report) -> None:

@@ -24,6 +24,7 @@ from registration_core.store.tables import (
     RegistrationRow,
 )
 from sync.accounts import emptiness
+from sync.gates import ladder
 from sync.ledger.drift import DriftRunRow
 from sync.ledger.gates import HeldChangeRow, HeldRow
 from sync.ledger.tables import (
@@ -38,6 +39,7 @@ from sync.ledger.tables import (
 from sync.process.runtime import Runtime
 from sync.repair import drift
 from sync.reports.at_home import Sums, add, at_home, worded
+from sync.traffic import switch
 
 #: A registration that waited longer for a decision is overdue.
 DECIDED_WITHIN = timedelta(days=2)
@@ -79,6 +81,7 @@ def today(runtime: Runtime) -> list[Line]:
                 _movement(session),
                 _protections(session, now),
                 _pipeline(session),
+                _switched(runtime, session),
                 _crms(session, now),
                 _secrets(runtime, now),
                 _untold(session, now - DAY),
@@ -246,6 +249,21 @@ def _pipeline(session: Session) -> Iterator[Line]:
         there = "the same" if found.here == found.there else worded(found.there) or "nothing"
         yield Line("registrations at home", found.records, f"{state}: {home}, {there} there",
                    value=worded(found.here), command=f"dealreg drift {home}")  # fmt: skip
+
+
+def _switched(runtime: Runtime, session: Session) -> Iterator[Line]:
+    """Yield what people have stopped or held back, so that nobody forgets it."""
+    for stop in switch.stops(session):
+        everything = stop.scope == switch.EVERYWHERE
+        what = "writing to" if stop.writes_only else "all traffic with"
+        about = f"{what} {'every CRM' if everything else stop.scope}, by {stop.stopped_by}"
+        yield Line("stopped by a person", 1, f"{about}: {stop.reason}".removesuffix(": "),
+                   stop.stopped_at, to_do=True,
+                   command="dealreg resume" + (f" --connection {stop.scope}" * (not everything)))  # fmt: skip
+    for name, rung in ladder.rungs(runtime, session, sorted(runtime.modes)).items():
+        back = ", ".join(f"{each} at {mode}" for each, mode in sorted(rung.held_back.items()))
+        yield Line("objects held back", len(rung.held_back), f"{name}: {back}",
+                   command=f"dealreg connection report {name}")  # fmt: skip
 
 
 def _crms(session: Session, now: datetime) -> Iterator[Line]:

@@ -7,9 +7,12 @@ from datetime import timedelta
 from decimal import Decimal
 
 from connectors.memory import MemoryFault
+from registration_core.contracts import Mode
 from sync import checking
+from sync.gates import ladder
 from sync.reports.today import Line, today
-from tests.world import HOME, MIRROR, World
+from sync.traffic import switch
+from tests.world import BEN, HOME, MIRROR, World
 
 
 def lines(world: World, topic: str) -> list[Line]:
@@ -103,3 +106,21 @@ def test_a_secret_that_ends_soon_is_told(world: World) -> None:
     world.runtime = replace(world.runtime, secrets_end=ends)
     (line,) = lines(world, "secrets ending")
     assert (line.about, line.to_do) == (f"{HOME}: {ends[HOME]}", True)
+
+
+def test_a_stop_that_nobody_has_resumed_is_told_with_the_way_on(world: World) -> None:
+    switch.stop(world.database, BEN, HOME, writes_only=True, reason="wrong stage map")
+    world.pass_time(86_400)
+    (line,) = (line for line in today(world.runtime) if line.topic == "stopped by a person")
+    assert (line.to_do, line.command) == (True, f"dealreg resume --connection {HOME}")
+    assert line.about == f"writing to {HOME}, by {BEN.name}: wrong stage map"
+    switch.stop(world.database, BEN, switch.EVERYWHERE, writes_only=False)
+    commands = [line.command for line in today(world.runtime) if line.to_do]
+    assert commands == ["dealreg resume", f"dealreg resume --connection {HOME}"]
+
+
+def test_objects_that_are_held_back_are_told(world: World) -> None:
+    ladder.demote(world.runtime, HOME, BEN, to=Mode.LINK, object_name="Deal")
+    (line,) = (line for line in today(world.runtime) if line.topic == "objects held back")
+    assert (line.about, line.to_do) == (f"{HOME}: Deal at link", False)
+    assert line.command == f"dealreg connection report {HOME}"
