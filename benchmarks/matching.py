@@ -43,12 +43,12 @@ def names(split: str | None, *, cases: bool) -> dict[str, float]:
         scored[pair.source].append((score, pair.same))
         if cases and pair.source != "disturbed" and (score >= THRESHOLD) != pair.same:
             print(f"{score:.2f} {pair.source}: {pair.left} | {pair.right}", file=sys.stderr)
-    pooled = [entry for key in ("patents", "bench", "hard") for entry in scored[key]]
+    pooled = [entry for key in fit_matching.LABELLED for entry in scored[key]]
     listed = [score for score, _ in scored["listed"]]
     return {
         "pairs": len(pooled),
         "pairwise_f1": f1(pooled),
-        **{f"pairwise_f1_{key}": f1(scored[key]) for key in ("patents", "bench", "hard")},
+        **{f"pairwise_f1_{key}": f1(scored[key]) for key in fit_matching.LABELLED},
         "recall_at_1pct_hard_negatives": recall_at(scored["patents"], 0.01),
         "listed_negatives_flagged": round(sum(s >= THRESHOLD for s in listed) / len(listed), 4),
     }

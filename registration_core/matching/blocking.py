@@ -1,7 +1,7 @@
 """Under which keys an organisation is found among a million others.
 
 A key is text; the store keeps a digest of it. Whoever changes how keys are made adds a migration
-that marks the index as unreliable (`0018` shows how), so that every store makes them anew. Most are made of the name: its words, their
+that marks the index as unreliable (`0043` shows how), so that every store makes them anew. Most are made of the name: its words, their
 openings and endings, neighbours joined, an acronym, consonants alone. Several names take turns, so
 that each is found, however many words the others have. Keys that too many
 organisations share are skipped when searching, so that the work of a search is bounded.
@@ -34,6 +34,9 @@ _KEYS_MAX = 48
 #: What a whole name, or an acronym that is one, adds to the rarity of its key.
 _WHOLE_NAME = 6.0
 _WHOLE = ("name:", "parent:")
+#: Keys of a part of a word, of which a word has several: one usual word is no brand in common.
+_PARTS = ("start:", "end:", "bones:")
+_PART = 0.5
 _VOWELS = str.maketrans("", "", "aeiou")
 
 
@@ -84,13 +87,16 @@ def _keys_of_name(name: Name) -> Iterable[str]:
         yield f"open:{name.joined[:7]}"
     for acronym in sorted(name.acronyms):
         yield f"name:{acronym}"
+    if name.linked:
+        yield f"name:{name.linked}"
     telling = [w for w in name.words if w.raw not in lexicon.PARTICLES]
     if telling:
         yield f"first:{telling[0].sound}"  # the brand, as a rule
     for word in telling:
         yield f"word:{word.sound}"
+        if len(word.sound) >= 5:
+            yield f"start:{word.sound[:5]}"  # of a brand of five letters too: of what runs on to it
         if len(word.sound) >= 6:
-            yield f"start:{word.sound[:5]}"
             yield f"end:{word.sound[-5:]}"
         bones = word.sound[0] + word.sound[1:].translate(_VOWELS)
         if len(bones) >= 3 and len(word.sound) >= 5:
@@ -130,6 +136,8 @@ def rank(
             worth += 20
         elif key.startswith(_WHOLE):
             worth += _WHOLE_NAME
+        elif key.startswith(_PARTS):
+            worth *= _PART
         for ref in refs:
             scores[ref] += worth
     return sorted(scores, key=lambda ref: -scores[ref])[:most]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from registration_core.matching import lexicon, similarity
 from registration_core.matching.domains import DomainClass, domain_class, label_of
-from registration_core.matching.names import Name, Word, read_name
+from registration_core.matching.family import name_family
+from registration_core.matching.names import Name, read_name, run_apart
 from registration_core.matching.organisation import Organisation
 
 #: A name alone never says more than this, for or against.
@@ -73,6 +74,7 @@ def _sum(measures: Mapping[str, float], weights: Mapping[str, float]) -> float:
 def compare_names(left: Name, right: Name) -> NameComparison:
     """Compare two names that were taken apart."""
     # Words are paired best first; in one order for both directions, so that ties fall alike.
+    left, right = run_apart(left, right), run_apart(right, left)
     first, second = (left, right) if left.order <= right.order else (right, left)
     measures = similarity.measure(first, second)
     log_odds = _sum(similarity.stepped(measures), lexicon.WEIGHTS["name"])
@@ -120,7 +122,7 @@ def compare(left: Organisation, right: Organisation) -> Comparison:
     if name is not None:
         add("name", left.name, right.name, min(_NAME_FOR_MAX, max(0.0, name.log_odds)))
         add("other_name", left.name, right.name, min(_NAME_AGAINST_MAX, max(0.0, -name.log_odds)))
-        for kind, a, b, value in _name_family(name):
+        for kind, a, b, value in name_family(name.left, name.right, name.measures):
             add(kind, a, b, value)
     for kind, a, b in (
         ("tax_id", left.tax, right.tax),
@@ -148,70 +150,13 @@ def _alike(left: str, right: str) -> bool:
     return len(short) >= 6 and long.startswith(short[:6])
 
 
-def _name_family(name: NameComparison) -> list[tuple[str, str, str, float]]:
-    """Return what names say of one family: a rare first word in common, one inside the other."""
-    left, right = _brand(name.left), _brand(name.right)
-    found: list[tuple[str, str, str, float]] = []
-    equal = left.text == right.text or left.raw == right.raw
-    if len(left.text) > 2 and left.sound == right.sound:
-        found.append(
-            ("first_word" if equal else "first_word_sounds", left.text, right.text, left.weight)
-        )
-        known = {left.raw, left.text, right.raw} & lexicon.FREQUENCIES.keys()
-        if equal and not known:
-            kind = "rare_first_word" if len(left.text) > 3 else "short_first_word"
-            found.append((kind, left.text, right.text, 1.0))
-    elif min(len(left.text), len(right.text)) > 4 and similarity.alike(left, right) > 0.8:
-        found.append(("first_word_alike", left.text, right.text, min(left.weight, right.weight)))
-    if found and equal:
-        found += _one_within_the_other(name)
-    return found
-
-
-def _brand(name: Name) -> Word:
-    """Return the first word; with the second where the first is a letter or two, as in J-Max."""
-    first = name.words[0]
-    if len(first.text) > 2 or len(name.words) < 2:
-        return first
-    second = name.words[1]
-    return replace(
-        second,
-        text=first.text + second.text,
-        raw=first.raw + second.raw,
-        sound=first.sound + second.sound,
-    )
-
-
-def _one_within_the_other(name: NameComparison) -> list[tuple[str, str, str, float]]:
-    """Return what speaks for one name being the other with words added, as a part of a group has."""
-    measures = name.measures
-    shared, over = measures["shared_rarity"], measures["left_over_both"]
-    if over > 0.5:
-        return []
-    kind = "within" if over <= 0.05 else "nearly_within"
-    told = [(kind, min(2.0, shared)), ("more_words_within", min(2.0, max(0.0, shared - 1.2)))]
-    added = min(2.0, max(0.0, measures["left_over_one"] - over))
-    told.append(("added_words", added))
-    own = {w.text: w for w in name.left.words}, {w.text: w for w in name.right.words}
-    rest = [side[text] for side in own for text in side.keys() - (own[0].keys() & own[1].keys())]
-    if added and measures.get("added_usual"):
-        told.append(("added_usual_words", 1.0))
-        if all(word.place for word in rest):
-            told.append(("added_places", 1.0))
-    if not rest:
-        told.append(("no_word_added", 1.0))
-    first = [w for w in name.left.words[:2] if w.text in own[1]]
-    if len(first) == 2 and {w.text for w in name.right.words[:2]} == {w.text for w in first}:
-        told.append(("first_two_words", first[1].weight))
-    return [(kind, name.left.joined, name.right.joined, value) for kind, value in told]
-
-
 def _domains_begin_alike(left: str, right: str) -> str:
     """Tell `acme-france.com` and `acme.com` from `acmeretail.com` and `acme.com`; '' if neither."""
     names = left.partition(".")[0], right.partition(".")[0]
     short, long = sorted(names, key=len)
     if len(short) > 2 and long.startswith(f"{short}-"):
-        return "domain_with_more"
+        more = long[len(short) + 1 :].split("-")
+        return "domain_with_place" if lexicon.is_place(more) else "domain_with_more"
     short, long = sorted(map(label_of, (left, right)), key=len)
     return "domain_begins_alike" if len(short) > 4 and long.startswith(short) else ""
 

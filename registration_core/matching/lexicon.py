@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
+from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any
 
@@ -31,6 +32,8 @@ FORMS: dict[str, str] = {
     phrase: family for family, phrases in _WORDS["forms"].items() for phrase in phrases
 }
 FORM_WORDS_MAX = max(len(phrase.split()) for phrase in FORMS)
+#: Forms that are one word and long enough to be known with a slip in them ("Limitd").
+LONG_FORMS = tuple(sorted(form for form in FORMS if len(form) >= 7 and " " not in form))
 #: Forms that may open a name ("OOO Romashka", "PT Astra").
 PREFIX_FORMS = frozenset(_WORDS["prefix_forms"])
 #: Forms that inside a name may be something else, such as "Co" or "AS".
@@ -38,6 +41,12 @@ WEAK_FORMS = frozenset(_WORDS["weak_forms"])
 #: Abbreviations, other languages and plurals of common company words.
 SYNONYMS: dict[str, str] = _WORDS["synonyms"]
 NUMBERS: dict[str, str] = _WORDS["numbers"]
+#: Words that together are one place ("hong kong") → that place as one word.
+PHRASES: dict[tuple[str, ...], str] = {
+    tuple(phrase.split()): place for phrase, place in _WORDS["phrases"].items()
+}
+PHRASE_WORDS_MAX = max(map(len, PHRASES))
+PHRASE_OPENINGS = frozenset(phrase[0] for phrase in PHRASES)
 LAST_NUMBERS: dict[str, str] = _WORDS["last_numbers"]
 PLACES = frozenset(_WORDS["places"]) | frozenset(_WORDS["place_names"].values())
 PLACE_NAMES: dict[str, str] = _WORDS["place_names"]
@@ -54,11 +63,26 @@ COUNTRIES: dict[str, str] = _WORDS["countries"]
 #: Word → in how many of `NAMES_COUNTED` real names it stands; rarer ones are left out.
 FREQUENCIES: dict[str, int] = _COUNTED["words"]
 NAMES_COUNTED: int = _COUNTED["names"]
+#: A word in so many of the counted names is a usual one.
+_USUAL = 60
 
 #: Evidence kind → log-odds for each unit of it; see `docs/conflict-checks.md`.
 WEIGHTS: dict[str, Any] = _load("weights.json")
 #: Changes with every weight and word, so that a check can say by what it was decided.
 DIGEST = hashlib.sha256((_text("weights.json") + _text("words.json")).encode()).hexdigest()[:8]
+
+
+def is_usual(word: str) -> bool:
+    """Tell whether a word is a place or stands in so many names that it is nobody's brand."""
+    return word in PLACES or FREQUENCIES.get(word, 0) >= _USUAL
+
+
+def is_place(words: Iterable[str]) -> bool:
+    """Tell whether all words, as they are written, are places or countries' codes."""
+    return all(
+        PLACE_NAMES.get(word, word) in PLACES or (word in COUNTRIES and word not in FORMS)
+        for word in words
+    )
 
 
 def ascii_of(text: str) -> str:

@@ -7,12 +7,15 @@ carries itself ("formerly …", "dba …", an acronym in brackets). All work is 
 
 from __future__ import annotations
 
+import html
 import math
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+
+from rapidfuzz.distance import OSA
 
 from registration_core.matching import lexicon
 
@@ -31,10 +34,22 @@ _ALIAS = re.compile(
 _BRACKETS = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
 _WEB = re.compile(r"\b([a-z0-9-]{2,})\.(?:com|net|org|io|de|biz)\b")
 #: Between initials; the article of "N.V. a Dutch company" is none.
-_INITIAL_DOTS = re.compile(r"\b(\w)(?:\s?\.\s?|,)(?!a\b\s)(?=\w\b)")
+_INITIAL_DOTS = re.compile(r"\b(\w)(?:\s?\.|\s?\.\s(?!a\b\s)|,)(?=\w\b)")
 _SLASHED = re.compile(r"\b(\w)/(?=\w\b)")
+#: How patent offices typeset an accent: "{umlaut over (n)}".
+_TYPESET = re.compile(r"\{[a-z]{3,12} over \((\w)\)\}", re.IGNORECASE)
+#: A legal form run on to a word: "MoriCo.", "AcmeLtd".
+_RUN_ON_FORM = re.compile(
+    r"(?<=[A-Za-z0-9])(?=(?:Co\.|(?:Ltd|Inc|Corp|LLC|GmbH|Limited|Corporation)\b))"
+)
+#: A legal form written with dots or a slash inside a name is no word of it ("S.p.A.", "A/S").
+_DOTTED = re.compile(r"\b(?:[a-z]\s?[./]\s?){1,4}[a-z]\b")
 _DROPPED = re.compile(r"['’‘ʼ`´\"]")
 _WORD = re.compile(r"[a-z0-9]+")
+_WORD_OR_AND = re.compile(r"[a-z0-9]+|&")
+_AND = re.compile(r"\s*[&+]\s*|\s(?:and|und|et|y)\s")
+#: Letters of a name that may be first letters only, as P&G and AT&T.
+ABBREVIATION_MAX = 4
 _SOFT_C = re.compile(r"(?<!s)c(?=[eiy])")
 _DOUBLED = re.compile(r"(.)\1+")
 
@@ -62,8 +77,12 @@ class Name:
     forms: frozenset[str]
     joined: str
     spelled: str
+    #: Everything run together, legal form and all.
+    whole: str
     #: First letters of the words, with and without the legal form's.
     acronyms: frozenset[str]
+    #: First letters with their "and": `p&g` for Procter & Gamble, and for P&G; '' without one.
+    linked: str
     numbers: frozenset[str]
     places: frozenset[str]
     #: By which two names are put in one order, whichever came first.
@@ -73,7 +92,8 @@ class Name:
 @lru_cache(maxsize=65536)
 def read_name(text: str) -> tuple[Name, ...]:
     """Take a name apart: the whole first, then the aliases it names itself; () if it says nothing."""
-    cut = unicodedata.normalize("NFKC", text[:NAME_MAX])[:NAME_MAX]
+    cut = unicodedata.normalize("NFKC", html.unescape(text[:NAME_MAX]))[:NAME_MAX]
+    cut = _RUN_ON_FORM.sub(" ", _TYPESET.sub(r"\1", cut))
     parts = [part for part in _ALIAS.split(cut) if part and part.strip(" ()[],;")]
     found: list[Name] = []
     for part in parts[:4] or [cut]:
@@ -121,7 +141,7 @@ def _words(folded: str) -> list[str]:
     text = text.replace("&", " and ").replace("+", " and ")
     words = _without_description(_WORD.findall(text)[: WORDS_MAX * 2])
     bare = [w for w in words if w not in lexicon.STOP] or words
-    return _join_initials(bare)[:WORDS_MAX]
+    return _join_phrases(_join_initials(bare))[:WORDS_MAX]
 
 
 def _without_description(words: list[str]) -> list[str]:
@@ -148,22 +168,80 @@ def _join_initials(words: list[str]) -> list[str]:
     return [*joined, run] if run else joined
 
 
+def _join_phrases(words: list[str]) -> list[str]:
+    """Join what is one thing in several words: `hong kong`, `forty four`."""
+    joined: list[str] = []
+    at = 0
+    while at < len(words):
+        word, length = words[at], 1
+        tens, units = (lexicon.NUMBERS.get(w, "") for w in (word, *words[at + 1 : at + 2], "")[:2])
+        if word in lexicon.PHRASE_OPENINGS:
+            for size in range(min(lexicon.PHRASE_WORDS_MAX, len(words) - at), 1, -1):
+                place = lexicon.PHRASES.get(tuple(words[at : at + size]))
+                if place:
+                    word, length = place, size
+                    break
+        elif len(tens) == 2 and tens[1] == "0" and len(units) == 1 and len(words[at + 1]) > 1:
+            word, length = tens[0] + units, 2
+        joined.append(word)
+        at += length
+    return joined
+
+
+def _linked(folded: str, core: list[str]) -> str:
+    """Give the first letters of a name with its "and"; a name of few letters is its own."""
+    folded = _DROPPED.sub("", folded)
+    if not _AND.search(folded):
+        return ""
+    words = [w for w in _WORD_OR_AND.findall(_AND.sub(" & ", folded)) if w not in lexicon.STOP]
+    if sum(map(len, core)) <= ABBREVIATION_MAX:
+        told = "".join(words[: len(words) - words[::-1].index("&") + 1])
+    else:
+        kept = {"&", *core}
+        told = "".join(word[0] for word in words if word in kept)
+    return told if "&" in told[1:-1] and len(told) <= ABBREVIATION_MAX + 1 else ""
+
+
 def _read(text: str) -> Name | None:
-    words = _words(_fold(text))
+    folded = _fold(text)
+    words = _words(folded)
     if not words:
         return None
-    core, tail, forms = _without_forms(words)
+    sure = frozenset(re.sub(r"[\s./]", "", found) for found in _DOTTED.findall(folded))
+    core, tail, forms = _without_forms(words, sure)
+    if not tail and "," in folded:
+        core, tail = _without_address(core, _words(folded.partition(",")[0]))
     told = [*_told(core, 1.0), *_told(tail, _TAIL)]
     return Name(
         words=tuple(told),
         forms=forms,
         joined="".join(word.text for word in told[: len(core)])[:NAME_MAX],
         spelled="".join(core)[:NAME_MAX],
+        whole="".join(words)[:NAME_MAX],
         acronyms=_acronyms(told[: len(core)], words[len(core) :]),
+        linked=_linked(folded, core),
         numbers=frozenset(word.text for word in told if word.number),
         places=frozenset(word.text for word in told if word.place),
         order=" ".join(f"{word.text}/{word.raw}" for word in told),
     )
+
+
+def run_apart(name: Name, other: Name) -> Name:
+    """Take a name's first word apart where the other name shows that it is two run together.
+
+    `AvocetPress Ltd` is Avocet Press beside `Avocet Press`, and beside `Avocet Holdings`, where
+    Avocet is nobody's usual word and Press is everybody's.
+    """
+    first, brand = name.words[0].raw, other.words[0].raw
+    rest = first.removeprefix(brand)
+    if not rest or rest == first:
+        return name
+    second = other.words[1].raw if len(other.words) > 1 else ""
+    meant = lexicon.SYNONYMS.get(rest, lexicon.PLACE_NAMES.get(rest, rest))
+    usual = min(len(brand), len(rest)) > 3 and all(map(lexicon.is_usual, meant.split()))
+    if rest != second and (brand in lexicon.FREQUENCIES or not usual):
+        return name
+    return replace(name, words=(*_told([brand, rest], 1.0), *name.words[1:]))
 
 
 def _acronyms(core: list[Word], behind: list[str]) -> frozenset[str]:
@@ -183,14 +261,17 @@ def _told(words: list[str], share: float) -> list[Word]:
         number = lexicon.NUMBERS.get(raw) or (lexicon.LAST_NUMBERS.get(raw) if last else None)
         meanings = (number or lexicon.SYNONYMS.get(raw, raw)).split()
         worth = share * (1.15 if position == 0 else 1.0)
-        told.extend(_word(meant, raw, worth) for meant in meanings)
+        series = (
+            last and len(raw) == 1 and len(words[position - 1]) > 3
+        )  # "… Investors B" is another than "… Investors C"
+        told.extend(_word(meant, raw, worth, series=series) for meant in meanings)
     return told
 
 
 @lru_cache(maxsize=65536)
-def _word(meant: str, raw: str, share: float) -> Word:
+def _word(meant: str, raw: str, share: float, *, series: bool = False) -> Word:
     text = lexicon.PLACE_NAMES.get(meant, meant)
-    is_number = any(c.isdigit() for c in text)
+    is_number = series or any(c.isdigit() for c in text)
     return Word(
         text=text,
         raw=raw,
@@ -224,8 +305,13 @@ def sound_of(word: str) -> str:
     return text[:-1] if len(text) > 4 and text[-1] == "s" else text
 
 
-def _without_forms(words: list[str]) -> tuple[list[str], list[str], frozenset[str]]:
-    """Split words into the name, what follows an inner legal form, and the forms."""
+def _without_forms(
+    words: list[str], sure: frozenset[str]
+) -> tuple[list[str], list[str], frozenset[str]]:
+    """Split words into the name, what follows an inner legal form, and the forms.
+
+    Those that are `sure` were written as a form is, so that they are one wherever they stand.
+    """
     forms: set[str] = set()
     rest = list(words)
     while len(rest) > 1 and (hit := _form_at_end(rest)):
@@ -243,10 +329,17 @@ def _without_forms(words: list[str]) -> tuple[list[str], list[str], frozenset[st
     for at in range(1, len(rest) - 1):
         for length in range(min(lexicon.FORM_WORDS_MAX, len(rest) - at - 1), 0, -1):
             phrase = " ".join(rest[at : at + length])
-            if phrase in lexicon.FORMS and phrase not in lexicon.WEAK_FORMS:
+            if phrase in lexicon.FORMS and (phrase not in lexicon.WEAK_FORMS or phrase in sure):
                 forms.add(lexicon.FORMS[phrase])
                 return rest[:at], rest[at + length :], frozenset(forms)
     return rest, [], frozenset(forms)
+
+
+def _without_address(core: list[str], head: list[str]) -> tuple[list[str], list[str]]:
+    """Split "N.V. Avocet, Eindhoven, NL" where the place begins."""
+    opening = _form_at_start(head)
+    end = len(head) - opening[0] if opening else 0
+    return (core[:end], core[end:]) if end else (core, [])
 
 
 def _form_at_end(words: list[str]) -> tuple[int, str] | None:
@@ -254,7 +347,19 @@ def _form_at_end(words: list[str]) -> tuple[int, str] | None:
         form = lexicon.FORMS.get(" ".join(words[-length:]))
         if form:
             return length, form
-    return None
+    form = _form_with_a_slip(words[-1])
+    return (1, form) if form else None
+
+
+@lru_cache(maxsize=65536)
+def _form_with_a_slip(word: str) -> str:
+    """Return the legal form that a word is but for one letter, "limitd"; '' if it is none."""
+    if len(word) < 6 or word in lexicon.FREQUENCIES or word in lexicon.SYNONYMS:
+        return ""
+    for form in lexicon.LONG_FORMS:
+        if form[0] == word[0] and OSA.distance(form, word, score_cutoff=1) == 1:
+            return lexicon.FORMS[form]
+    return ""
 
 
 def _form_at_start(words: list[str]) -> tuple[int, str] | None:

@@ -12,12 +12,10 @@ from functools import lru_cache
 from rapidfuzz.distance import OSA, JaroWinkler
 
 from registration_core.matching import lexicon
-from registration_core.matching.names import Name, Word, sound_of, weight_of
+from registration_core.matching.names import ABBREVIATION_MAX, Name, Word, sound_of, weight_of
 
 #: Two words closer than this are one word, spelled differently.
 _ALIKE = 0.7
-#: A word in so many of the counted names is a usual one.
-_USUAL = 60
 #: Where a measure's weight may change, so that half an agreement can be worth nothing.
 KNOTS = {
     "agreement": (0.35, 0.5, 0.65, 0.8, 0.92),
@@ -31,7 +29,7 @@ KNOTS = {
 
 def measure(left: Name, right: Name) -> dict[str, float]:
     """Return the measures that apply to two names; absent ones are 0."""
-    pairs, rest_left, rest_right = _align(left, right)
+    pairs, rest_left, rest_right = align(left, right)
     shared = sum(alike * (a.weight + b.weight) / 2 for a, b, alike in pairs)
     over_left = sum(w.weight for w in rest_left)
     over_right = sum(w.weight for w in rest_right)
@@ -59,15 +57,18 @@ def measure(left: Name, right: Name) -> dict[str, float]:
         "contained": (not rest_left or not rest_right) and bool(rest_left or rest_right),
         "descriptor_only": bool(rest_left or rest_right)
         and all(w.descriptor for w in (*rest_left, *rest_right)),
-        "added_usual": all(
-            w.place or lexicon.FREQUENCIES.get(w.text, 0) >= _USUAL
-            for w in (*rest_left, *rest_right)
-        ),
+        "added_usual": all(lexicon.is_usual(w.text) for w in (*rest_left, *rest_right)),
         "short": min(len(left.joined), len(right.joined)) <= 4 and not _equal(left, right),
         "rare_word_bent": any(alike < 1 and min(a.weight, b.weight) > 0.8 for a, b, alike in pairs),
         "one_letter": len(left.joined) > 5
+        and left.numbers == right.numbers
         and not _equal(left, right)
         and OSA.distance(left.joined, right.joined, score_cutoff=1) == 1,
+        "same_words": len(pairs) > 1
+        and not rest_left
+        and not rest_right
+        and all(alike == 1 for *_, alike in pairs)
+        and not _equal(left, right),
     }
     found.update({name: 1.0 for name, holds in flags.items() if holds})
     return found
@@ -102,7 +103,7 @@ def _clash(left: frozenset[str], right: frozenset[str]) -> bool:
 
 
 def _equal(left: Name, right: Name) -> bool:
-    return left.joined == right.joined or left.spelled == right.spelled
+    return left.joined == right.joined or left.spelled == right.spelled or left.whole == right.whole
 
 
 def _written_alike(left: Name, right: Name) -> float:
@@ -116,14 +117,19 @@ def _written_alike(left: Name, right: Name) -> float:
 
 
 def _acronym(left: Name, right: Name) -> bool:
-    return (len(left.words) == 1 and left.joined in right.acronyms) or (
-        len(right.words) == 1 and right.joined in left.acronyms
+    return (
+        (len(left.words) == 1 and left.joined in right.acronyms)
+        or (len(right.words) == 1 and right.joined in left.acronyms)
+        or (bool(left.linked) and left.linked == right.linked and _one_is_short(left, right))
     )
 
 
-def _align(
-    left: Name, right: Name
-) -> tuple[list[tuple[Word, Word, float]], list[Word], list[Word]]:
+def _one_is_short(left: Name, right: Name) -> bool:
+    short, long = sorted((len(left.spelled), len(right.spelled)))
+    return short <= ABBREVIATION_MAX < long
+
+
+def align(left: Name, right: Name) -> tuple[list[tuple[Word, Word, float]], list[Word], list[Word]]:
     """Pair words, best first; returns the pairs and what is left over on each side."""
     pairs: list[tuple[Word, Word, float]] = []
     rest_left, rest_right = list(left.words), list(right.words)
@@ -160,7 +166,10 @@ def alike(a: Word, b: Word) -> float:
     """Return how sure it is that two words are the same one, spelled or shortened differently."""
     if a.number or b.number:
         return 1.0 if a.text == b.text else 0.0
-    return _alike(a.text, b.text) if a.text <= b.text else _alike(b.text, a.text)
+    told = _alike(*sorted((a.text, b.text)))
+    # A slip in a word that stands for another one: "electroncis".
+    written = a.raw != a.text or b.raw != b.text
+    return max(told, _alike(*sorted((a.raw, b.raw)))) if written and told < 1 else told
 
 
 @lru_cache(maxsize=131072)

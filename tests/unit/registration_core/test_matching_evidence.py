@@ -76,6 +76,14 @@ def test_a_name_that_says_nothing_is_nobody(name: str) -> None:
         ("Fed Ex Corp", "FedEx Corporation"),
         ("Jones Holdings LLC dba Sunrise Bakery", "Sunrise Bakery"),
         ("Kestrel (formerly Plover Systems)", "Plover Systems Inc"),
+        ("Procter & Gamble", "P&G"),
+        ("AT&T Inc.", "American Telephone and Telegraph Company"),
+        ("Avocet Electroncis", "Avocet Electronics"),
+        ("Avocet GmbH Maria", "Maria Avocet GmbH"),
+        ("AVOCETPRESSB.V.", "Avocet Press B.V."),
+        ("United States Avocet Board", "U.S. Avocet Board"),
+        ("三星电子", "Samsung Electronics"),
+        ("Avocet Sanayi ve Ticaret A.Ş.", "Avocet Industry and Trade"),
     ],
 )  # fmt: skip
 def test_other_spellings_of_one_name_are_likely(left: str, right: str) -> None:
@@ -92,6 +100,10 @@ def test_other_spellings_of_one_name_are_likely(left: str, right: str) -> None:
         ("Global Solutions Ltd", "Global Systems Ltd"),
         ("Sun Life Financial", "Sun Microsystems"),
         ("HP Inc.", "BP p.l.c."),
+        ("HP", "Harris & Parker"),
+        ("Johnson & Johnson", "Jameson & Jones"),
+        ("Avocet Investors B Ltd", "Avocet Investors C Ltd"),
+        ("Plover Credit Union 12", "Plover Credit Union 21"),
     ],
 )
 def test_names_of_others_that_look_alike_are_unlikely(left: str, right: str) -> None:
@@ -228,10 +240,25 @@ def test_every_match_tells_its_evidence_and_none_is_clear(names: list[str], name
         ("Avocet N.V. a Dutch Limited Co", "AVOCET N,V."),
         ("Naamloze Vennootschap Avocet", "Avocet N.V."),
         ("Avocet AB (publ)", "avocet"),
+        ("Public Joint Stock Co Avocet", "Avocet"),
+        ("Avocet Public Company", "Avocet plc"),
+        ("Avocet Limitd", "Avocet Ltd"),
+        ("AvocetCo., Ltd.", "Avocet Co., Ltd."),
+        ("Avocet &amp; Plover", "Avocet and Plover"),
+        ("Avocet I{umlaut over (n)}struments", "Avocet Instruments"),
+        ("Studio Fifty-Four", "Studio 54"),
     ],
 )
 def test_what_many_names_carry_is_no_part_of_the_name(left: str, right: str) -> None:
     assert score_names(left, right) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [("N.V. Avocet, Eindhoven", "Avocet N.V."), ("Avocet S.p.A. Milano", "Avocet SpA")],
+)
+def test_where_a_company_sits_says_little_of_its_name(left: str, right: str) -> None:
+    assert 0.9 < score_names(left, right) < 1
 
 
 def test_an_article_that_describes_nothing_stays() -> None:
@@ -248,6 +275,9 @@ def test_an_article_that_describes_nothing_stays() -> None:
             Organisation("Quern Inc.", website="quern.example"),
         ),
         (Organisation("Bristol Quernbeck Retail"), Organisation("Bristol Quernbeck plc")),
+        (Organisation("Quernbeck Polska"), Organisation("Quernbeck Precision Tools plc")),
+        (Organisation("Quernbekc Tools Polska"), Organisation("Quernbeck Tools plc")),
+        (Organisation("QuernbeckPolska Ltd"), Organisation("Quernbeck Tools plc")),
     ],
 )
 def test_a_part_of_a_group_is_shown_to_a_person(
@@ -257,6 +287,28 @@ def test_a_part_of_a_group_is_shown_to_a_person(
     assert match.band is MatchBand.REVIEW
     assert match.relation is not Relation.SAME
     assert [found.account for found in Matcher([account]).match(customer)] == [account]
+
+
+@pytest.mark.parametrize(
+    ("customer", "account"),
+    [
+        (Organisation("Shanghai Plover Foods"), Organisation("Shanghai Heron Foods")),
+        (Organisation("Plover Foods Polska"), Organisation("Heron Foods Polska")),
+        (Organisation("Avocet Press", website="avocet-press.example"), Organisation("Press")),
+    ],
+)
+def test_a_place_or_a_usual_word_in_common_is_no_family(
+    customer: Organisation, account: Organisation
+) -> None:
+    assert judge(customer, account).band is MatchBand.CLEAR
+
+
+def test_many_accounts_with_a_usual_word_do_not_crowd_out_the_one_with_the_brand() -> None:
+    others = [Organisation(f"Heron{n}") for n in range(5000)]
+    others += [Organisation(f"Plover{n} Properties") for n in range(60)]
+    brand = Organisation("Acma Ltd.", id="A")
+    found = Matcher([*others, brand]).candidates(Organisation("Acma Properties S.A.S."))
+    assert brand in found
 
 
 def test_the_relation_tells_how_far_apart_two_stand_in_their_family() -> None:
