@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from registration_core.contracts import ConnectionName
 from registration_core.errors import CheckNotUsable, NotAllowed
-from registration_core.findings import AGED, NEVER_BACKWARDS, Decision, FindingKind
+from registration_core.findings import AGED, NEVER_CONTESTS, Decision, FindingKind
 from registration_core.model import (
     SYSTEM,
     Actor,
@@ -140,10 +140,10 @@ def new_findings(check: ConflictCheck, before: ConflictCheck | None) -> list[Fin
 def disputing_findings(check: ConflictCheck, before: ConflictCheck | None) -> list[Finding]:
     """Return the new findings that a protection is disputed for.
 
-    Not what the program lets pass, nor a reservation of the customer or a relative: that one came
-    later.
+    Not what the program lets pass, nor a reservation of the customer or a relative, which came
+    later, nor what the partner itself registers again.
     """
-    return [f for f in holding(new_findings(check, before)) if f.claim not in NEVER_BACKWARDS]
+    return [f for f in holding(new_findings(check, before)) if f.claim not in NEVER_CONTESTS]
 
 
 def _claim(finding: Finding, kind: FindingKind | None = None) -> tuple[object, ...]:

@@ -301,7 +301,7 @@ def _rival_findings(
 
 
 _RIVAL_TEXTS = {
-    FindingKind.SAME_PARTNER_DUPLICATE: "the same partner registered this customer before",
+    FindingKind.SAME_PARTNER_DUPLICATE: "the same partner has registered this customer already",
     FindingKind.ACTIVE_REGISTRATION: "another partner is protected for this customer",
     FindingKind.PENDING_REGISTRATION: "another partner's earlier registration is pending",
     FindingKind.RENEWAL: "the customer bought this product line",
@@ -321,16 +321,15 @@ def _rival_kind(
         return FindingKind.RENEWAL if same_line else FindingKind.EXISTING_CUSTOMER
     if not same_line or line is None:
         return None
+    before = other.state in PENDING and other.receipt_seq < registration.receipt_seq
     if other.partner_id == registration.partner_id:
-        known = other.state in (*PENDING, RegistrationState.APPROVED)
+        known = before or other.state is RegistrationState.APPROVED
         return FindingKind.SAME_PARTNER_DUPLICATE if known else None
     if line.exclusivity is Exclusivity.OPEN:
         return None
     if other.protection_state.standing:
         return FindingKind.ACTIVE_REGISTRATION
-    if other.state in PENDING and other.receipt_seq < registration.receipt_seq:
-        return FindingKind.PENDING_REGISTRATION
-    return None
+    return FindingKind.PENDING_REGISTRATION if before else None
 
 
 def _tender(registration: Registration, program: Program) -> Iterator[Finding]:

@@ -100,8 +100,11 @@ USUAL_RULES: Mapping[FindingKind, FindingRule] = {
 
 #: A person always decides on these, whatever a program says.
 ALWAYS_REVIEWED = frozenset({FindingKind.DO_NOT_CALL, FindingKind.AMBIGUOUS_MATCH})
-#: Reservations that came later than an approval never apply backwards to its claim.
-NEVER_BACKWARDS = frozenset({FindingKind.HOUSE_ACCOUNT, FindingKind.NAMED_ACCOUNT})
+#: What contests no claim: reservations that came later than its approval never apply backwards, and
+#: what its own partner registers again is settled with that registration.
+NEVER_CONTESTS = frozenset(
+    {FindingKind.HOUSE_ACCOUNT, FindingKind.NAMED_ACCOUNT, FindingKind.SAME_PARTNER_DUPLICATE}
+)
 #: What a claim becomes by nothing but time, and what it was: the weaker one is no news.
 AGED: Mapping[FindingKind, FindingKind] = {
     FindingKind.DORMANT_ACCOUNT: FindingKind.DIRECT_ACCOUNT,

@@ -286,3 +286,17 @@ def test_a_second_claim_on_a_disputed_registration_is_told_and_kept_in_its_trail
     assert told_of_disputes(world, made) == 2
     world.settle()
     assert told_of_disputes(world, made) == 2
+
+
+def test_a_partner_that_registers_a_customer_again_contests_nothing_of_its_own(
+    world: World,
+) -> None:
+    made = world.approved()
+    world.settle()
+    again = world.approved(token="again")
+    world.settle(seconds=4000)  # past the re-check of an hour later
+    assert world.registration(made.id).dispute_state is DisputeState.NONE
+    with world.database.read() as session:
+        checks = [repository.last_check(session, each.id) for each in (made, again)]
+    kinds = [[f.kind for f in check.findings] for check in checks if check]
+    assert kinds == [[], [FindingKind.SAME_PARTNER_DUPLICATE]]

@@ -155,7 +155,8 @@ OWN = {"partner_id": "partner-1"}
         (EARLIER, "training", None),
         (EARLIER | {"state": RegistrationState.REJECTED}, "platform", None),
         (OWN | EARLIER, "platform", FindingKind.SAME_PARTNER_DUPLICATE),
-        (OWN | LATER, "platform", FindingKind.SAME_PARTNER_DUPLICATE),
+        (OWN | LATER, "platform", None),
+        (OWN | LATER | ACTIVE, "platform", FindingKind.SAME_PARTNER_DUPLICATE),
         (OWN | ACTIVE, "training", FindingKind.SAME_PARTNER_DUPLICATE),
         (OWN | {"state": RegistrationState.WITHDRAWN}, "platform", None),
     ],
@@ -321,6 +322,7 @@ KIND = FindingKind
         (_family(KIND.OPEN_OPPORTUNITY), _family(KIND.STALE_OPPORTUNITY), False),
         (None, _finding(KIND.STALE_OPPORTUNITY), True),
         (None, _finding(KIND.STALE_OPPORTUNITY, decision=Decision.ALLOW), False),
+        (None, _finding(KIND.SAME_PARTNER_DUPLICATE), False),
     ],
 )
 def test_a_claim_is_disputed_for_what_is_new_holds_and_does_not_apply_backwards(
