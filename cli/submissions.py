@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import TypeVar
 
@@ -30,6 +31,9 @@ _IDENTITY = ("partner", "customer", "country", "tax_id", "deal", "product")
 
 #: Our names of fields where they differ from the columns'.
 _COLUMN_OF = {"deal_name": "deal", "product_line": "product", "expected_close_on": "close"}
+
+#: What stands between several choices of one field.
+_BETWEEN = ";"
 
 Parsed = TypeVar("Parsed")
 
@@ -86,13 +90,37 @@ def _custom(raw: str, known: CustomField) -> Value:
     """Read a value of a program's own field by its type."""
     value = text(raw, DESCRIPTION_MAX)
     readers: dict[FieldType, Callable[[str], Value]] = {
-        FieldType.NUMBER: _number, FieldType.DATE: day, FieldType.BOOLEAN: _boolean,
+        FieldType.NUMBER: _number, FieldType.DATE: day, FieldType.DATETIME: _moment,
+        FieldType.BOOLEAN: _boolean,
     }  # fmt: skip
-    if known.options is not None and value not in known.options:
-        raise InvalidInput(
-            f"{value!r} is not offered.", hint=f"One of: {', '.join(known.options)}."
-        )
+    if known.type is FieldType.MULTI_PICKLIST:
+        members = (member.strip() for member in value.split(_BETWEEN))
+        chosen = tuple(dict.fromkeys(member for member in members if member))
+        return _offered(chosen, known, f"; several with {_BETWEEN} between")
+    if known.options is not None:
+        _offered((value,), known)
     return readers.get(known.type, str)(value)
+
+
+def _offered(chosen: tuple[str, ...], known: CustomField, how: str = "") -> tuple[str, ...]:
+    """Return choices that the program offers."""
+    for value in chosen:
+        if value not in (known.options or ()):
+            hint = f"One of: {', '.join(known.options or ())}{how}."
+            raise InvalidInput(f"{value!r} is not offered.", hint=hint)
+    return chosen
+
+
+def _moment(value: str) -> datetime:
+    hint = "Write it like 2027-03-31T09:30+02:00."
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise InvalidInput(f"{value!r} is no moment.", hint=hint) from error
+    if moment.tzinfo is None:
+        what = "is no moment" if "T" not in value else "does not say in which time zone"
+        raise InvalidInput(f"{value!r} {what}.", hint=hint)
+    return moment.astimezone(UTC)
 
 
 def _number(value: str) -> Decimal:
