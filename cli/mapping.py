@@ -81,12 +81,14 @@ def init(
     programs = frame.programs()
     with unmapped(settings, name) as crm:
         deal = crm.describe(home or of_kind[0])
+        seen = _visible(crm, (*referred(deal), of_kind[2], of_kind[0]))
         objects = Objects(
             deal,
             crm.describe(mirror) if mirror else None,
             crm.describe(accounts or of_kind[1]),
-            _visible(crm, (*referred(deal), of_kind[2])),
+            seen,
             of_kind[2],
+            seen.get(of_kind[0]),
         )
     products = dict.fromkeys(line for each in programs.values() for line in each.product_lines)
     text = draft(name, objects, *catalogue(programs), tuple(products))

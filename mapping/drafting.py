@@ -48,6 +48,8 @@ class Objects:
     #: What may stand beside a deal, by name, and which of them holds line items.
     beside: Mapping[str, ObjectSchema] = field(default_factory=dict)
     line_items: str = ""
+    #: What opportunities of others are, where `home` is something else, as leads are.
+    opportunities: ObjectSchema | None = None
 
 
 def draft(
@@ -79,7 +81,7 @@ def draft(
     lines += ["accounts:", f"  object: {objects.accounts.name}", "  fields:"]
     for name, words in ACCOUNT_WORDS.items():
         lines += _read(objects.accounts, name, words)
-    lines += ["", *_opportunities(objects.home)]
+    lines += ["", *_opportunities(objects.opportunities or objects.home)]
     return "\n".join(lines) + "\n"
 
 

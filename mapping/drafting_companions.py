@@ -28,6 +28,8 @@ from registration_core.contracts import FieldSchema, FieldType, ObjectSchema
 _PRODUCT = "product_line"
 _ONCE = "direction: push, write: on_create, transform: reference"
 _LEAVE = "missing: leave    # or create: it is made; wait: the deal waits until somebody made it"
+#: Where the CRM takes no deal without it.
+_WAIT = "missing: wait     # until somebody made it; or create: it is made"
 
 
 @dataclass
@@ -74,14 +76,14 @@ def companions(
     """Return what may stand beside a deal, of the objects that our user sees."""
     seen = {**beside, accounts.name: accounts}
     blocks = []
-    if _references(home, ACCOUNT, accounts.name):
-        blocks.append(_record(ACCOUNT, accounts, accounts.name, ours))
+    if of_account := _references(home, ACCOUNT, accounts.name):
+        blocks.append(_record(ACCOUNT, accounts, accounts.name, ours, of_account))
     for name in (CONTACT, PARTNER):
         found = _references(home, name)
         on = seen.get(found[0].references[0]) if found and found[0].references else None
         if on is None:
             continue
-        block = _record(name, on, accounts.name, ours)
+        block = _record(name, on, accounts.name, ours, found)
         if len(found) > 1:
             which = " or ".join(each.name for each in found)
             block.asked.insert(0, f"which field of {home.name} refers to it? {which}")
@@ -102,13 +104,20 @@ def _references(schema: ObjectSchema, name: str, to: str = "") -> list[FieldSche
     )
 
 
-def _record(name: str, schema: ObjectSchema, accounts: str, ours: ObjectSchema) -> Block:
+def _record(
+    name: str,
+    schema: ObjectSchema,
+    accounts: str,
+    ours: ObjectSchema,
+    by: Sequence[FieldSchema],
+) -> Block:
     """A companion that is looked up: what it would be made of, if a person says that it is."""
     block = Block(name)
     rows, used = _rows(block, schema, ours)
     if name == CONTACT:
         rows += _of_account(schema, accounts, used)
-    _whole(block, schema, used, {}, rows, _LEAVE)
+    wanted = any(f.required for f in by)
+    _whole(block, schema, used, {}, rows, _WAIT if wanted else _LEAVE)
     return block
 
 

@@ -14,7 +14,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "protection_starts_on": ("protected from", "dealreg protected from", "protection start"),
     "protection_ends_on": ("protected until", "dealreg protected until", "protection end"),
     "partner_name": ("partner name", "dealreg partner", "partner"),
-    "deal_name": ("deal name", "opportunity name", "topic", "name"),
+    "deal_name": ("deal name", "opportunity name", "lead name", "topic", "name"),
     "owner": ("owner", "owner id", "opportunity owner", "deal owner"),
     "sales_stage": ("stage name", "deal stage", "sales stage", "stage"),
     "actual_close_on": ("actual close date", "actual close"),
@@ -24,7 +24,9 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "currency": ("currency", "currency iso code", "transaction currency"),
     "expected_close_on": ("close date", "est close date", "estimated close date", "expected close"),
     "account": ("account", "account id", "account name", "primary company", "company"),
-    "customer_name": ("customer name", "customer as the partner named it"),
+    "customer_name": ("customer name", "customer as the partner named it", "company"),
+    "contact_name": ("contact name", "last name"),
+    "contact_email": ("contact email", "email"),
     "product_line": ("product line",),
     "description": ("description", "deal description"),
 }
@@ -117,7 +119,7 @@ PUSHED = frozenset(
     {
         "registration_number", "registration_state", "reason_code", "partner_message",
         "protection_state", "protection_starts_on", "protection_ends_on", "partner_name",
-        "customer_name", "product_line", "description",
+        "customer_name", "contact_name", "contact_email", "product_line", "description",
     }
 )  # fmt: skip
 #: Theirs alone.

@@ -159,3 +159,29 @@ def test_stages_of_two_pipelines_go_to_their_roles_and_an_open_question_is_a_pro
         assert any(
             each.startswith(f"draft.yaml:{number}: not answered yet: {told}") for each in found
         )
+
+
+@pytest.mark.parametrize(
+    ("crm", "lead", "rows", "opportunities"),
+    [
+        ("salesforce", "Lead", {"customer_name": "Company", "contact_name": "LastName",
+                                "contact_email": "Email"}, "Opportunity"),
+        ("hubspot", "leads", {"deal_name": "hs_lead_name"}, "deals"),
+    ],
+)  # fmt: skip
+def test_leads_are_named_by_customer_and_contact_and_opportunities_stay_what_they_are(
+    crm: str, lead: str, rows: dict[str, str], opportunities: str, remote: Callable[[str], Peer]
+) -> None:
+    describe = remote(crm).connector.describe
+    home, deals, accounts = describe(lead), describe(_OBJECTS[crm][0]), describe(_OBJECTS[crm][2])
+    beside = {name: describe(name) for name in referred(home)}
+    text = draft(crm, Objects(home, None, accounts, beside, "", deals), OURS, GROUPS)
+    mapping = load(answered(text), "draft.yaml", OURS, GROUPS)
+    written = {row.ours.name: row.theirs[0] for row in mapping.objects["home"].rows}
+    assert rows.items() <= written.items()
+    assert mapping.opportunities.object == opportunities
+    waits = {
+        n for n, each in mapping.objects["home"].companions.items() if each.missing is Missing.WAIT
+    }
+    required = {f.name for f in home.fields.values() if f.required}
+    assert waits == {n for n in ("account", "contact") if written.get(n) in required}
