@@ -62,7 +62,11 @@ COMPANION_WORDS: Mapping[str, Mapping[str, tuple[tuple[str, ...], bool]]] = {
         "customer_name": (ACCOUNT_WORDS["name"], True),
         "customer_country": (ACCOUNT_WORDS["country"], False),
         "customer_city": (ACCOUNT_WORDS["city"], False),
+        "customer_postcode": (ACCOUNT_WORDS["postcode"], False),
         "customer_website": (ACCOUNT_WORDS["website"], False),
+        "customer_phone": (ACCOUNT_WORDS["phone"], False),
+        "customer_tax_id": (ACCOUNT_WORDS["tax_id"], False),
+        "customer_duns": (ACCOUNT_WORDS["duns"], False),
     },
     "contact": {
         "contact_name": (("last name",), True),

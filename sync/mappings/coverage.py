@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from mapping.schema import ConnectionMapping, Row
 from mapping.transforms import ANY, Enum
+from registration_core.customer_fields import SEVERAL
+from registration_core.model import Customer
 from registration_core.store.tables import PartnerRow, RegistrationRow
 
 #: Most missing values that are named.
@@ -29,7 +31,7 @@ _COLUMNS = {
     "currency": RegistrationRow.currency,
     "deal_name": RegistrationRow.deal_name,
 }
-_CUSTOMERS = {"customer_country": "country", "customer_city": "city", "customer_name": "name"}
+_CUSTOMERS = {f"customer_{f.name}": f.name for f in fields(Customer) if f.name not in SEVERAL}
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,8 @@ def test_what_stands_beside_a_deal_is_drafted_and_looked_up_but_not_made(
     assert set(home.companions) == {"account", "contact"} | partner
     assert {each.missing for each in home.companions.values()} == {Missing.LEAVE}
     assert {"account", "contact"} | partner <= {row.ours.name for row in home.rows}
+    account = {row.ours.name for row in home.companions["account"].made.rows}
+    assert {"customer_name", "customer_tax_id", "customer_phone", "customer_postcode"} <= account
     contact = home.companions["contact"].made.rows
     assert {row.ours.name for row in contact} == {"contact_name", "contact_email", "account"}
     assert (home.user, mirror.companions) == (None, {})

@@ -12,7 +12,7 @@ from mapping.loader import load
 from registration_core import fields
 from registration_core.contracts import ConnectionName
 from registration_core.fields import FieldGroup, members
-from registration_core.model import Registration
+from registration_core.model import Customer, Registration
 from sync import checking
 from sync.conflicts import resolving
 from sync.links import linking
@@ -162,6 +162,16 @@ def test_a_table_is_held_against_the_values_in_use(world: World) -> None:
         "table lines covers 0 of 1 values of product_line in use, 0 of 1 registrations"
     )
     assert found.remedy == "add platform"
+
+
+def test_a_table_of_territories_is_held_against_the_regions_of_customers(world: World) -> None:
+    add(world, "{ours: customer_region, theirs: Remark, transform: {enum: {Bayern: South}}}")
+    for number, region in enumerate(("Bayern", "Hessen", "Hessen", "")):
+        world.submit(token=str(number), customer=Customer("Nordhafen", "DE", region=region))
+    with world.database.read() as session:
+        (found,) = coverage(session, world.runtime.mappings[HOME])
+    assert (found.covered, found.values, found.missing) == (1, 2, ("Hessen",))
+    assert (found.registrations_covered, found.registrations) == (1, 3)
 
 
 @pytest.mark.parametrize("word", ["take_home", "fill_empty", "ask"])
