@@ -11,12 +11,11 @@ from registration_core.finding_claims import PENDING
 from registration_core.matching import customer_keys
 from registration_core.model import Customer, Registration
 from registration_core.recording import locked, saved
-from registration_core.store import customers, protection, work
+from registration_core.store import customers, protection, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.submission import (
     FACTS,
     customer_in_nfc,
-    with_contacts_domain,
     wrong_facts,
 )
 
@@ -49,8 +48,10 @@ def describe(
     told = customer_in_nfc(Customer(before.customer.name, **said))
     for name, what, remedy in wrong_facts(told):
         raise InvalidInput(f"{name}: {what}.", field=name, hint=remedy)
-    customer = with_contacts_domain(
+    customer = customers.with_contacts_domain(
+        unit.session,
         replace(before.customer, **{name: getattr(told, name) for name in said}),
+        repository.partner_by_id(unit.session, before.partner_id),
         before.contact_email,
     )
     if customer == before.customer:

@@ -36,7 +36,6 @@ from registration_core.submission import (
     in_nfc,
     registered,
     require_readable,
-    with_contacts_domain,
 )
 
 #: Who submitted a registration that was taken over: nobody here, who could not decide on it then.
@@ -153,7 +152,9 @@ def _registration(
     unit: UnitOfWork, legacy: Legacy, program: Program, partner: Partner
 ) -> Registration:
     deal, state = legacy.submission, legacy.state
-    customer = with_contacts_domain(deal.customer, deal.contact_email)
+    customer = customers.with_contacts_domain(
+        unit.session, deal.customer, partner, deal.contact_email
+    )
     decided_on = legacy.decided_on or legacy.protected_from
     return Registration(
         id=unit.ids.new(),

@@ -13,7 +13,7 @@ from typing import Any
 from registration_core.contracts import Fields, FieldType, Value
 from registration_core.customer_fields import SEVERAL
 from registration_core.errors import InvalidInput
-from registration_core.matching import Organisation, domain_of
+from registration_core.matching import Organisation
 from registration_core.model import Customer, Partner
 from registration_core.program import CustomField, Program
 
@@ -99,17 +99,6 @@ def customer_in_nfc(customer: Customer) -> Customer:
     said = ((f.name, getattr(customer, f.name)) for f in fields(Customer))
     texts: dict[str, Any] = {n: tuple(map(_nfc, v)) if n in SEVERAL else _nfc(v) for n, v in said}
     return Customer(**texts)
-
-
-def with_contacts_domain(customer: Customer, contact_email: str) -> Customer:
-    """Return the customer with the domain of its contact's address among its own.
-
-    A domain that many share, as of free mail, is left out.
-    """
-    domain = domain_of(contact_email)
-    if not domain or domain in map(domain_of, (customer.website, *customer.email_domains)):
-        return customer
-    return replace(customer, email_domains=(*customer.email_domains, domain))
 
 
 def registered(deal: Submission) -> Fields:

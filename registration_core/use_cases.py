@@ -57,7 +57,6 @@ from registration_core.submission import (
     is_email,
     registered,
     require_valid,
-    with_contacts_domain,
     wrong_deal,
 )
 
@@ -119,7 +118,9 @@ def submit(unit: UnitOfWork, submission: Submission, program: Program) -> tuple[
         return known, False
     submission = in_nfc(submission)
     require_valid(submission, program, partner, unit.now.date())
-    customer = with_contacts_domain(submission.customer, submission.contact_email)
+    customer = customers.with_contacts_domain(
+        unit.session, submission.customer, partner, submission.contact_email
+    )
     made = Registration(
         id=unit.ids.new(),
         number=new_number(unit),

@@ -14,11 +14,18 @@ from sqlalchemy import delete, select, text, tuple_, update
 from sqlalchemy.orm import Session
 
 from registration_core.claims import ClaimState
-from registration_core.matching import MatchKey, customer_keys
-from registration_core.model import DisputeState, ProtectionState, Registration
+from registration_core.matching import MatchKey, blocking, customer_keys, domain_of, fold_name
+from registration_core.matching.domains import owned_domain
+from registration_core.model import Customer, DisputeState, Partner, ProtectionState, Registration
 from registration_core.store import audit, disputes, match_decisions, repository, work
 from registration_core.store.database import UnitOfWork
-from registration_core.store.tables import ClaimRow, CustomerKeyRow, CustomerRow, RegistrationRow
+from registration_core.store.tables import (
+    ClaimRow,
+    CustomerKeyRow,
+    CustomerRow,
+    RegistrationKeyRow,
+    RegistrationRow,
+)
 
 #: Keys that identify by themselves, strongest first. Domain or name alone never joins customers.
 _IDENTIFYING = ("tax_id", "duns")
@@ -97,6 +104,33 @@ def split(unit: UnitOfWork, registration: Registration) -> str:
         {"registration": registration.number, "to": alone},
     )  # fmt: skip
     return alone
+
+
+def with_contacts_domain(
+    session: Session, customer: Customer, partner: Partner, contact_email: str
+) -> Customer:
+    """Return a customer with the domain of its contact's address among its own.
+
+    Left out is a domain that many share, as of free mail, and one that is the partner's own, as a
+    rule: where the partner is reached, or what another customer of theirs is known by.
+    """
+    domain = domain_of(contact_email)
+    own = map(domain_of, (customer.website, *customer.email_domains, partner.email))
+    if not domain or domain in own or _knows_another_by(session, domain, customer, partner):
+        return customer
+    return replace(customer, email_domains=(*customer.email_domains, domain))
+
+
+def _knows_another_by(session: Session, domain: str, customer: Customer, partner: Partner) -> bool:
+    """Whether a partner has registered a customer of another name that has a domain."""
+    key = blocking.digest(f"domain:{owned_domain(domain)}")
+    known = session.scalars(
+        select(RegistrationRow.customer)
+        .join(RegistrationKeyRow, RegistrationKeyRow.receipt_seq == RegistrationRow.receipt_seq)
+        .where(RegistrationKeyRow.key == key, RegistrationRow.partner_id == partner.id)
+        .limit(blocking.CANDIDATES_MAX)
+    )
+    return any(fold_name(other.name) != fold_name(customer.name) for other in known)
 
 
 def leave(unit: UnitOfWork, registration: Registration) -> None:

@@ -150,6 +150,50 @@ def test_an_identifier_said_later_joins_whoever_has_it_and_one_taken_back_leaves
         assert approve(unit, apart).customer_id == apart.customer_id
 
 
+@pytest.mark.parametrize(
+    ("address", "domains"),
+    [
+        ("ivy@labs.example", ("avocet.example", "labs.example")),
+        ("ivy@LABS.example", ("avocet.example", "labs.example")),
+        ("ivy@avocet.example", ("avocet.example",)),
+        ("ivy@heron.example", ("avocet.example",)),
+        ("ivy@gmail.com", ("avocet.example",)),
+        ("rep@partner.example", ("avocet.example",)),
+        ("", ("avocet.example",)),
+    ],
+    ids=["another", "in capitals", "known", "the website's", "of free mail", "partner's", "none"],
+)
+def test_the_domain_of_the_contacts_address_joins_the_customers(
+    database: Database, address: str, domains: tuple[str, ...]
+) -> None:
+    add_partners(database, "P1")
+    with database.begin() as unit:
+        use_cases.reach_partner(unit, "P1", "deals@partner.example")
+    about = customer(website="www.heron.example", email_domains=("avocet.example",))
+    made = submit(database, customer=about, contact_email=address)
+    assert made.customer.email_domains == domains
+
+
+def test_a_contact_that_a_partner_names_for_several_customers_tells_of_none_but_the_first(
+    database: Database,
+) -> None:
+    add_partners(database, "P1", "P2")
+    names = ("Kestrel Avionics Inc.", "Harrier Dairy", "Merlin Mills", "KESTREL AVIONICS")
+    made = [
+        submit(
+            database, customer=customer(name=name, website=""), token=name,
+            contact_email="rep@partner.example",
+        )
+        for name in names
+    ]  # fmt: skip
+    known = [each.customer.email_domains for each in made]
+    assert known == [("partner.example",), (), (), ("partner.example",)]
+    other = submit(
+        database, "P2", customer=customer(name="Merlin Mills"), contact_email="x@partner.example"
+    )
+    assert other.customer.email_domains == ("partner.example",)
+
+
 def test_the_contacts_domain_stays_whatever_is_said_of_domains(database: Database) -> None:
     add_partners(database, "P1")
     five = tuple(f"d{n}.example" for n in range(5))

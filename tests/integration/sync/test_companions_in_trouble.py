@@ -22,6 +22,8 @@ from sync.outcomes import dead_letters
 from tests.beside import ORDER, approved, demand, lag, letter, made, use, waits
 from tests.world import ANN, BEN, HOME, World, build
 
+#: An address that says nothing of whose it is.
+FREE_MAIL = "fjordkraft@gmail.com"
 NO_LIMITS = Limits(**{cap.name: 0 for cap in fields(Limits)})
 
 
@@ -58,7 +60,7 @@ def test_an_account_that_we_made_is_known_before_the_crms_feed_tells_of_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lag(world, monkeypatch)
-    both = [approved(world, product_line=line) for line in ("platform", "support")]
+    both = [approved(world, product_line=line, email=FREE_MAIL) for line in ("platform", "support")]
     world.push()
     assert (len(world.deals(HOME)), len(made(world, "Account"))) == (1, 1)
     assert any("type dealreg match confirm" in waits(world, deal) for deal in both)
@@ -69,7 +71,7 @@ def test_an_account_is_known_though_the_deal_that_it_was_made_for_is_withdrawn(
     world: World, monkeypatch: pytest.MonkeyPatch, fault: MemoryFault | None
 ) -> None:
     lag(world, monkeypatch)
-    both = [approved(world, product_line=line) for line in ("platform", "support")]
+    both = [approved(world, product_line=line, email=FREE_MAIL) for line in ("platform", "support")]
     door, create = world.doors[HOME], world.doors[HOME].create
 
     def withdrawing(object_name: str, key_field: str, items: Sequence[CreateItem]) -> object:

@@ -17,7 +17,7 @@ from registration_core.contracts import FieldType
 from registration_core.errors import InvalidInput
 from registration_core.model import Customer
 from registration_core.program import CustomField
-from registration_core.submission import in_nfc, is_email, require_valid, with_contacts_domain
+from registration_core.submission import in_nfc, is_email, require_valid
 from tests.factories import NOW, customer, partner, program, submission
 
 TODAY = NOW.date()
@@ -160,25 +160,6 @@ def test_every_text_is_kept_in_its_composed_form(text: str) -> None:
     assert replace(kept, deal_name=text, contact_name=text) == replace(
         typed, customer=kept.customer, custom=kept.custom
     )
-
-
-@pytest.mark.parametrize(
-    ("address", "domains"),
-    [
-        ("ivy@labs.example", ("avocet.example", "labs.example")),
-        ("ivy@LABS.example", ("avocet.example", "labs.example")),
-        ("ivy@avocet.example", ("avocet.example",)),
-        ("ivy@heron.example", ("avocet.example",)),
-        ("ivy@gmail.com", ("avocet.example",)),
-        ("", ("avocet.example",)),
-    ],
-    ids=["another", "in capitals", "known", "the website's", "of free mail", "none"],
-)
-def test_the_domain_of_the_contacts_address_joins_the_customers(
-    address: str, domains: tuple[str, ...]
-) -> None:
-    about = customer(website="www.heron.example", email_domains=("avocet.example",))
-    assert with_contacts_domain(about, address).email_domains == domains
 
 
 @given(st.from_regex(r"[^@\s]{1,8}@[^@\s]{1,8}\.[^@\s]{1,4}", fullmatch=True).filter(is_email))
