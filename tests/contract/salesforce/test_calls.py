@@ -160,12 +160,15 @@ def test_no_values_fit_no_record_and_empty_fits_the_empty_ones(connector: CrmCon
 
 
 def test_a_set_of_options_finds_the_deals_that_have_all_of_it(connector: CrmConnector) -> None:
-    both = create(connector, Modules__c=("Cooling", "Routing"))
-    create(connector, Modules__c=("Cooling",))
-    customs = create(connector, Modules__c=("Customs",))
+    step = "Sets of options"  # other tests' deals in the same org have sets too
+    both = create(connector, NextStep=step, Modules__c=("Cooling", "Routing"))
+    create(connector, NextStep=step, Modules__c=("Cooling",))
+    customs = create(connector, NextStep=step, Modules__c=("Customs",))
     asked = Condition("Modules__c", (("Routing", "Cooling"), ("Customs",)))
 
-    selection = connector.select(OPPORTUNITY, [asked], ["Modules__c"], 10)
+    selection = connector.select(
+        OPPORTUNITY, [Condition("NextStep", (step,)), asked], ["Modules__c"], 10
+    )
 
     assert {r.record_id: r.fields["Modules__c"] for r in selection.records} == {
         both: ("Cooling", "Routing"),
