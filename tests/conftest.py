@@ -40,6 +40,7 @@ LONG_FILES = (
     "tests/acceptance/test_story.py",
     "tests/simulation/test_simulation.py",
     "tests/integration/cli/test_serve.py",
+    "tests/process/test_operated.py",
     "tests/process/test_kill.py",
     "tests/process/test_operated.py",
     "tests/integration/test_contested.py",
