@@ -143,9 +143,11 @@ class Stand:
 
     def change(self, ids: Sequence[str], amount: Decimal) -> None:
         """Give registrations another amount and make them due at every CRM, in one commit."""
+        ordered = sorted(ids)  # held in the order in which workers hold them
         with self.runtime.database.begin() as unit:
-            for start in range(0, len(ids), 500):
-                few = ids[start : start + 500]
+            for start in range(0, len(ordered), 500):
+                few = ordered[start : start + 500]
+                unit.lock_all(RegistrationRow, few)
                 unit.session.execute(
                     update(RegistrationRow)
                     .where(RegistrationRow.id.in_(few))

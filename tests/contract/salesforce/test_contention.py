@@ -15,6 +15,7 @@ from sandbox.salesforce.engine import SalesforceOrg
 from sandbox.serving import Running
 from sync import pull, push, runs
 from sync.ledger.tables import SyncConflictRow
+from sync.links import linking
 from sync.plans.contention import CONTENDED_FOR
 from sync.process.runtime import Runtime
 from tests.contract.peers import Timepiece
@@ -40,6 +41,11 @@ class Deal:
         self._runtime, self._org = runtime, org
         self._journal = running.crms["salesforce"].journal
         self._registration = approved(runtime)
+        push.drain(runtime, SALESFORCE)
+        with runtime.database.read() as session:
+            others = linking.proposals(session)  # what another test left open at the same customer
+        for other in others:
+            linking.reject(runtime, other.id, DESK)
         push.drain(runtime, SALESFORCE)
         rows = org.store.rows(OPPORTUNITY)
         (self.id,) = (
