@@ -35,7 +35,7 @@ FATES = ("none", "review", "reject", "ask", "answer", "approve", "extend", "susp
          "withdraw")  # fmt: skip
 #: What is typed wrong in some rows of the file, by column.
 SLIPS = {
-    "currency": "XXX", "product": "nothing", "close": "2020-01-01", "country": "Germany",
+    "currency": "ZZZ", "product": "nothing", "close": "2020-01-01", "country": "Germany",
     "amount": "12", "partner": "nobody",
 }  # fmt: skip
 HEAD = "partner,customer,country,tax_id,deal,product,amount,currency,close"

@@ -176,7 +176,7 @@ def _take_in(typed: Any, home: Path, cases: Sequence[Case], seen: Seen) -> None:
     seen.numbers = [number_at.get(line, "") for line, _ in enumerate(cases, 2)]
     seen.answers += [rows, typed("registration", "import", str(file)).output]
     case = cases[0]
-    for changes in ({}, {"currency": "XXX"}, {"partner": "nobody"}, {"close": "2020-01-01"}):
+    for changes in ({}, {"currency": "ZZZ"}, {"partner": "nobody"}, {"close": "2020-01-01"}):
         given = {
             "partner": case.partner, "customer": case.customer, "country": "US",
             "tax-id": case.tax_id, "deal": "Another", "product": "support", "amount": "7000",
