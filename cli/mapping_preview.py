@@ -32,6 +32,8 @@ def show(out: Output, found: Previews) -> None:
         out.say(f"{found.rebased} values are agreed on anew: their rows mean something else now.")
     if found.mode is not Mode.PUSH:
         out.say(f"Mode {found.mode.value}: nothing of it is written there.")
+    for name, mode in found.held_back.items():
+        out.say(f"{name} is held back at {mode.value}: nothing of it is written there.")
 
 
 def _row(preview: Preview, field: FieldPreview) -> dict[str, object]:
@@ -61,6 +63,7 @@ def _answer(found: Previews) -> dict[str, object]:
         "connection": found.connection,
         "mapping_version": found.mapping_version,
         "mode": found.mode,
+        "held_back": dict(found.held_back),
         "counts": found.counts(),
         "rebased": found.rebased,
         "registrations": [

@@ -96,6 +96,8 @@ class Previews:
     mapping_version: str
     #: Nothing is written unless this is `push`.
     mode: Mode
+    #: Objects of which nothing is written either, and where each is held back.
+    held_back: Mapping[str, Mode]
     registrations: tuple[Preview, ...]
 
     @property
@@ -151,10 +153,12 @@ def preview_many(
         drawn = sorted(jobs, key=lambda job: hashlib.sha256(job.registration.id.encode()).digest())
         jobs = sorted(drawn[:sample], key=lambda job: job.registration.id)
     found = {each.job.registration.id: each for each in _previews(runtime, crm, jobs)}
+    stands = ladder.rung(runtime, crm.name)
     return Previews(
         crm.name,
         runtime.mappings[crm.name].version,
-        ladder.rung(runtime, crm.name).mode,
+        stands.mode,
+        stands.held_back,
         tuple(found[job.registration.id] for job in jobs),
     )
 

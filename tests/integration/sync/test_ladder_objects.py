@@ -11,6 +11,7 @@ from registration_core.contracts import Mode
 from registration_core.errors import DomainRefusal, InvalidInput
 from registration_core.store.audit import events
 from sync.gates import grading, ladder
+from sync.previews import previewing
 from sync.reports.status import status
 from tests.beside import approved, made, use, waits
 from tests.world import BEN, HOME, World, build
@@ -106,6 +107,16 @@ def test_no_object_goes_further_than_its_connection(world: World) -> None:
     approved(world)
     world.settle()
     assert counts(world, "Account", "Deal") == [0, 0]
+
+
+def test_a_preview_says_what_of_it_is_held_back(world: World) -> None:
+    approved(world)
+    hold_back(world, "Deal", Mode.OBSERVE)
+
+    found = previewing.preview_many(world.runtime, HOME)
+
+    assert found.mode is Mode.PUSH
+    assert found.held_back == {"Deal": Mode.OBSERVE}
 
 
 def test_which_objects_are_held_back_is_told(world: World) -> None:
