@@ -140,7 +140,7 @@ class People:
             self._automate(org, act.args["field"], act.args["value"])
         elif act.verb == "forget_unique":
             org.forget_unique(act.args["field"])
-        else:
+        elif not self._play.healing:  # their own late edit may have kept them until all was mended
             org.break_schema(act.args["field"], act.args.get("option"))
 
     def _at_the_desk(self, act: Act) -> None:
