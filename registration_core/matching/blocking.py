@@ -140,4 +140,6 @@ def rank(
             worth *= _PART
         for ref in refs:
             scores[ref] += worth
-    return sorted(scores, key=lambda ref: -scores[ref])[:most]
+    best = sorted(scores.values(), reverse=True)[:most]
+    reached = [ref for ref, score in scores.items() if score >= best[-1]] if best else []
+    return sorted(reached, key=scores.__getitem__, reverse=True)[:most]

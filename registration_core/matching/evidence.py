@@ -7,7 +7,7 @@ from `weights.json`; the sum is the score, so that a person can follow it line b
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from registration_core.matching import lexicon, similarity
@@ -108,6 +108,18 @@ def probability(log_odds: float) -> float:
     return 1 / (1 + math.exp(-max(-40.0, min(40.0, log_odds))))
 
 
+#: Kinds of evidence that are one plain value on each side, and the form in which it is compared.
+_FORMS: tuple[tuple[str, Callable[[Organisation], str]], ...] = (
+    ("tax_id", lambda organisation: organisation.tax),
+    ("duns", lambda organisation: organisation.duns_number),
+    ("phone", lambda organisation: organisation.phone_end),
+    ("country", lambda organisation: organisation.country_code),
+    ("region", lambda organisation: organisation.plain_region),
+    ("city", lambda organisation: organisation.plain_city),
+    ("postcode", lambda organisation: organisation.plain_postcode),
+)
+
+
 def compare(left: Organisation, right: Organisation) -> Comparison:
     """Compare two records in everything they say."""
     name = best_names(left.names, right.names)
@@ -124,16 +136,9 @@ def compare(left: Organisation, right: Organisation) -> Comparison:
         add("other_name", left.name, right.name, min(_NAME_AGAINST_MAX, max(0.0, -name.log_odds)))
         for kind, a, b, value in name_family(name.left, name.right, name.measures):
             add(kind, a, b, value)
-    for kind, a, b in (
-        ("tax_id", left.tax, right.tax),
-        ("duns", left.duns_number, right.duns_number),
-        ("phone", left.phone_end, right.phone_end),
-        ("country", left.country_code, right.country_code),
-        ("region", left.plain_region, right.plain_region),
-        ("city", left.plain_city, right.plain_city),
-        ("postcode", left.plain_postcode, right.plain_postcode),
-    ):
-        if a and b:
+    for kind, form in _FORMS:
+        a = form(left)
+        if a and (b := form(right)):
             agree = a == b or (kind == "city" and _alike(a, b))
             if kind == "tax_id" and not agree and left.country_code != right.country_code:
                 continue  # a branch has another number in each country

@@ -77,6 +77,11 @@ def is_usual(word: str) -> bool:
     return word in PLACES or FREQUENCIES.get(word, 0) >= _USUAL
 
 
+def is_frequent_place(word: str) -> bool:
+    """Tell whether a word is a place that stands in many names."""
+    return FREQUENCIES.get(word, 0) >= _USUAL and is_place([word])
+
+
 def is_place(words: Iterable[str]) -> bool:
     """Tell whether all words, as they are written, are places or countries' codes."""
     return all(

@@ -92,10 +92,13 @@ def judge(customer: Organisation, account: Organisation) -> OrganisationMatch:
     return OrganisationMatch(account, probability(same), band, relation, evidence, held_by)
 
 
-#: How alike, in per cent, two names must be written to be compared at length.
-_GLANCE = 65.0
+#: How alike, in per cent, two names must be written to be compared at length: all their words, in
+#: any order, or their brands. Of 320,000 pairs below both that were compared all the same, two were
+#: worth a look.
+_WORDS_ALIKE, _BRAND_ALIKE = 80.0, 60.0
 #: Names of so few letters are always compared: they may be acronyms.
 _SHORT = 7
+#: Letters with which names of one brand begin, however its words are run together.
 _OPENING = 5
 
 
@@ -118,10 +121,9 @@ def looks_alike(customer: Organisation, other: Organisation) -> bool:
     left, right = customer.glance, other.glance
     return (
         min(len(left), len(right)) <= _SHORT
-        or left[:_OPENING] == right[:_OPENING]
-        or left.partition(" ")[0] == right.partition(" ")[0]
-        or fuzz.token_set_ratio(left, right, score_cutoff=_GLANCE) > 0
-        or fuzz.partial_ratio(left, right, score_cutoff=_GLANCE) > 0
+        or customer.run_on[:_OPENING] == other.run_on[:_OPENING]
+        or fuzz.ratio(customer.brand, other.brand, score_cutoff=_BRAND_ALIKE) > 0
+        or fuzz.token_set_ratio(left, right, score_cutoff=_WORDS_ALIKE) > 0
     )
 
 

@@ -170,6 +170,8 @@ def _join_initials(words: list[str]) -> list[str]:
 
 def _join_phrases(words: list[str]) -> list[str]:
     """Join what is one thing in several words: `hong kong`, `forty four`."""
+    if lexicon.PHRASE_OPENINGS.isdisjoint(words) and lexicon.NUMBERS.keys().isdisjoint(words):
+        return words
     joined: list[str] = []
     at = 0
     while at < len(words):

@@ -50,6 +50,17 @@ class Organisation(Customer):
         return " ".join(words)
 
     @cached_property
+    def brand(self) -> str:
+        """The first word of the glance but for a place with which many names begin."""
+        words = self.glance.split()
+        return next((word for word in words if not lexicon.is_frequent_place(word)), "")
+
+    @cached_property
+    def run_on(self) -> str:
+        """The glance from its brand on, without spaces."""
+        return self.glance[self.glance.find(self.brand) :].replace(" ", "")
+
+    @cached_property
     def domains(self) -> frozenset[str]:
         """The domains that somebody registered; shared ones are left out."""
         typed = (self.website, *self.email_domains)

@@ -31,6 +31,12 @@ _PROTECTED = RegistrationRow.protection_state.in_(
 _PROTECTED_FIRST = (_PROTECTED.desc(), RegistrationRow.receipt_seq.desc())
 #: Most accounts of a customer through which other registrations are looked for.
 _ACCOUNTS_MAX = 10
+#: Made once, because making a statement costs more than to run it.
+_PROTECTED_FOR = select(RegistrationRow.receipt_seq).where(
+    RegistrationRow.receipt_seq.in_(bindparam("receipts", expanding=True)),
+    RegistrationRow.product_line == bindparam("product_line"),
+    _PROTECTED,
+)
 _CUSTOMERS = select(RegistrationRow.receipt_seq, RegistrationRow.customer).where(
     RegistrationRow.receipt_seq.in_(bindparam("receipts", expanding=True)),
     RegistrationRow.id.not_in(bindparam("without", expanding=True)),
@@ -71,7 +77,8 @@ def rivals_for(
     # Most are somebody else's: the customers alone are compared before anything else is read.
     typed = _typed(session, receipts, (registration.id,))
     direct = _matches(customer, known, receipts[0], typed)
-    through = _through(accounts, receipts[1:], typed)
+    others = {receipt: other for receipt, other in typed.items() if receipt not in direct}
+    through = _through(accounts, found_by, receipts[1:], others)
     found: list[Rival] = []
     for other in repository.registrations(
         session,
@@ -103,12 +110,8 @@ def _worth_comparing(
     beyond = sorted({receipt for each in likeliest_first for receipt in each[few:]})
     protected: set[int] = set()
     for at in range(0, len(beyond), _IN_MAX):
-        query = select(RegistrationRow.receipt_seq).where(
-            RegistrationRow.receipt_seq.in_(beyond[at : at + _IN_MAX]),
-            RegistrationRow.product_line == product_line,
-            _PROTECTED,
-        )
-        protected.update(session.scalars(query))
+        asked = {"receipts": beyond[at : at + _IN_MAX], "product_line": product_line}
+        protected.update(session.scalars(_PROTECTED_FOR, asked))
     return [
         each[:few] + [receipt for receipt in each[few:] if receipt in protected][:few]
         for each in likeliest_first
@@ -142,15 +145,19 @@ def _matches(
 
 
 def _through(
-    accounts: Sequence[Account], receipts: Sequence[list[int]], typed: Mapping[int, Organisation]
+    accounts: Sequence[Account],
+    found_by: Sequence[Organisation],
+    receipts: Sequence[list[int]],
+    typed: Mapping[int, Organisation],
 ) -> dict[int, Match]:
     """Match registrations with the accounts that lead to them; that is worth a look at most."""
     found: dict[int, Match] = {}
-    for account, each in zip(accounts, receipts, strict=True):
+    for account, organisation, each in zip(accounts, found_by, receipts, strict=True):
         held_by = f"only through {account.name} in {account.connection}"
-        for receipt, match in _matches(of_account(account), frozenset(), each, typed).items():
+        further = [receipt for receipt in each if receipt not in found]
+        for receipt, match in _matches(organisation, frozenset(), further, typed).items():
             if match.relation in (Relation.SAME, Relation.POSSIBLY):
-                found.setdefault(receipt, replace(match, band=Band.REVIEW, held_by=held_by))
+                found[receipt] = replace(match, band=Band.REVIEW, held_by=held_by)
     return found
 
 

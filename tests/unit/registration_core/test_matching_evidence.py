@@ -325,3 +325,27 @@ def test_a_glance_leaves_out_only_what_a_comparison_would_clear() -> None:
         glanced = [account for account in accounts if not looks_alike(customer, account)]
         assert all(judge(customer, account).band is MatchBand.CLEAR for account in glanced)
     assert not looks_alike(Organisation("Plover Press"), Organisation("Harrier Dairy"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("Ta Yih Industrial Co., Ltd.", "The Tayih Kenmos Auto Parts Co., Ltd."),
+        ("NoahHoldings", "Noah Hldgs Ltd"),
+        ("ShenzhenExcelland Technology", "Shenzhen Excelland Technology Co., Ltd."),
+        ("Alpha Svcs & Hldgs S.A.", "Alpha Services and Holdings S.A."),
+    ],
+)
+def test_a_glance_sees_one_brand_however_it_is_run_together_or_misspelled(
+    typed: str, name: str
+) -> None:
+    customer, account = (Organisation(text, country="TW", city="Tainan") for text in (typed, name))
+    assert judge(customer, account).band is not MatchBand.CLEAR
+    assert looks_alike(customer, account)
+
+
+def test_a_glance_passes_over_who_has_only_the_town_and_the_trade_in_common() -> None:
+    customer = Organisation("Shenzhen Plover Electronics Co., Ltd.")
+    other = Organisation("Shenzhen Harrier Communication Technology Co., Ltd.")
+    assert not looks_alike(customer, other)
+    assert judge(customer, other).band is MatchBand.CLEAR

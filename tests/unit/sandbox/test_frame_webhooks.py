@@ -82,11 +82,13 @@ def running(receiver: Receiver) -> Iterator[Running]:
 
 @pytest.fixture(autouse=True)
 def _fresh(receiver: Receiver, running: Running) -> None:
-    for stand_in in running.crms.values():
-        stand_in.webhooks.switch(on=False)
-        # What another test's delivery leaves behind late would be counted as this test's.
-        wait_until(lambda: stand_in.webhooks.waiting() == 0, "the end of what is under way")
-        stand_in.webhooks.switch(on=True)
+    senders = [stand_in.webhooks for stand_in in running.crms.values()]
+    for sender in senders:
+        sender.switch(on=False)
+    # What another test's delivery leaves behind late would be counted as this test's.
+    wait_until(lambda: not any(sender.waiting() for sender in senders), "what is under way to end")
+    for sender in senders:
+        sender.switch(on=True)
     receiver.got.clear()
     receiver.headers.clear()
     receiver.answers = [(200, b"")]
