@@ -371,7 +371,13 @@ def _note_success(database: Database, connection: ConnectionName, failures: int)
         row = connection_state.held(unit, connection)
         if row.failures != failures:
             return  # it failed anew while this call was under way: that pause stands
+        was_away = row.paused_until is not None and failures > 1
         row.failures, row.paused_until, row.reason, row.seen_at = 0, None, "", unit.now
+        unit.nudges |= {"check", f"push:{connection}", f"pull:{connection}"}
+        if not was_away:
+            # One call was refused among others that go well. What it kept waiting is repeated at
+            # its own time: two checks that ask for it would wake one another for ever.
+            return
         # Checks that were incomplete, perhaps because of this connection, need not wait longer.
         # One that somebody else is changing is let be: nobody waits in a circle for it.
         waiting = (
@@ -381,7 +387,6 @@ def _note_success(database: Database, connection: ConnectionName, failures: int)
         )
         for request in unit.session.scalars(waiting):
             request.due_at = unit.now
-        unit.nudges |= {"check", f"push:{connection}", f"pull:{connection}"}
 
 
 def _pause_seconds(error: ConnectorError, failures: int) -> float:

@@ -23,9 +23,12 @@ from sync.process.runtime import Runtime
 from tests.simulation import limits, oracle
 from tests.simulation.cases import Case
 from tests.simulation.play import Play
-from tests.simulation.scheduler import Scheduler
+from tests.simulation.scheduler import Endless, Scheduler
 from tests.simulation.stage import SimDatabase, Stage
 from tests.stores import migrate
+
+
+RESTLESS = "I3 it never comes to rest"
 
 
 @dataclass
@@ -79,15 +82,11 @@ class Theatre:
         ):
             play = Play(stage, self.database)
             try:
-                play.perform_all()
-                ended = play.settle()
-                late = play.calm(lambda edited: limits.late(play, edited))
-                ended = ended and (not play.stage.case.calm or play.settle())
-                violations = [*late, *oracle.judge(play)]
+                violations = _told(play)
+            except Endless as endless:
+                violations = [f"{RESTLESS}: {endless}"]
             finally:
                 stage.scheduler.stop()
-        if not ended:
-            violations.insert(0, "I3 it never comes to rest")
         return Result(
             case=case,
             violations=violations,
@@ -124,6 +123,15 @@ class Theatre:
             for table in Base.metadata.sorted_tables:
                 if self._first_rows[table.name]:
                     connection.execute(table.insert(), self._first_rows[table.name])
+
+
+def _told(play: Play) -> list[str]:
+    """Tell a story to its end; returns what it violated."""
+    play.perform_all()
+    ended = play.settle()
+    late = play.calm(lambda edited: limits.late(play, edited))
+    ended = ended and (not play.stage.case.calm or play.settle())
+    return [*([] if ended else [RESTLESS]), *late, *oracle.judge(play)]
 
 
 class Renewing:

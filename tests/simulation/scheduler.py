@@ -15,6 +15,8 @@ from datetime import UTC, datetime, timedelta
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 #: Longest that one story may run, in hand-overs of the baton; more is a loop.
 STEPS_MAX = 60_000
+#: Most hand-overs that the harness passes by, with no actor running, before it lets time pass.
+ALONE_MAX = 5_000
 
 
 class Killed(BaseException):
@@ -62,6 +64,7 @@ class Scheduler:
         self._until = 0.0
         self._turn = 0
         self._quiet = 0
+        self._alone = 0
 
     def now(self) -> datetime:
         """Return the virtual time."""
@@ -99,6 +102,10 @@ class Scheduler:
         breath (`quietly`). Raises `Killed` in a dead actor.
         """
         me = self.current
+        if me is None:
+            self._alone += 1
+            if self._alone > ALONE_MAX:
+                raise Endless(f"more than {ALONE_MAX} calls while the clock stood still")
         if me is None or self._quiet:
             return
         if me.dead:
@@ -146,6 +153,7 @@ class Scheduler:
         """Let time pass while no actor runs."""
         assert self.current is None
         self.seconds += seconds
+        self._alone = 0
 
     def stop(self) -> None:
         """End every thread."""

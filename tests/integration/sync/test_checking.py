@@ -24,7 +24,7 @@ from registration_core.model import (
 from registration_core.program import ListKind
 from registration_core.store import audit, match_index, match_upkeep, repository
 from registration_core.store.tables import MatchKeyCountRow
-from sync import checking
+from sync import checking, clock
 from sync.accounts import completeness
 from tests.world import BEN, HOME, MIRROR, World
 
@@ -174,6 +174,19 @@ def test_a_crm_that_is_away_makes_the_check_incomplete_until_it_is_back(world: W
     world.doors[MIRROR].recover()
     world.settle()
     assert world.registration(made.id).state is RegistrationState.APPROVED
+
+
+def test_checks_of_which_one_question_is_refused_do_not_wake_one_another(world: World) -> None:
+    """Everything else of the connection goes well: it is no outage that is over again and again."""
+    deals = world.orgs[HOME].schemas["Deal"]
+    fields = {name: field for name, field in deals.fields.items() if name != "Name"}
+    world.orgs[HOME].schemas["Deal"] = replace(deals, fields=fields)
+    for token in ("first", "second", "third"):
+        made = world.submit(token=token)
+        check = checking.check_now(world.runtime, made.number)
+        assert [reading.connection for reading in check.incomplete] == [HOME]
+
+    assert "check" not in clock.due_work(world.runtime)
 
 
 def test_a_missing_canary_makes_the_check_incomplete(world: World) -> None:
