@@ -30,7 +30,7 @@ from registration_core.contracts import (
     Value,
 )
 from registration_core.fields import FieldGroup, SalesStage, members
-from registration_core.model import Actor, Customer, Registration
+from registration_core.model import Actor, ConflictCheck, Customer, Registration
 from registration_core.program import (
     AccountList,
     Authority,
@@ -277,6 +277,13 @@ class World:
         """Read a registration."""
         with self.database.read() as session:
             return repository.registration(session, key)
+
+    def last_check(self, key: str) -> ConflictCheck:
+        """Read the last conflict check of a registration; there must be one."""
+        with self.database.read() as session:
+            found = repository.last_check(session, key)
+        assert found is not None
+        return found
 
     def update(self, key: str, **changes: Value) -> Registration:
         """Change a registration here in the store."""

@@ -13,15 +13,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from sqlalchemy import select
 
 from connectors.deliveries import WebhookDelivery, WebhookRequest
-from connectors.errors import AuthenticationFailed, ConnectorError, NotPermitted, RateLimited
+from connectors.errors import ConnectorError, RateLimited
 from connectors.port import (
     ApiBudget,
     Capabilities,
@@ -42,16 +41,10 @@ from connectors.port import (
 from registration_core.contracts import Condition, ConnectionName, FieldSchema, ObjectSchema
 from registration_core.errors import SyncError
 from registration_core.store.database import Database
-from registration_core.store.tables import CheckRequestRow
 from sync.ledger.tables import ConnectionStateRow
 from sync.traffic import budget, connection_state, switch
 
 T = TypeVar("T")
-
-#: Longest pause after a CRM that is away, in seconds.
-AWAY_PAUSE_SECONDS_MAX = 30
-#: Pause after refused credentials or a missing permission, in seconds.
-REFUSED_PAUSE_SECONDS = 300
 
 
 class OrgMismatch(SyncError):
@@ -263,7 +256,7 @@ class GuardedConnector:
                 retry_after_seconds=told.retry_after_seconds,
                 connection=self.name,
             )
-            _note_failure(self._database, self.name, error)
+            connection_state.note_failure(self._database, self.name, error)
         return outcomes
 
     def _call(self, operation: str, call: Callable[[], T]) -> T:
@@ -280,10 +273,10 @@ class GuardedConnector:
                 answer = call()
         except ConnectorError as error:
             self._metrics.failures.labels(self.name, operation, error.code).inc()
-            _note_failure(self._database, self.name, error)
+            connection_state.note_failure(self._database, self.name, error)
             raise
         if troubles is not None:
-            _note_success(self._database, self.name, troubles)
+            connection_state.note_success(self._database, self.name, troubles)
         self._note_budget()
         return answer
 
@@ -352,48 +345,3 @@ class GuardedConnector:
             configured = wrong[0] == self._configured_org
             raise OrgMismatch(self.name, wrong[0], identity.org_id, configured=configured)
         self._pinned = identity.org_id
-
-
-def _note_failure(database: Database, connection: ConnectionName, error: ConnectorError) -> None:
-    with database.begin() as unit:
-        row = connection_state.held(unit, connection)
-        row.failures += 1
-        pause = _pause_seconds(error, row.failures)
-        if pause:
-            row.paused_until = unit.now + timedelta(seconds=pause)
-        if isinstance(error, RateLimited):
-            row.quiet_until = row.paused_until
-        row.reason = error.message
-
-
-def _note_success(database: Database, connection: ConnectionName, failures: int) -> None:
-    with database.begin() as unit:
-        row = connection_state.held(unit, connection)
-        if row.failures != failures:
-            return  # it failed anew while this call was under way: that pause stands
-        was_away = row.paused_until is not None and failures > 1
-        row.failures, row.paused_until, row.reason, row.seen_at = 0, None, "", unit.now
-        unit.nudges |= {"check", f"push:{connection}", f"pull:{connection}"}
-        if not was_away:
-            # One call was refused among others that go well. What it kept waiting is repeated at
-            # its own time: two checks that ask for it would wake one another for ever.
-            return
-        # Checks that were incomplete, perhaps because of this connection, need not wait longer.
-        # One that somebody else is changing is let be: nobody waits in a circle for it.
-        waiting = (
-            select(CheckRequestRow)
-            .where(CheckRequestRow.attempts > 0)
-            .with_for_update(skip_locked=True)
-        )
-        for request in unit.session.scalars(waiting):
-            request.due_at = unit.now
-
-
-def _pause_seconds(error: ConnectorError, failures: int) -> float:
-    if isinstance(error, RateLimited):
-        return error.retry_after_seconds
-    if isinstance(error, AuthenticationFailed | NotPermitted):
-        return REFUSED_PAUSE_SECONDS
-    if error.code == "crm_unavailable":
-        return float(min(2 ** (failures - 1), AWAY_PAUSE_SECONDS_MAX))
-    return 0.0

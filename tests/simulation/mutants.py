@@ -268,7 +268,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "asked for quiet in vain",
         "I15",
-        {"sync.traffic.guard._pause_seconds": without.none},
+        {"sync.traffic.connection_state._pause_seconds": without.none},
         ("throttled",),
     ),
     Mutant(

@@ -26,7 +26,8 @@ from sync.mappings import schema_watch
 from sync.outcomes import dead_letters
 from sync.process.runtime import Runtime
 from sync.runs import REREAD_SECONDS
-from sync.traffic.guard import REFUSED_PAUSE_SECONDS, CallMetrics, GuardedConnector
+from sync.traffic.connection_state import REFUSED_PAUSE_SECONDS
+from sync.traffic.guard import CallMetrics, GuardedConnector
 from tests import world
 from tests.simulation.cases import CRMS, Act
 from tests.simulation.org import SimOrg

@@ -27,7 +27,6 @@ from tests.simulation.scheduler import Endless, Scheduler
 from tests.simulation.stage import SimDatabase, Stage
 from tests.stores import migrate
 
-
 RESTLESS = "I3 it never comes to rest"
 
 

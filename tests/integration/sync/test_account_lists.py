@@ -15,7 +15,6 @@ from registration_core.findings import FindingKind
 from registration_core.model import (
     LIST_FILE,
     Actor,
-    ConflictCheck,
     Customer,
     DisputeState,
     ListEntry,
@@ -43,13 +42,6 @@ def _bring(world: World, *entries: ListEntry, kind: ListKind = ListKind.HOUSE) -
         return account_lists.bring(unit, kind, entries, "list.csv")
 
 
-def _last_check(world: World, key: str) -> ConflictCheck:
-    with world.database.read() as session:
-        found = repository.last_check(session, key)
-    assert found is not None
-    return found
-
-
 @pytest.mark.parametrize(
     ("kind", "found"),
     [
@@ -64,7 +56,7 @@ def test_an_entry_of_a_file_is_found_as_of_its_list_and_held_for_its_owner(
 ) -> None:
     _bring(world, _entry(kind, owner="fleet-desk"), kind=kind)
     made = world.approved(customer=TYPED)
-    (finding,) = _last_check(world, made.id).findings
+    (finding,) = world.last_check(made.id).findings
     assert (finding.kind, finding.connection, finding.decides) == (found, LIST_FILE, "fleet-desk")
     assert "fleet contract" in finding.summary
     assert "name" in finding.evidence["for"]
@@ -87,7 +79,7 @@ def test_a_deal_that_came_in_during_the_notice_period_is_received_as_before(
     assert world.approved(customer=TYPED).state is RegistrationState.APPROVED
     world.pass_time(30 * 86400)
     second = world.approved(token="later", customer=TYPED, product_line="support")
-    assert FindingKind.HOUSE_ACCOUNT in {f.kind for f in _last_check(world, second.id).findings}
+    assert FindingKind.HOUSE_ACCOUNT in {f.kind for f in world.last_check(second.id).findings}
 
 
 @pytest.mark.parametrize(
@@ -120,11 +112,11 @@ def test_a_list_that_changes_checks_the_claims_again_and_only_prohibitions_dispu
     world.settle()
     world.pass_time(5 * 86400)
     checking.drain(world.runtime)
-    before = _last_check(world, made.id)
+    before = world.last_check(made.id)
     world.pass_time(1)
     _bring(world, _entry())
     checking.drain(world.runtime)
-    assert _last_check(world, made.id).id != before.id
+    assert world.last_check(made.id).id != before.id
     assert world.registration(made.id).dispute_state is DisputeState.NONE
     world.pass_time(1)
     _bring(world, _entry(ListKind.DO_NOT_CALL), kind=ListKind.DO_NOT_CALL)
@@ -166,7 +158,7 @@ def test_an_approval_goes_by_the_lists_as_they_are_then_and_not_as_a_check_knew_
     world: World,
 ) -> None:
     made = world.approved(customer=TYPED, currency="USD")
-    known = _last_check(world, made.id)
+    known = world.last_check(made.id)
     world.pass_time(1)
     _bring(world, _entry(ListKind.DO_NOT_CALL, owner="call-desk"), kind=ListKind.DO_NOT_CALL)
 
@@ -195,7 +187,7 @@ def test_a_list_that_is_being_brought_while_a_check_reads_is_not_passed_over(
     assert world.registration(made.id).state is not RegistrationState.APPROVED
     world.settle()
     assert world.registration(made.id).state is RegistrationState.UNDER_REVIEW
-    (finding,) = _last_check(world, made.id).findings
+    (finding,) = world.last_check(made.id).findings
     assert finding.kind is FindingKind.DO_NOT_CALL
     world.runtime.close()
 
@@ -214,8 +206,8 @@ def test_a_prohibition_that_was_noted_ahead_checks_the_claims_on_its_first_day_a
     rounds.tick(world.runtime, world.nudges.update)
     checking.drain(world.runtime)
     assert world.registration(made.id).dispute_state is DisputeState.OPEN
-    known = _last_check(world, made.id)
+    known = world.last_check(made.id)
     world.pass_time(3600)
     rounds.tick(world.runtime, world.nudges.update)
     checking.drain(world.runtime)
-    assert _last_check(world, made.id).id == known.id
+    assert world.last_check(made.id).id == known.id

@@ -15,22 +15,15 @@ from connectors.memory import MemoryFault
 from registration_core import overriding
 from registration_core.errors import CheckNotUsable, ConfigurationError
 from registration_core.findings import FindingKind
-from registration_core.model import Actor, ConflictCheck, Customer, Registration, RegistrationState
+from registration_core.model import Actor, Customer, Registration, RegistrationState
 from registration_core.store import repository
-from sync import checking, wiring
+from sync import checking, clock, wiring
 from sync.accounts import directory
 from sync.mappings import connecting
 from sync.process import housekeeping
 from tests.world import HOME, MIRROR, World
 
 ONE, TWO = (Actor(name, "desk", os_user=name) for name in ("one", "two"))
-
-
-def last_check(world: World, key: str) -> ConflictCheck:
-    with world.database.read() as session:
-        found = repository.last_check(session, key)
-    assert found is not None
-    return found
 
 
 def require_home_alone(world: World) -> None:
@@ -50,7 +43,7 @@ def test_a_connection_that_is_not_required_is_brought_up_to_date_too(world: Worl
 
     made = world.approved(token="second", customer=Customer("Quillfeder", "CH", tax_id="CH300"))
 
-    (finding,) = last_check(world, made.id).findings
+    (finding,) = world.last_check(made.id).findings
     assert (finding.kind, finding.connection) == (FindingKind.DO_NOT_CALL, MIRROR)
 
 
@@ -65,7 +58,7 @@ def test_the_failure_of_a_connection_that_is_not_required_only_shows(
     made = world.approved()
 
     assert made.state is RegistrationState.APPROVED
-    check = last_check(world, made.id)
+    check = world.last_check(made.id)
     readings = {r.connection: r for r in check.readings}
     assert check.incomplete == ()
     assert (readings[HOME].complete, readings[HOME].required) == (True, True)
@@ -89,7 +82,7 @@ def lagging(world: World, **more: object) -> Registration:
 def test_answers_that_lag_make_the_check_incomplete_until_they_do_no_more(world: World) -> None:
     made = lagging(world)
     assert made.state is RegistrationState.SUBMITTED
-    (late,) = last_check(world, made.id).incomplete
+    (late,) = world.last_check(made.id).incomplete
     assert (late.connection, late.reason) == (MIRROR, "its answers lag by more than 600 seconds")
 
     world.orgs[MIRROR].clock = lambda: world.now
@@ -110,14 +103,14 @@ def test_answers_that_lag_may_be_accepted_by_two_people_however_often_the_check_
         world.pass_time(90)
         checking.drain(world.runtime)
 
-    accepted = last_check(world, made.id)
+    accepted = world.last_check(made.id)
     assert accepted.began_at == world.now, "the check was repeated"
     made = checking.approve(world.runtime, made.number, ONE)
     assert made.state is RegistrationState.APPROVED
 
     world.pass_time(3700)
     checking.drain(world.runtime)  # the re-check of an hour later finds the same
-    assert last_check(world, made.id).began_at == world.now
+    assert world.last_check(made.id).began_at == world.now
     with world.database.read() as session:
         assert repository.deciding_check(session, made) == accepted
 
@@ -155,7 +148,7 @@ def test_a_directory_that_was_not_read_to_its_end_makes_the_check_incomplete(
     monkeypatch.setattr(crm, "changes", lambda *asked: replace(whole(*asked), more=True))
     made = world.approved()
     assert made.state is RegistrationState.SUBMITTED
-    (unread,) = last_check(world, made.id).incomplete
+    (unread,) = world.last_check(made.id).incomplete
     assert (unread.connection, unread.reason) == (HOME, "not every change was read yet")
 
     monkeypatch.setattr(crm, "changes", whole)
@@ -216,3 +209,19 @@ def test_the_check_of_a_connection_says_whether_its_answers_are_as_fresh_as_the_
             "Type in programs/default.yaml, under checks: "
             f"freshness_seconds: {{{MIRROR}: {3 * lag}}}, or more."
         )
+
+
+# --- questions that are refused -----------------------------------------------------------------
+
+
+def test_checks_of_which_one_question_is_refused_do_not_wake_one_another(world: World) -> None:
+    """Everything else of the connection goes well: it is no outage that is over again and again."""
+    deals = world.orgs[HOME].schemas["Deal"]
+    fields = {name: field for name, field in deals.fields.items() if name != "Name"}
+    world.orgs[HOME].schemas["Deal"] = replace(deals, fields=fields)
+    for token in ("first", "second", "third"):
+        made = world.submit(token=token)
+        check = checking.check_now(world.runtime, made.number)
+        assert [reading.connection for reading in check.incomplete] == [HOME]
+
+    assert "check" not in clock.due_work(world.runtime)

@@ -16,7 +16,6 @@ from registration_core.matching import MATCHER_VERSION
 from registration_core.model import (
     SYSTEM,
     Actor,
-    ConflictCheck,
     Customer,
     DisputeState,
     RegistrationState,
@@ -24,16 +23,9 @@ from registration_core.model import (
 from registration_core.program import ListKind
 from registration_core.store import audit, match_index, match_upkeep, repository
 from registration_core.store.tables import MatchKeyCountRow
-from sync import checking, clock
+from sync import checking
 from sync.accounts import completeness
 from tests.world import BEN, HOME, MIRROR, World
-
-
-def last_check(world: World, key: str) -> ConflictCheck:
-    with world.database.read() as session:
-        found = repository.last_check(session, key)
-    assert found is not None
-    return found
 
 
 def mark(world: World, **marks: bool) -> None:
@@ -47,7 +39,7 @@ def test_a_clean_small_deal_of_a_good_partner_is_approved_by_the_rule(world: Wor
     made = world.approved()
 
     assert made.state is RegistrationState.APPROVED
-    check = last_check(world, made.id)
+    check = world.last_check(made.id)
     assert (check.incomplete, check.findings) == ((), ())
     assert {r.connection for r in check.readings} == {HOME, MIRROR}
     assert all(r.as_of is not None for r in check.readings)
@@ -77,7 +69,7 @@ def test_an_account_on_a_list_is_found_and_held_for_the_lists_owner(
     made = world.approved()
 
     assert made.state is RegistrationState.UNDER_REVIEW
-    (finding,) = last_check(world, made.id).findings
+    (finding,) = world.last_check(made.id).findings
     assert (finding.kind, finding.decides, finding.connection) == (kind, owner, HOME)
     if owner:
         with pytest.raises(NotAllowed, match=f"held for {owner}"):
@@ -115,7 +107,7 @@ def test_a_finding_that_the_program_allows_does_not_keep_a_small_deal_from_appro
     mark(world, Direct=True)
     made = world.approved()
     assert made.state is RegistrationState.APPROVED
-    assert [f.kind for f in last_check(world, made.id).findings] == [FindingKind.DIRECT_ACCOUNT]
+    assert [f.kind for f in world.last_check(made.id).findings] == [FindingKind.DIRECT_ACCOUNT]
 
 
 def test_an_account_that_becomes_a_house_account_later_does_not_touch_a_claim(
@@ -126,7 +118,7 @@ def test_an_account_that_becomes_a_house_account_later_does_not_touch_a_claim(
     mark(world, House=True)
     world.settle()
     assert world.registration(made.id).dispute_state is DisputeState.NONE
-    assert FindingKind.HOUSE_ACCOUNT in {f.kind for f in last_check(world, made.id).findings}
+    assert FindingKind.HOUSE_ACCOUNT in {f.kind for f in world.last_check(made.id).findings}
 
 
 def test_a_do_not_call_mark_that_comes_later_opens_a_dispute(world: World) -> None:
@@ -149,7 +141,7 @@ def test_a_stale_opportunity_is_told_from_one_that_is_worked(world: World) -> No
     org.add("Deal", deal, "rep")
     world.pass_time(181 * 86400)
     org.add("Deal", deal | {"Name": "New"}, "rep")
-    kinds = [f.kind for f in last_check(world, world.approved().id).findings]
+    kinds = [f.kind for f in world.last_check(world.approved().id).findings]
     assert kinds == [FindingKind.OPEN_OPPORTUNITY, FindingKind.STALE_OPPORTUNITY]
 
 
@@ -166,7 +158,7 @@ def test_a_crm_that_is_away_makes_the_check_incomplete_until_it_is_back(world: W
     made = world.approved()
 
     assert made.state is RegistrationState.SUBMITTED
-    (unread,) = last_check(world, made.id).incomplete
+    (unread,) = world.last_check(made.id).incomplete
     assert unread.connection == MIRROR
     with pytest.raises(CheckNotUsable, match=MIRROR):
         checking.approve(world.runtime, made.number, BEN)
@@ -174,19 +166,6 @@ def test_a_crm_that_is_away_makes_the_check_incomplete_until_it_is_back(world: W
     world.doors[MIRROR].recover()
     world.settle()
     assert world.registration(made.id).state is RegistrationState.APPROVED
-
-
-def test_checks_of_which_one_question_is_refused_do_not_wake_one_another(world: World) -> None:
-    """Everything else of the connection goes well: it is no outage that is over again and again."""
-    deals = world.orgs[HOME].schemas["Deal"]
-    fields = {name: field for name, field in deals.fields.items() if name != "Name"}
-    world.orgs[HOME].schemas["Deal"] = replace(deals, fields=fields)
-    for token in ("first", "second", "third"):
-        made = world.submit(token=token)
-        check = checking.check_now(world.runtime, made.number)
-        assert [reading.connection for reading in check.incomplete] == [HOME]
-
-    assert "check" not in clock.due_work(world.runtime)
 
 
 def test_a_missing_canary_makes_the_check_incomplete(world: World) -> None:
@@ -197,7 +176,7 @@ def test_a_missing_canary_makes_the_check_incomplete(world: World) -> None:
     made = world.approved()
 
     assert made.state is RegistrationState.SUBMITTED
-    (unread,) = last_check(world, made.id).incomplete
+    (unread,) = world.last_check(made.id).incomplete
     assert "canary of the house list" in unread.reason
 
 
@@ -212,7 +191,7 @@ def test_every_territory_has_a_canary_that_must_be_seen(world: World) -> None:
     programs = {"default": replace(program, lists=tuple(lists))}
     world.runtime = replace(world.runtime, programs=programs)
     made = world.approved()
-    (unread,) = last_check(world, made.id).incomplete
+    (unread,) = world.last_check(made.id).incomplete
     assert unread.reason == "the canary of the house list (tax id DE909) is missing"
     there: dict[str, Value] = {"Name": "South", "Country": "DE", "Tax": "DE909", "House": True}
     world.orgs[HOME].add("Account", there)
@@ -227,7 +206,7 @@ def test_a_check_waits_while_the_match_keys_are_made_anew(world: World) -> None:
     made = world.approved()
 
     assert made.state is RegistrationState.SUBMITTED
-    assert all("dealreg db reindex" in r.reason for r in last_check(world, made.id).incomplete)
+    assert all("dealreg db reindex" in r.reason for r in world.last_check(made.id).incomplete)
     match_upkeep.rebuild(world.database, lambda *_: None)
     world.settle()
     assert world.registration(made.id).state is RegistrationState.APPROVED
@@ -246,7 +225,7 @@ def test_a_shrunken_list_is_not_believed_until_a_person_accepts_it(world: World)
 
     made = world.approved(token="second", customer=other)
 
-    (unread,) = last_check(world, made.id).incomplete
+    (unread,) = world.last_check(made.id).incomplete
     assert "house list has 7 accounts, it had 10" in unread.reason
     assert completeness.accept_list(world.runtime, HOME, ListKind.HOUSE, BEN) == 7
     world.settle()
@@ -260,22 +239,22 @@ def test_a_list_that_vanishes_unseen_is_noticed_once_its_count_is_old(
     monkeypatch.setattr(world.doors[HOME], "count", lambda *_: 0)
     second, third = (Customer(f"Other {n} GmbH", "DE", tax_id=f"DE55{n}") for n in (5, 6))
     soon = world.approved(token="second", customer=second)
-    assert last_check(world, soon.id).incomplete == ()
+    assert world.last_check(soon.id).incomplete == ()
     world.pass_time(601)  # the program's freshness limit is 600 seconds
     later = world.approved(token="third", customer=third)
-    (unread,) = last_check(world, later.id).incomplete
+    (unread,) = world.last_check(later.id).incomplete
     assert "has 0 accounts, it had 1" in unread.reason
 
 
 def test_an_old_check_is_made_again_before_an_approval(world: World) -> None:
     made = world.approved(amount=Decimal(200_000))
-    old = last_check(world, made.id)
+    old = world.last_check(made.id)
     world.pass_time(3600)
 
     approved = checking.approve(world.runtime, made.number, BEN)
 
     assert approved.state is RegistrationState.APPROVED
-    assert last_check(world, made.id).began_at > old.began_at
+    assert world.last_check(made.id).began_at > old.began_at
 
 
 def test_a_list_mark_set_between_check_and_approval_is_seen(world: World) -> None:
@@ -291,7 +270,7 @@ def test_a_list_mark_set_between_check_and_approval_is_seen(world: World) -> Non
 
 def test_nobody_approves_on_findings_that_they_cannot_have_seen(world: World) -> None:
     made = world.approved(amount=Decimal(200_000))
-    account = last_check(world, made.id).accounts[HOME]
+    account = world.last_check(made.id).accounts[HOME]
     world.orgs[HOME].add(
         "Deal", {"Name": "Rep's own", "Stage": "Q1", "Account": account, "Closed": False}, "rep"
     )
@@ -313,7 +292,7 @@ def test_of_two_partners_only_the_first_receipt_is_protected(world: World) -> No
 
     states = [world.registration(key).state for key in (first.id, second.id)]
     assert states == [RegistrationState.APPROVED, RegistrationState.UNDER_REVIEW]
-    (finding,) = last_check(world, second.id).findings
+    (finding,) = world.last_check(second.id).findings
     assert finding.kind is FindingKind.ACTIVE_REGISTRATION
 
 
@@ -342,7 +321,7 @@ def test_one_customer_named_two_ways_is_one_through_its_account(world: World) ->
     second = world.approved(token="by-domain", partner_code="BETA", customer=typed)
 
     assert second.state is RegistrationState.UNDER_REVIEW
-    kinds = {f.kind for f in last_check(world, second.id).findings}
+    kinds = {f.kind for f in world.last_check(second.id).findings}
     assert FindingKind.ACTIVE_REGISTRATION in kinds
 
 
@@ -353,7 +332,7 @@ def test_a_later_check_goes_by_a_persons_word_on_an_account(world: World) -> Non
     )
     typed = Customer("LK Group", "SE", website="lk.example")
     made = world.approved(customer=typed)
-    assert [f.kind for f in last_check(world, made.id).findings] == [FindingKind.AMBIGUOUS_MATCH]
+    assert [f.kind for f in world.last_check(made.id).findings] == [FindingKind.AMBIGUOUS_MATCH]
 
     with world.database.begin(BEN) as unit:
         matches.deny(unit, made.number, f"{HOME}:{namesake}", "another one")
@@ -396,7 +375,7 @@ def test_a_check_is_audited_as_whoever_asked_and_what_follows_as_the_programs(
 
 def test_a_check_keeps_policy_and_matcher_versions(world: World) -> None:
     made = world.approved()
-    check = last_check(world, made.id)
+    check = world.last_check(made.id)
     assert (check.policy_version, check.matcher_version) == ("1", MATCHER_VERSION)
     changed = replace(world.runtime.program("default"), version="2")
     world.runtime.programs["default"] = changed  # type: ignore[index]

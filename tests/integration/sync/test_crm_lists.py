@@ -13,14 +13,13 @@ from registration_core.contracts import Value
 from registration_core.findings import Decision, FindingKind
 from registration_core.model import (
     Actor,
-    ConflictCheck,
     DisputeState,
     Finding,
     Registration,
     RegistrationState,
 )
 from registration_core.program import ListKind, ListTerms
-from registration_core.store import account_lists, repository
+from registration_core.store import account_lists
 from sync import checking, replaying
 from sync.accounts import directory
 from sync.links import rebinding
@@ -49,15 +48,8 @@ def history(world: World, kind: ListKind = ListKind.HOUSE, tax_id: str = "DE100"
     return [row for row in reversed(rows) if row["tax_id"] == tax_id]
 
 
-def last_check(world: World, about: Registration) -> ConflictCheck:
-    with world.database.read() as session:
-        found = repository.last_check(session, about.id)
-    assert found is not None
-    return found
-
-
 def only_finding(world: World, about: Registration) -> Finding:
-    (finding,) = last_check(world, about).findings
+    (finding,) = world.last_check(about.id).findings
     return finding
 
 
@@ -211,7 +203,7 @@ def test_the_notice_period_of_a_list_lets_in_what_is_received_until_it_ends(worl
     assert world.approved().state is RegistrationState.APPROVED
     world.pass_time(DAY)
     second = world.approved(token="later", product_line="support")
-    (found,) = [f for f in last_check(world, second).findings if f.kind is HOUSE]
+    (found,) = [f for f in world.last_check(second.id).findings if f.kind is HOUSE]
     assert found.decision is Decision.REVIEW
     assert found.evidence["notice_days"] == "30"
 
@@ -222,7 +214,7 @@ def test_a_list_that_a_claim_came_before_opens_no_dispute_whatever_the_list(worl
     edit(world, House=True, Direct=True)
     world.settle()
     assert world.registration(made.id).dispute_state is DisputeState.NONE
-    shown = {(f.kind, f.decision) for f in last_check(world, made).findings}
+    shown = {(f.kind, f.decision) for f in world.last_check(made.id).findings}
     assert shown == {
         (HOUSE, Decision.ALLOW), (FindingKind.DIRECT_ACCOUNT, Decision.ALLOW),
     }  # fmt: skip
@@ -308,10 +300,10 @@ def test_an_approval_does_not_wait_for_lists_of_the_crms_that_change_all_day(wor
     """Their changes ask for the checks that they concern; only files are guarded whole."""
     made = world.approved(amount=Decimal(200_000))
     edit(world, tax_id="DE900001", House=True)
-    before = last_check(world, made)
+    before = world.last_check(made.id)
     approved = checking.approve(world.runtime, made.number, BEN)
     assert approved.state is RegistrationState.APPROVED
-    assert last_check(world, made) == before
+    assert world.last_check(made.id) == before
 
 
 def test_a_replay_does_not_tell_of_lists_that_an_account_came_onto_later(world: World) -> None:

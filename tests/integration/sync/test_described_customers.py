@@ -12,8 +12,7 @@ from registration_core import describing, matches
 from registration_core.errors import CheckNotUsable
 from registration_core.findings import FindingKind
 from registration_core.matching import MatchKey
-from registration_core.model import ConflictCheck, Customer, Finding, RegistrationState
-from registration_core.store import repository
+from registration_core.model import Customer, Finding, RegistrationState
 from sync import checking
 from tests.integration.sync.test_mapping_manners import add
 from tests.world import ANN, BEN, HOME, World
@@ -21,15 +20,8 @@ from tests.world import ANN, BEN, HOME, World
 KRANAR = {"Name": "Lindqvist Kranar AB", "Country": "SE", "Website": "lindqvist.example"}
 
 
-def last_check(world: World, key: str) -> ConflictCheck:
-    with world.database.read() as session:
-        found = repository.last_check(session, key)
-    assert found is not None
-    return found
-
-
 def finding(world: World, customer: Customer, **more: Any) -> Finding:
-    (found,) = last_check(world, world.approved(customer=customer, **more).id).findings
+    (found,) = world.last_check(world.approved(customer=customer, **more).id).findings
     return found
 
 
@@ -85,10 +77,10 @@ def test_a_change_of_the_parents_account_has_the_claim_on_its_daughter_checked_a
     made = world.approved(customer=Customer("Harrier Dairy", "SE", parent="Lindqvist Kranar"))
     assert made.protection_state.standing
     world.settle()
-    before = last_check(world, made.id)
+    before = world.last_check(made.id)
     world.orgs[HOME].edit("Account", account, {"NoCall": True}, "admin")
     world.settle()
-    after = last_check(world, made.id)
+    after = world.last_check(made.id)
     assert before.findings == ()
     assert [f.claim for f in after.findings] == [FindingKind.DO_NOT_CALL]
 
@@ -103,7 +95,7 @@ def test_a_check_keeps_whom_it_asked_about_and_the_keys_that_were_known(world: W
         matches.confirm(unit, made.number, f"{HOME}:{account}", "the same tax office")
     world.pass_time(1)
     checking.check_now(world.runtime, made.number)
-    check = last_check(world, made.id)
+    check = world.last_check(made.id)
     assert check.customer == asked
     assert check.keys == (
         MatchKey("name_country", "DE|nordhafen logistik"),
@@ -120,12 +112,12 @@ def test_a_check_of_what_is_not_submitted_yet_tells_whom_it_asked_about_too(worl
 def test_what_is_said_after_a_check_is_checked_before_anybody_approves(world: World) -> None:
     account = world.orgs[HOME].add("Account", KRANAR | {"House": True})
     made = world.approved(customer=Customer("LKX Group", "SE"), amount=Decimal(200_000))
-    assert (made.state, last_check(world, made.id).findings) == (RegistrationState.UNDER_REVIEW, ())
+    assert (made.state, world.last_check(made.id).findings) == (RegistrationState.UNDER_REVIEW, ())
     with world.database.begin(ANN) as unit:
         describing.describe(unit, made.number, {"email_domains": ("lindqvist.example",)})
     with pytest.raises(CheckNotUsable, match="this was found that you have not seen"):
         checking.approve(world.runtime, made.number, BEN)
-    (found,) = last_check(world, made.id).findings
+    (found,) = world.last_check(made.id).findings
     assert (found.kind, found.record_id) == (FindingKind.HOUSE_ACCOUNT, account)
 
 
@@ -147,4 +139,4 @@ def test_what_is_said_while_a_check_reads_makes_that_check_decide_nothing(world:
     world.pass_time(5)
     checking.drain(world.runtime)
     assert world.registration(made.id).state is RegistrationState.UNDER_REVIEW
-    assert [f.kind for f in last_check(world, made.id).findings] == [FindingKind.DO_NOT_CALL]
+    assert [f.kind for f in world.last_check(made.id).findings] == [FindingKind.DO_NOT_CALL]

@@ -19,7 +19,7 @@ from sync.conflicts import resolving
 from sync.ledger.inbox import Notice, take_note
 from sync.ledger.tables import ConnectionStateRow, IntentRow, LinkRow
 from sync.outcomes.dead_letters import dead_letters
-from sync.traffic import guard
+from sync.traffic import connection_state
 from tests.beside import waits
 from tests.world import HOME, World
 
@@ -298,7 +298,7 @@ def test_a_success_that_was_under_way_does_not_lift_a_pause_that_came_meanwhile(
         if not told:
             told.append(operation)
             quiet = RateLimited("too many calls", retry_after_seconds=120, connection=HOME)
-            guard._note_failure(world.database, HOME, quiet)
+            connection_state.note_failure(world.database, HOME, quiet)
 
     world.doors[HOME].on_call = throttled_elsewhere
     push.drain(world.runtime, HOME)
