@@ -159,6 +159,7 @@ def resolve(
     frame: Frame, conflict_id: str, take: Literal["ours", "theirs"] | None, values: tuple[str, ...]
 ) -> None:
     """Settle a conflict, everywhere: here, in that CRM, and in the others."""
+    from cli.field_values import typed
     from sync.conflicts import resolving
 
     if (take is None) == (not values):
@@ -166,7 +167,7 @@ def resolve(
             "Say --take ours, --take theirs, or --set FIELD=VALUE for each field."
         )
     with frame.runtime() as runtime:
-        choice = take or resolving.typed(_pairs(values))
+        choice = take or typed(_pairs(values), resolving.program_of(runtime, conflict_id))
         settled = resolving.resolve(runtime, conflict_id, choice, frame.actor)
     frame.out.done(
         f"Settled: {words(settled.chosen)}. The next push carries it; "

@@ -7,6 +7,8 @@ from typing import Literal
 
 from sqlalchemy.orm import Session
 
+from cli.field_values import typed
+from registration_core.contracts import Fields
 from registration_core.errors import DomainRefusal
 from registration_core.model import Actor
 from sync.conflicts import resolving, sifting
@@ -56,7 +58,11 @@ class Desk:
         Returns it settled; raises as `resolving.resolve`.
         """
         found = one.conflict
-        choice = wanted if isinstance(wanted, str) else {**found.store, **resolving.typed(wanted)}
+        if isinstance(wanted, str):
+            choice: Literal["ours", "theirs"] | Fields = wanted
+        else:
+            program = resolving.program_of(self._runtime, found.id)
+            choice = {**found.store, **typed(wanted, program)}
         settled = resolving.resolve(self._runtime, found.id, choice, self._actor, seen=found)
         self._decided.append(settled)
         return settled

@@ -9,16 +9,15 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import TypeVar
 
 from cli import customer
+from cli.field_values import field_value
 from cli.values import capitals, day, money, text
-from registration_core.contracts import FieldType, Value
 from registration_core.errors import InvalidInput
 from registration_core.model import Customer
-from registration_core.program import CustomField, Program
+from registration_core.program import Program
 from registration_core.submission import DESCRIPTION_MAX, Submission
 
 #: Columns that every row must fill.
@@ -31,9 +30,6 @@ _IDENTITY = ("partner", "customer", "country", "tax_id", "deal", "product")
 
 #: Our names of fields where they differ from the columns'.
 _COLUMN_OF = {"deal_name": "deal", "product_line": "product", "expected_close_on": "close"}
-
-#: What stands between several choices of one field.
-_BETWEEN = ";"
 
 Parsed = TypeVar("Parsed")
 
@@ -79,61 +75,8 @@ def submission(cells: Mapping[str, str], program: Program, token: str) -> Submis
         contact_name=read("contact_name", text),
         contact_email=read("contact_email", lambda raw: text(raw, 254)),
         custom={
-            name: read(name, lambda raw, known=known: _custom(raw, known))  # type: ignore[misc]
+            name: read(name, partial(field_value, known=known))
             for name, known in program.custom_fields.items()
             if cells.get(name, "").strip()
         },
     )
-
-
-def _custom(raw: str, known: CustomField) -> Value:
-    """Read a value of a program's own field by its type."""
-    value = text(raw, DESCRIPTION_MAX)
-    readers: dict[FieldType, Callable[[str], Value]] = {
-        FieldType.NUMBER: _number, FieldType.DATE: day, FieldType.DATETIME: _moment,
-        FieldType.BOOLEAN: _boolean,
-    }  # fmt: skip
-    if known.type is FieldType.MULTI_PICKLIST:
-        members = (member.strip() for member in value.split(_BETWEEN))
-        chosen = tuple(dict.fromkeys(member for member in members if member))
-        return _offered(chosen, known, f"; several with {_BETWEEN} between")
-    if known.options is not None:
-        _offered((value,), known)
-    return readers.get(known.type, str)(value)
-
-
-def _offered(chosen: tuple[str, ...], known: CustomField, how: str = "") -> tuple[str, ...]:
-    """Return choices that the program offers."""
-    for value in chosen:
-        if value not in (known.options or ()):
-            hint = f"One of: {', '.join(known.options or ())}{how}."
-            raise InvalidInput(f"{value!r} is not offered.", hint=hint)
-    return chosen
-
-
-def _moment(value: str) -> datetime:
-    hint = "Write it like 2027-03-31T09:30+02:00."
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError as error:
-        raise InvalidInput(f"{value!r} is no moment.", hint=hint) from error
-    if moment.tzinfo is None:
-        what = "is no moment" if "T" not in value else "does not say in which time zone"
-        raise InvalidInput(f"{value!r} {what}.", hint=hint)
-    return moment.astimezone(UTC)
-
-
-def _number(value: str) -> Decimal:
-    try:
-        number = Decimal(value)
-    except InvalidOperation as error:
-        raise InvalidInput(f"{value!r} is not a number.", hint="Write it like 12.5.") from error
-    if not number.is_finite():
-        raise InvalidInput(f"{value!r} is not a number.", hint="Write it like 12.5.")
-    return number
-
-
-def _boolean(value: str) -> bool:
-    if value.lower() not in ("yes", "no", "true", "false"):
-        raise InvalidInput(f"{value!r} is neither yes nor no.", hint="Write yes or no.")
-    return value.lower() in ("yes", "true")

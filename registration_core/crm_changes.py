@@ -40,7 +40,7 @@ from registration_core.store import (
 )
 from registration_core.store.database import UnitOfWork
 from registration_core.store.types import is_exact
-from registration_core.submission import AMOUNT_BELOW
+from registration_core.submission import AMOUNT_BELOW, wrong_deal, wrong_own
 
 #: What a CRM may change, the type, and the longest text that is kept, in characters.
 _HELD: Mapping[str, tuple[type, int]] = {
@@ -193,7 +193,35 @@ def _take(
         if accounts != before.accounts:
             work.request_check(unit, before.id, f"the account was changed in {connection}")
         return replace(before, accounts=accounts)
+    if group is FieldGroup.DETAILS:
+        return _details(unit, before, connection, fields, program)
     return replace(before, **_checked(fields))
+
+
+def _details(
+    unit: UnitOfWork,
+    before: Registration,
+    connection: ConnectionName,
+    fields: Fields,
+    program: Program,
+) -> Registration:
+    """Take the description and the program's own fields; whom a partner named stays as it was."""
+    held = canonical(before, connection)
+    changed = {name: value for name, value in fields.items() if held.get(name) != value}
+    own = {name: value for name, value in changed.items() if name in program.custom_fields}
+    for name in changed.keys() - own.keys() - {"description"}:
+        raise InvalidInput(f"{name} is not changed by a CRM.", field=name)
+    description = changed.get("description", before.description) or ""
+    wrong = [
+        *wrong_deal({"description": description}, program),
+        *(w for name, value in own.items() for w in wrong_own(program.custom_fields[name], value)),
+    ]
+    for name, what, remedy in wrong:
+        raise InvalidInput(f"{name}: {what}.", field=name, hint=remedy)
+    if program.tender_field in own:
+        work.request_check(unit, before.id, f"{program.tender_field} was changed in {connection}")
+    custom = {name: v for name, v in {**before.custom, **own}.items() if v is not None}
+    return replace(before, description=str(description), custom=custom)
 
 
 def _checked(fields: Fields) -> dict[str, Any]:

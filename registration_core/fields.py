@@ -118,6 +118,11 @@ _CATALOGUE = (
 FIELDS: dict[str, CanonicalField] = {f.name: f for f in _CATALOGUE}
 
 
+def group_of(name: str) -> FieldGroup:
+    """Return the group of a field; a program's own fields are details."""
+    return FIELDS[name].group if name in FIELDS else FieldGroup.DETAILS
+
+
 def members(group: FieldGroup) -> tuple[str, ...]:
     """Return the names of the fields that merge together in this group."""
     return tuple(f.name for f in _CATALOGUE if f.group is group)

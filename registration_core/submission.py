@@ -169,10 +169,10 @@ def _wrong(s: Submission, program: Program) -> Iterator[tuple[str, str, str]]:
         yield "contact_email", f"{s.contact_email!r} is not an e-mail address", "Correct it."
     if not 0 < len(s.token) <= TOKEN_MAX:
         yield "token", f"a token has 1 to {TOKEN_MAX} characters", "Choose one."
-    for name, text in (*_texts(s), *((n, v) for n, v in s.custom.items() if isinstance(v, str))):
+    for name, text in _texts(s):
         yield from _wrong_text(name, text)
     for custom in program.custom_fields.values():
-        yield from _wrong_custom(custom, s.custom.get(custom.name))
+        yield from wrong_own(custom, s.custom.get(custom.name))
     for name in sorted(set(s.custom) - set(program.custom_fields)):
         yield name, f"{program.name} has no such field", "Leave it out."
 
@@ -228,7 +228,12 @@ def _wrong_amount(amount: Decimal, program: Program) -> Iterator[tuple[str, str,
         yield "amount", f"below the program's minimum of {least}", "Register larger deals only."
 
 
-def _wrong_custom(custom: CustomField, value: Value) -> Iterator[tuple[str, str, str]]:
+def wrong_own(custom: CustomField, value: Value) -> Iterator[tuple[str, str, str]]:
+    """Yield what is wrong with the value of a program's own field: field, what, remedy."""
+    if isinstance(value, str):
+        yield from _wrong_text(custom.name, value)
+        if len(value) > DESCRIPTION_MAX:
+            yield custom.name, f"longer than {DESCRIPTION_MAX} characters", "Shorten it."
     if value is None:
         if custom.required:
             yield custom.name, "missing", f"Give {custom.label}."

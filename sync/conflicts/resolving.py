@@ -7,7 +7,6 @@ conflict again on the base from before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -21,13 +20,13 @@ from reconciler.merge import SyncConflict, same
 from reconciler.resolution import base_after
 from reconciler.resolution import resolve as choose
 from registration_core import crm_changes
-from registration_core.contracts import ConnectionName, Fields, Value
-from registration_core.errors import DomainRefusal, InvalidInput, NotFound
-from registration_core.fields import FIELDS, FieldGroup
+from registration_core.contracts import ConnectionName, Fields
+from registration_core.errors import DomainRefusal, NotFound
+from registration_core.fields import FieldGroup
 from registration_core.model import Actor, Registration
+from registration_core.program import Program
 from registration_core.store import audit, protection, repository, work
 from registration_core.store.database import UnitOfWork
-from sync.conflicts.values import parse
 from sync.ledger.ids import by_id
 from sync.ledger.tables import LinkRow, SyncConflictRow
 from sync.plans.jobs import job_of
@@ -65,6 +64,13 @@ def conflicts(session: Session, *, everything: bool = False) -> list[Conflict]:
 def conflict(session: Session, conflict_id: str) -> Conflict:
     """Return one conflict by its id or an unambiguous part of it."""
     return _conflict(_row(session, conflict_id))
+
+
+def program_of(runtime: Runtime, conflict_id: str) -> Program:
+    """Return the program of a conflict's registration, by whose fields a value is read."""
+    with runtime.database.read() as session:
+        row = _row(session, conflict_id)
+        return runtime.program(repository.registration(session, row.registration_id).program)
 
 
 def resolve(
@@ -124,16 +130,6 @@ def undo(runtime: Runtime, conflict_id: str, actor: Actor) -> Conflict:
         row.state, row.chosen, row.resolved_at, row.resolved_by = "open", None, None, ""
         _note(unit, row, "undo resolution", row.store)
         return _conflict(row)
-
-
-def typed(given: Mapping[str, str]) -> dict[str, Value]:
-    """Return the values of fields that a person typed; raises `InvalidInput`."""
-    parsed: dict[str, Value] = {}
-    for name, text in given.items():
-        if name not in FIELDS:
-            raise InvalidInput(f"There is no field {name}.", field=name)
-        parsed[name] = parse(FIELDS[name], text)
-    return parsed
 
 
 def _apply(

@@ -21,7 +21,7 @@ from mapping.schema import ObjectMapping
 from mapping.translate import to_store
 from reconciler.merge import SyncConflict, same
 from registration_core.contracts import ConnectionName
-from registration_core.fields import FIELDS, FieldGroup
+from registration_core.fields import group_of
 from registration_core.store import audit, repository
 from registration_core.store.database import UnitOfWork
 from sync.ledger.tables import IntentRow, LinkRow
@@ -145,8 +145,7 @@ def _keep(runtime: Runtime, unit: UnitOfWork, intent: IntentRow, change: FieldCh
     if link is None or conflict is None:
         _note_overwritten(unit, intent, change)
         return
-    group: FieldGroup = FIELDS[next(iter(conflict.remote))].group
-    keep_conflict(unit, link, group, conflict, None)
+    keep_conflict(unit, link, group_of(next(iter(conflict.remote))), conflict, None)
 
 
 def _note_overwritten(unit: UnitOfWork, intent: IntentRow, change: FieldChange) -> None:
@@ -172,7 +171,7 @@ def _conflict(
     ours = to_store(mapping, before).fields
     rows = [row for row in mapping.rows if change.field in row.theirs]
     names = [row.ours.name for row in rows if row.ours.name in theirs]
-    if not names or names[0] not in FIELDS:
+    if not names:
         return None
     return SyncConflict(
         base=to_store(mapping, intent.before).fields,

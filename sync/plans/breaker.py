@@ -10,7 +10,7 @@ from typing import Any
 
 from reconciler.merge import same
 from registration_core.contracts import Fields, Value
-from registration_core.fields import FIELDS, FieldGroup
+from registration_core.fields import FieldGroup, group_of
 from registration_core.store.types import dump_fields, load_fields
 
 
@@ -32,6 +32,5 @@ def read(repeats: Mapping[str, Any]) -> dict[FieldGroup, tuple[Fields, int]]:
 def _by_group(fields: Fields) -> dict[FieldGroup, dict[str, Value]]:
     groups: dict[FieldGroup, dict[str, Value]] = {}
     for name, value in fields.items():
-        group = FIELDS[name].group if name in FIELDS else FieldGroup.DETAILS
-        groups.setdefault(group, {})[name] = value
+        groups.setdefault(group_of(name), {})[name] = value
     return groups

@@ -17,7 +17,7 @@ from mapping.schema import ConnectionMapping, ObjectMapping, Row
 from registration_core import crm_changes
 from registration_core.contracts import ConnectionName, Fields, Value
 from registration_core.errors import NotFound
-from registration_core.fields import FIELDS, FieldGroup
+from registration_core.fields import FIELDS, FieldGroup, group_of
 from registration_core.model import Registration
 from registration_core.program import Program
 from registration_core.recording import subject_of
@@ -122,11 +122,9 @@ def explain(
 
 
 def _group_of(program: Program, name: str) -> FieldGroup:
-    if name in FIELDS:
-        return FIELDS[name].group
-    if name in program.custom_fields:
-        return FieldGroup.DETAILS
     known = [*FIELDS, *program.custom_fields]
+    if name in known:
+        return group_of(name)
     near = get_close_matches(name, known, n=1)
     raise NotFound(
         f"We have no field {name}.",

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from cli.field_values import typed
 from registration_core.errors import DomainRefusal, InvalidInput
 from registration_core.fields import FieldGroup
 from registration_core.model import Registration
@@ -155,7 +156,12 @@ def test_a_value_of_the_wrong_kind_is_refused_and_loses_nothing(
     found = the_conflict(world)
 
     with pytest.raises(InvalidInput, match="amount cannot be 'many'"):
-        resolving.resolve(world.runtime, found.id, resolving.typed({"amount": "many"}), BEN)
+        resolving.resolve(
+            world.runtime,
+            found.id,
+            typed({"amount": "many"}, resolving.program_of(world.runtime, found.id)),
+            BEN,
+        )
 
     assert the_conflict(world) == found
 
