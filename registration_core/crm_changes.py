@@ -209,7 +209,7 @@ def _details(
     held = canonical(before, connection)
     changed = {name: value for name, value in fields.items() if held.get(name) != value}
     own = {name: value for name, value in changed.items() if name in program.custom_fields}
-    for name in changed.keys() - own.keys() - {"description"}:
+    for name in sorted(changed.keys() - own.keys() - {"description"}):
         raise InvalidInput(f"{name} is not changed by a CRM.", field=name)
     description = changed.get("description", before.description) or ""
     wrong = [
