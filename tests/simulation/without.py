@@ -22,7 +22,7 @@ from registration_core.store.tables import OutboxRow
 from sync import push, runs
 from sync.accounts import directory
 from sync.ledger.inbox import take_note
-from sync.ledger.tables import CursorRow, InboxRow, LinkRow, ScheduleRow
+from sync.ledger.tables import CursorRow, InboxRow, LinkRow, ScheduleRow, SyncConflictRow
 from sync.outcomes import settling
 from sync.plans import carrying, planning
 from sync.process import schedule
@@ -101,6 +101,7 @@ def keep_no_restores(unit: Any, link: Any, group: Any, conflict: Any, *rest: Any
 
 
 def make_again(unit: Any, link: LinkRow, gone: Any) -> None:
+    unit.session.execute(delete(SyncConflictRow).where(SyncConflictRow.link_id == link.id))
     unit.session.execute(delete(LinkRow).where(LinkRow.id == link.id))
     row = unit.session.get(OutboxRow, (link.registration_id, link.connection))
     row.wanted += 1
