@@ -220,8 +220,8 @@ def _details(
         raise InvalidInput(f"{name}: {what}.", field=name, hint=remedy)
     if program.tender_field in own:
         work.request_check(unit, before.id, f"{program.tender_field} was changed in {connection}")
-    custom = {name: v for name, v in {**before.custom, **own}.items() if v is not None}
-    return replace(before, description=str(description), custom=custom)
+    # One that was emptied stays with no value: left out, it would be emptied nowhere else.
+    return replace(before, description=str(description), custom={**before.custom, **own})
 
 
 def _checked(fields: Fields) -> dict[str, Any]:

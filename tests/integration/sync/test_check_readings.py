@@ -17,7 +17,7 @@ from registration_core.errors import CheckNotUsable, ConfigurationError
 from registration_core.findings import FindingKind
 from registration_core.model import Actor, Customer, Registration, RegistrationState
 from registration_core.store import repository
-from sync import checking, clock, wiring
+from sync import checking, clock, runs, wiring
 from sync.accounts import directory
 from sync.mappings import connecting
 from sync.process import housekeeping
@@ -225,3 +225,22 @@ def test_checks_of_which_one_question_is_refused_do_not_wake_one_another(world: 
         assert [reading.connection for reading in check.incomplete] == [HOME]
 
     assert "check" not in clock.due_work(world.runtime)
+
+
+def test_the_end_of_an_outage_makes_the_checks_due_that_it_kept_waiting(world: World) -> None:
+    world.doors[HOME].fail(MemoryFault.UNAVAILABLE, times=None)
+    made = world.submit()
+    for _ in range(7):
+        checking.check_now(world.runtime, made.number)
+        world.pass_time(60)
+    checking.check_now(world.runtime, made.number)
+    assert "check" not in clock.due_work(world.runtime)
+    world.doors[HOME].recover()
+    world.pass_time(40)  # the pause of the connection is over, the check's own wait is not
+    assert "check" not in clock.due_work(world.runtime)
+
+    runs.poll(world.runtime, HOME)
+
+    assert "check" in clock.due_work(world.runtime)
+    checking.drain(world.runtime)
+    assert world.registration(made.id).state is RegistrationState.APPROVED

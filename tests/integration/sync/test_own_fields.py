@@ -9,17 +9,29 @@ import pytest
 
 from cli.field_values import typed
 from mapping.loader import load
+from mapping.schema import ConnectionMapping
 from registration_core import fields
-from registration_core.contracts import FieldType
+from registration_core.contracts import ConnectionName, FieldType
 from registration_core.errors import InvalidInput
 from registration_core.fields import FieldGroup, members
 from registration_core.program import Authority, CustomField, Phase
+from sync import clock
 from sync.conflicts import resolving
 from sync.conflicts.resolving import Conflict
 from tests.world import BEN, HOME, MIRROR, World, build
 
 BUDGET = CustomField("budget_code", FieldType.TEXT, "Budget code")
-_ROW = "\n      details: [{ours: budget_code, theirs: Remark, direction: both}]\n      account:"
+_ROW = "\n      details: [{ours: budget_code, theirs: Remark, direction: both, emptied: clear}]\n      account:"
+
+
+_NAMED = _ROW.replace("budget_code", "customer_name")
+
+
+def _loaded(name: ConnectionName, text: str) -> ConnectionMapping:
+    own = fields.CanonicalField(BUDGET.name, BUDGET.type, FieldGroup.DETAILS, BUDGET.label)
+    groups = {group.value: members(group) for group in FieldGroup}
+    groups["details"] = (*groups["details"], BUDGET.name)
+    return load(text, f"{name}.yaml", fields.schema([own]), groups)
 
 
 @pytest.fixture
@@ -33,16 +45,8 @@ def world(fast_url: str) -> Iterator[World]:
         custom_fields={BUDGET.name: BUDGET},
         authority={**program.authority, FieldGroup.DETAILS: dict.fromkeys(Phase, shared)},
     )
-    own = fields.CanonicalField(BUDGET.name, BUDGET.type, FieldGroup.DETAILS, BUDGET.label)
-    groups = {group.value: members(group) for group in FieldGroup}
-    groups["details"] = (*groups["details"], BUDGET.name)
     mappings = {
-        name: load(
-            World.mapping_text(name).replace("\n      account:", _ROW, 1),
-            f"{name}.yaml",
-            fields.schema([own]),
-            groups,
-        )
+        name: _loaded(name, World.mapping_text(name).replace("\n      account:", _ROW, 1))
         for name in (HOME, MIRROR)
     }
     made.runtime = replace(made.runtime, programs={"default": program}, mappings=mappings)
@@ -64,6 +68,11 @@ def test_a_crm_changes_a_field_that_the_program_lets_it_change(world: World) -> 
     assert world.registration(made.id).custom == {"budget_code": "B-2"}
     assert world.deal(MIRROR, "Remark") == "B-2"
 
+    world.edit(MIRROR, Remark=None)
+    world.settle()
+    assert world.deal(HOME, "Remark") is None
+    assert world.registration(made.id).custom == {"budget_code": None}
+
 
 def test_a_value_that_the_field_cannot_hold_stays_in_the_crm_as_a_conflict(world: World) -> None:
     made = world.approved(custom={"budget_code": "B-1"})
@@ -73,6 +82,32 @@ def test_a_value_that_the_field_cannot_hold_stays_in_the_crm_as_a_conflict(world
     found = the_conflict(world)
     assert found.reason == "budget_code: holds a control character."
     assert world.registration(made.id).custom == {"budget_code": "B-1"}
+
+
+def test_whom_a_partner_named_is_no_crms_to_change(world: World) -> None:
+    named = world.mapping_text(HOME).replace("\n      account:", _NAMED, 1)
+    mappings = {**world.runtime.mappings, HOME: _loaded(HOME, named)}
+    world.runtime = replace(world.runtime, mappings=mappings)
+    made = world.approved()
+    world.settle()
+    world.edit(HOME, Remark="Somebody else")
+    world.settle()
+    assert the_conflict(world).reason == "customer_name is not changed by a CRM."
+    assert world.registration(made.id).customer == made.customer
+
+
+def test_a_tender_that_a_crm_tells_of_asks_for_another_check(world: World) -> None:
+    world.approved(custom={"budget_code": "B-1"})
+    world.settle()
+    program = replace(world.runtime.program("default"), tender_field="budget_code")
+    world.runtime = replace(world.runtime, programs={"default": program})
+    world.edit(HOME, Remark="B-2")
+    world.pass_time(60)
+    assert "check" not in clock.due_work(world.runtime)
+
+    world.poll()
+
+    assert "check" in clock.due_work(world.runtime)
 
 
 def test_a_conflict_is_settled_with_a_value_that_a_person_types(world: World) -> None:
