@@ -64,11 +64,16 @@ class Applied:
 
 
 def canonical(
-    registration: Registration, connection: ConnectionName, partner: Partner | None = None
+    registration: Registration,
+    connection: ConnectionName,
+    program: Program | None,
+    partner: Partner | None = None,
 ) -> Fields:
     """Return the registration's fields as one connection should hold them.
 
-    Without the partner, what is said of the partner is empty.
+    Every own field of its program is among them, empty where it was never given: one that is
+    missing would take no part in a merge. Without the program, because it is not configured any
+    more, they are those that were given. Without the partner, what is said of the partner is empty.
     """
     r = registration
     return {
@@ -99,6 +104,7 @@ def canonical(
         "contact_email": r.contact_email or None,
         "product_line": r.product_line,
         "description": r.description or None,
+        **dict.fromkeys(program.custom_fields if program else ()),
         **r.custom,
     }
 
@@ -206,7 +212,7 @@ def _details(
     program: Program,
 ) -> Registration:
     """Take the description and the program's own fields; whom a partner named stays as it was."""
-    held = canonical(before, connection)
+    held = canonical(before, connection, program)
     changed = {name: value for name, value in fields.items() if held.get(name) != value}
     own = {name: value for name, value in changed.items() if name in program.custom_fields}
     for name in sorted(changed.keys() - own.keys() - {"description"}):

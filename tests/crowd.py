@@ -26,7 +26,8 @@ def fields_of(world: World, registration_id: str, connection: ConnectionName) ->
     deal = world.registration(registration_id)
     with world.database.read() as session:
         partner = repository.partner_by_id(session, deal.partner_id)
-    ours = crm_changes.canonical(deal, connection, partner)
+    program = world.runtime.program(deal.program)
+    ours = crm_changes.canonical(deal, connection, program, partner)
     written = to_crm(mapping, ours, creating=True).fields
     return {name: written.get(name) for name in mapping.reads()}
 

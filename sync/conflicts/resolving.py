@@ -121,7 +121,7 @@ def undo(runtime: Runtime, conflict_id: str, actor: Actor) -> Conflict:
         registration, link = _locked(unit, row)
         if row.state != "resolved" or row.chosen is None:
             raise DomainRefusal(f"The conflict {row.id} was not resolved by a person.")
-        _require_untouched(row, registration)
+        _require_untouched(runtime, row, registration)
         link.restore = {**(link.restore or {}), **row.remote}
         link.base = {**link.base, **(row.base or {})}
         link.version, link.changed_at = link.version + 1, unit.now
@@ -141,11 +141,11 @@ def _apply(
 ) -> Registration:
     connection = ConnectionName(row.connection)
     group = FieldGroup(row.field_group)
-    held = crm_changes.canonical(registration, connection)
+    program = runtime.program(registration.program)
+    held = crm_changes.canonical(registration, connection, program)
     changes = {name: value for name, value in values.items() if not same(held.get(name), value)}
     if not changes:
         return registration
-    program = runtime.program(registration.program)
     applied = crm_changes.apply(unit, registration, connection, {group: changes}, program)
     if group in applied.refused:
         raise DomainRefusal(
@@ -166,7 +166,8 @@ def _bring_up_to_date(
     mapping = runtime.mapping_of(registration, connection, link.object)
     if row.state != "open" or row.settled is not None or mapping is None:
         return
-    held = canonical(mapping, crm_changes.canonical(registration, connection)).fields
+    program = runtime.programs.get(registration.program)
+    held = canonical(mapping, crm_changes.canonical(registration, connection, program)).fields
     row.store = {name: held.get(name, value) for name, value in row.store.items()}
 
 
@@ -186,8 +187,9 @@ def _require_as_shown(row: SyncConflictRow, seen: Conflict, number: str) -> None
         )
 
 
-def _require_untouched(row: SyncConflictRow, registration: Registration) -> None:
-    held = crm_changes.canonical(registration, ConnectionName(row.connection))
+def _require_untouched(runtime: Runtime, row: SyncConflictRow, registration: Registration) -> None:
+    program = runtime.programs.get(registration.program)
+    held = crm_changes.canonical(registration, ConnectionName(row.connection), program)
     moved = [n for n, v in (row.chosen or {}).items() if not same(held.get(n), v)]
     if moved:
         raise DomainRefusal(

@@ -77,7 +77,7 @@ def carry_out(
             continue
         if group.group in applied.refused:
             reason = applied.refused[group.group]
-            conflict = SyncConflict(link.base, _mine(planned, group.group, registration, connection),
+            conflict = SyncConflict(link.base, _mine(planned, group.group, job, registration),
                                     merge.store_changes, None, reason)  # fmt: skip
         elif merge.verdict in (Verdict.PUSH, Verdict.RESTORE):
             after |= merge.base
@@ -93,10 +93,8 @@ def carry_out(
     return Carried(applied.registration, link, after)
 
 
-def _mine(
-    planned: Plan, group: FieldGroup, registration: Registration, connection: ConnectionName
-) -> Fields:
-    ours = crm_changes.canonical(registration, connection)
+def _mine(planned: Plan, group: FieldGroup, job: Job, registration: Registration) -> Fields:
+    ours = crm_changes.canonical(registration, job.connection, job.program)
     names = next(g.merge.store_changes for g in planned.groups if g.group is group)
     return {name: ours.get(name) for name in names}
 

@@ -17,7 +17,7 @@ from reconciler.merge import same
 from registration_core.contracts import ConnectionName, Fields
 from registration_core.crm_changes import canonical
 from registration_core.model import Partner, Registration
-from registration_core.program import Role
+from registration_core.program import Program, Role
 from registration_core.store import repository
 from sync.ledger.gates import HeldChangeRow, HeldRow
 from sync.ledger.tables import CompanionRow, IntentRow, LinkRow
@@ -36,6 +36,8 @@ class Job:
 
     registration: Registration
     partner: Partner
+    #: None where it is not configured any more.
+    program: Program | None
     connection: ConnectionName
     mapping: ObjectMapping
     role: Role
@@ -57,7 +59,7 @@ class Job:
     @property
     def store(self) -> Fields:
         """Our fields as this connection should hold them, with what they refer to."""
-        ours = canonical(self.registration, self.connection, self.partner)
+        ours = canonical(self.registration, self.connection, self.program, self.partner)
         return {**ours, **self.companions}
 
 
@@ -128,13 +130,15 @@ def jobs_of(
         if mapping is not None:
             link = links.get((registration_id, mapping.object))
             partner, role = partners[registration.partner_id], registration.roles[connection]
+            program = runtime.programs.get(registration.program)
             late = tuple(delayed.get(registration_id, ()))
             no, beside = _apart(mapping, declined.get(registration_id, ()))
             jobs.append(
                 Job(
-                    registration, partner, connection, mapping, role, link, number, late, no, beside
+                    registration, partner, program, connection, mapping, role, link, number, late,
+                    no, beside,
                 )
-            )
+            )  # fmt: skip
     jobs = _with_companions(session, connection, jobs)
     changed = changed_fields(session, [(j.link, j.mapping) for j in jobs if j.link is not None])
     return [

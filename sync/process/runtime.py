@@ -95,7 +95,9 @@ class Runtime:
         if role is None or role is Role.CHECK_ONLY or connection not in self.mappings:
             return None
         mapping = self.mappings[connection]
-        ours = crm_changes.canonical(registration, connection)
+        ours = crm_changes.canonical(
+            registration, connection, self.programs.get(registration.program)
+        )
         return mapping.object_for(role.value, ours, standing)
 
     def close(self) -> None:

@@ -87,7 +87,7 @@ def explain(
     partner = repository.partner_by_id(session, registration.partner_id)
     program = programs[registration.program]
     group = _group_of(program, name)
-    fields = crm_changes.canonical(registration, registration.home)
+    fields = crm_changes.canonical(registration, registration.home, program)
     converted = {
         ConnectionName(link.connection): link.object
         for link in session.scalars(
@@ -114,7 +114,7 @@ def explain(
     )
     account = registration.home if name in ("owner", "account") else None
     home = account or next(iter(registration.roles), ConnectionName(""))
-    values = crm_changes.canonical(registration, home, partner)
+    values = crm_changes.canonical(registration, home, program, partner)
     return Explanation(
         registration.number, name, values.get(name), registration.phase.value, standings,
         tuple(_steps(session, registration, name, group, rows)),

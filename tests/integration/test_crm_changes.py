@@ -283,8 +283,8 @@ def test_an_owner_belongs_to_its_connection_and_may_be_taken_away(
     assert both.owners == {SALESFORCE: "005R", HUBSPOT: "77"}
     after = _apply(database, made, {FieldGroup.OWNER: {"owner": None}}).registration
     assert after.owners == {HUBSPOT: "77"}
-    assert crm_changes.canonical(after, HUBSPOT)["owner"] == "77"
-    assert crm_changes.canonical(after, SALESFORCE)["owner"] is None
+    assert crm_changes.canonical(after, HUBSPOT, None)["owner"] == "77"
+    assert crm_changes.canonical(after, SALESFORCE, None)["owner"] is None
 
 
 def test_another_account_asks_for_a_check_and_the_same_one_does_not(
@@ -320,7 +320,7 @@ def test_a_registration_is_what_a_connection_should_hold(
     database: Database, made: Registration
 ) -> None:
     partner = Partner("p", "P1", "Partner P1", "gold", "", active=True, created_at=made.created_at)
-    held = crm_changes.canonical(made, SALESFORCE, partner)
+    held = crm_changes.canonical(made, SALESFORCE, None, partner)
     assert held["registration_id"] == made.id
     assert (held["partner_name"], held["protection_state"]) == ("Partner P1", "active")
     assert (held["account"], held["description"]) == (None, None)

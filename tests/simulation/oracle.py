@@ -100,7 +100,7 @@ def _diverged(play: Play, seen: Evidence) -> Iterator[str]:
         name = ConnectionName(link.connection)
         mapping = mapping_of(name).objects["home"]
         registration = seen.registrations[link.registration_id]
-        ours = canonical(mapping, crm_changes.canonical(registration, name)).fields
+        ours = canonical(mapping, crm_changes.canonical(registration, name, None)).fields
         theirs = to_store(mapping, record.fields).fields
         for group, names in (*_TWO_WAY.items(), ("stage", ("sales_stage",))):
             differ = [n for n in names if not same(ours.get(n), theirs.get(n))]

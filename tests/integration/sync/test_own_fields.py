@@ -14,7 +14,8 @@ from registration_core import fields
 from registration_core.contracts import ConnectionName, FieldType
 from registration_core.errors import InvalidInput
 from registration_core.fields import FieldGroup, members
-from registration_core.program import Authority, CustomField, Phase
+from registration_core.model import Registration
+from registration_core.program import Authority, CustomField, Phase, Program
 from sync import clock
 from sync.conflicts import resolving
 from sync.conflicts.resolving import Conflict
@@ -54,6 +55,13 @@ def world(fast_url: str) -> Iterator[World]:
     made.runtime.close()
 
 
+def _decided_here(world: World) -> Program:
+    """The program where nobody but dealreg writes a deal's details."""
+    program = world.runtime.program("default")
+    ours = dict.fromkeys(Phase, Authority(frozenset({"store"}), "store"))
+    return replace(program, authority={**program.authority, FieldGroup.DETAILS: ours})
+
+
 def the_conflict(world: World) -> Conflict:
     with world.database.read() as session:
         (found,) = resolving.conflicts(session, everything=True)
@@ -72,6 +80,44 @@ def test_a_crm_changes_a_field_that_the_program_lets_it_change(world: World) -> 
     world.settle()
     assert world.deal(HOME, "Remark") is None
     assert world.registration(made.id).custom == {"budget_code": None}
+
+
+def _known_to_be_empty(world: World) -> Registration:
+    """A deal without the field, whose records were read since they were made."""
+    made = world.approved()
+    world.settle()
+    world.pass_time(300)
+    world.settle()
+    return made
+
+
+def test_a_field_that_the_partner_never_gave_goes_both_ways_too(world: World) -> None:
+    made = _known_to_be_empty(world)
+    world.edit(HOME, Remark="B-2")
+    world.settle()
+    assert world.registration(made.id).custom == {"budget_code": "B-2"}
+    assert world.deal(MIRROR, "Remark") == "B-2"
+
+
+def test_one_that_two_crms_fill_in_is_a_conflict(world: World) -> None:
+    made = _known_to_be_empty(world)
+    world.edit(HOME, Remark="B-2")
+    world.edit(MIRROR, Remark="B-3")
+    world.settle()
+    found = the_conflict(world)
+    assert (found.store, found.remote) == ({"budget_code": "B-2"}, {"budget_code": "B-3"})
+    assert world.registration(made.id).custom == {"budget_code": "B-2"}
+
+
+def test_what_a_crm_may_not_fill_in_is_put_back_and_told(world: World) -> None:
+    world.runtime = replace(world.runtime, programs={"default": _decided_here(world)})
+    made = _known_to_be_empty(world)
+    world.edit(HOME, Remark="B-2")
+    world.settle()
+    found = the_conflict(world)
+    assert (found.state, found.remote) == ("auto_settled", {"budget_code": "B-2"})
+    assert world.deal(HOME, "Remark") is None
+    assert world.registration(made.id).custom == {}
 
 
 def test_a_value_that_the_field_cannot_hold_stays_in_the_crm_as_a_conflict(world: World) -> None:

@@ -55,7 +55,7 @@ def held(world: World, connection: ConnectionName) -> dict[str, Fields]:
         ids = session.scalars(
             select(LinkRow.registration_id).where(LinkRow.connection == connection)
         ).all()
-    return {key: canonical(world.registration(key), connection) for key in ids}
+    return {key: canonical(world.registration(key), connection, None) for key in ids}
 
 
 def written(world: World, connection: ConnectionName, known: set[str]) -> dict[str, Fields]:
