@@ -5,6 +5,7 @@ Reads the store alone: the audit trail, the intents, the links and the conflicts
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -64,6 +65,17 @@ class Standing:
 
 
 @dataclass(frozen=True)
+class _Written:
+    """A row that a field is written by, in the record's own mapping or in a companion's."""
+
+    mapping: ConnectionMapping
+    item: ObjectMapping
+    #: Empty for the record's own.
+    companion: str
+    row: Row
+
+
+@dataclass(frozen=True)
 class Explanation:
     """Everything known of one field of one registration."""
 
@@ -103,22 +115,27 @@ def explain(
         and (item := mapping.object_for(role.value, fields, converted.get(connection, "")))
         is not None
     }
-    rows = {
-        connection: [row for row in item.rows if row.ours.name == name]
+    written = [
+        _Written(mappings[connection], item, companion, row)
         for connection, item in mapped.items()
-    }
-    standings = tuple(
-        _standing(session, registration, mappings[connection], item, row, program, group)
-        for connection, item in mapped.items()
-        for row in rows[connection]
-    )
+        for companion, made in _made(item)
+        for row in made.rows
+        if row.ours.name == name
+    ]
+    standings = tuple(_standing(session, registration, each, program, group) for each in written)
     account = registration.home if name in ("owner", "account") else None
     home = account or next(iter(registration.roles), ConnectionName(""))
     values = crm_changes.canonical(registration, home, program, partner)
     return Explanation(
         registration.number, name, values.get(name), registration.phase.value, standings,
-        tuple(_steps(session, registration, name, group, rows)),
+        tuple(_steps(session, registration, name, group, written)),
     )  # fmt: skip
+
+
+def _made(item: ObjectMapping) -> Iterator[tuple[str, ObjectMapping]]:
+    """Yield what a registration's record is made by, then each companion, with the latter's name."""
+    yield "", item
+    yield from ((each.name, each.made) for each in item.companions.values())
 
 
 def _group_of(program: Program, name: str) -> FieldGroup:
@@ -135,33 +152,48 @@ def _group_of(program: Program, name: str) -> FieldGroup:
 def _standing(
     session: Session,
     registration: Registration,
-    mapping: ConnectionMapping,
-    item: ObjectMapping,
-    row: Row,
+    written: _Written,
     program: Program,
     group: FieldGroup,
 ) -> Standing:
+    mapping, row = written.mapping, written.row
     link = session.scalars(
         select(LinkRow).where(
             LinkRow.registration_id == registration.id,
             LinkRow.connection == mapping.connection,
-            LinkRow.object == item.object,
+            LinkRow.object == written.item.object,
             LinkRow.role == "primary",
         )
     ).first()
     rule = program.authority[group][registration.phase]
-    once = " at create only" if row.creates and not row.pushes else ""
+    authority = f"{' and '.join(sorted(rule.writers))} may change it, {rule.wins} wins"
+    theirs, agreed = row.theirs, link.base.get(row.ours.name) if link else None
+    if written.companion:
+        shown = written.companion.replace("_", " ")
+        theirs = tuple(f"{shown}: {name}" for name in theirs)
+        agreed, authority = None, f"written if the {shown} is made, and never changed"
+    once = " at create only" if written.companion or (row.creates and not row.pushes) else ""
     return Standing(
         connection=mapping.connection,
         role=registration.roles[mapping.connection].value,
-        theirs=row.theirs,
+        theirs=theirs,
         direction=f"{row.direction.value}{once}",
         transform=row.transform.name,
         row=row.where,
         mapping_version=mapping.version,
-        agreed=link.base.get(row.ours.name) if link else None,
-        authority=f"{' and '.join(sorted(rule.writers))} may change it, {rule.wins} wins",
+        agreed=agreed,
+        authority=authority,
     )
+
+
+@dataclass(frozen=True)
+class _Write:
+    """What one intent wrote of the field."""
+
+    fields: Fields
+    companion: str
+    #: The mapping's version, where it has one.
+    number: int | None
 
 
 def _steps(
@@ -169,25 +201,32 @@ def _steps(
     registration: Registration,
     name: str,
     group: FieldGroup,
-    rows: Mapping[ConnectionName, Sequence[Row]],
+    written: Sequence[_Written],
 ) -> Iterator[Step]:
     intents = session.scalars(select(IntentRow).where(IntentRow.registration_id == registration.id))
     numbers = {
         (row.connection, row.digest): row.number
         for row in session.scalars(select(MappingVersionRow).order_by(MappingVersionRow.number))
     }
+    theirs: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for each in written:
+        theirs[each.mapping.connection, each.companion].update(each.row.theirs)
     writes = {
-        intent.id: (intent.payload, numbers.get((intent.connection, intent.mapping_version)))
+        intent.id: _Write(
+            {
+                name: value
+                for name, value in intent.payload.items()
+                if name in theirs[intent.connection, intent.companion]
+            },
+            intent.companion.replace("_", " "),
+            numbers.get((intent.connection, intent.mapping_version)),
+        )
         for intent in intents
-    }
-    theirs = {
-        str(connection): {their for row in of for their in row.theirs}
-        for connection, of in rows.items()
     }
     for event in audit.events(session, subject_of(registration)):
         internal = event["internal"]
         where = str(internal.get("connection", "store"))
-        for what, value in _told(event["action"], internal, name, group, theirs, writes):
+        for what, value in _told(event["action"], internal, name, group, writes):
             yield Step(event["at"], event["actor"], where, what, value)
 
 
@@ -196,8 +235,7 @@ def _told(
     internal: Mapping[str, Any],
     name: str,
     group: FieldGroup,
-    theirs: Mapping[str, set[str]],
-    writes: Mapping[str, tuple[Fields, int | None]],
+    writes: Mapping[str, _Write],
 ) -> Iterator[tuple[str, str]]:
     """What an event says of the field: nothing, or what and which value."""
     changes = internal.get("changes")
@@ -205,12 +243,12 @@ def _told(
         yield ("taken from the CRM" if "connection" in internal else action), str(changes[name])
     elif action == "submit" and _SUBMITTED.get(name, name) in internal:
         yield "submitted", str(internal[_SUBMITTED.get(name, name)])
-    elif action in ("create in CRM", "update in CRM"):
-        payload, number = writes.get(str(internal.get("intent")), ({}, None))
-        wrote = sorted(theirs.get(str(internal.get("connection")), set()) & payload.keys())
-        if wrote:
-            by = f" by version {number} of its mapping" if number else ""
-            yield f"written to the CRM{by}", ", ".join(f"{n}={payload[n]}" for n in wrote)
+    elif (write := writes.get(str(internal.get("intent")))) is not None:
+        if write.fields:
+            beside = f" with the {write.companion}" if write.companion else ""
+            by = f" by version {write.number} of its mapping" if write.number else ""
+            wrote = ", ".join(f"{n}={value}" for n, value in sorted(write.fields.items()))
+            yield f"written to the CRM{beside}{by}", wrote
     elif internal.get("group") == group.value:
         ours = (internal.get("store") or {}).get(name)
         crm = (internal.get("crm") or {}).get(name)

@@ -9,6 +9,7 @@ import pytest
 from registration_core.errors import NotFound
 from sync.mappings import mapping_versions
 from sync.reports.explaining import Explanation, explain
+from tests import beside
 from tests.integration.sync.test_mapping_versions import draft, put
 from tests.world import ANN, HOME, MIRROR, World
 
@@ -69,6 +70,22 @@ def test_an_attempt_that_was_put_back_is_told_with_both_values(world: World) -> 
         "sync conflict" in step.what and step.value == "ours 5000.00, theirs 1.00" for step in steps
     )
     assert not any("theirs" in s.value for s in explained(world, made.number, "deal_name").steps)
+
+
+def test_what_a_field_gave_to_the_records_beside_the_deal_is_told_too(world: World) -> None:
+    beside.use(world)
+    deal = beside.approved(world)
+    world.settle()
+
+    found = explained(world, deal.number, "customer_name")
+
+    (account,) = (each for each in found.standings if each.theirs == ("account: Name",))
+    assert (account.direction, account.agreed) == ("push at create only", None)
+    assert account.authority == "written if the account is made, and never changed"
+    told = [(step.what, step.value) for step in found.steps if step.where == HOME]
+    assert told == [("written to the CRM with the account", "Name=Fjordkraft Elektro AS")]
+    amounts = [s.value for s in explained(world, deal.number, "amount").steps if s.where == HOME]
+    assert amounts == ["Amount=5000", "Price=5000"]
 
 
 def test_a_field_we_do_not_have_is_answered_with_the_nearest(world: World) -> None:
