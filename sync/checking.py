@@ -54,6 +54,7 @@ from registration_core.store.database import UnitOfWork
 from registration_core.store.rivals import rivals_for
 from registration_core.store.tables import CheckRequestRow
 from sync.accounts import candidates, completeness, directory
+from sync.creates import finding_accounts
 from sync.outcomes import stamps
 from sync.process import check_claims
 from sync.process.runtime import Runtime
@@ -325,6 +326,7 @@ def _record(
                 "findings": [f.summary for f in check.findings],
             },
         )
+        registration = finding_accounts.take(unit, registration, check)
         outdated = check.customer != registration.customer
         if check.incomplete or outdated or check.lists_seen != account_lists.state(unit.session):
             _again(unit, request, check)

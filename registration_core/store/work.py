@@ -6,7 +6,7 @@ a lost nudge costs seconds, the row stays.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -62,6 +62,18 @@ def request_push(
             row.state, row.attempts, row.reason = "open", 0, ""
         unit.nudges.add(f"push:{connection}")
     unit.session.flush()
+
+
+def to_be_checked(unit: UnitOfWork, registration_ids: Collection[str]) -> set[str]:
+    """Return those of the registrations whose check is due, or under way."""
+    return set(
+        unit.session.scalars(
+            select(CheckRequestRow.registration_id).where(
+                CheckRequestRow.registration_id.in_(registration_ids),
+                CheckRequestRow.due_at <= unit.now,
+            )
+        )
+    )
 
 
 def request_checks(unit: UnitOfWork, reasons: Mapping[str, str]) -> None:

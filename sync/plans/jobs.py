@@ -271,6 +271,7 @@ def plan_job(
     """
     link = job.link
     base = base or ((link.base or None) if link else None)
+    late = _late(job, record) if base else []
     return plan(
         Situation(
             mapping=job.mapping,
@@ -280,29 +281,35 @@ def plan_job(
             rebased=job.rebased,
             phase=job.registration.phase,
             store=job.store,
-            base=_explained(job, record, base),
+            base=_explained(base, late),
             remote=None if record is None else record.fields,
             restore=(link.restore or {}) if link else {},
             repeats=breaker.read(link.repeats) if link else {},
+            late_writes=len(late),
             declined=job.declined,
             remote_by_us=None if record is None else record.modified_by_us,
         )
     )
 
 
-def _explained(job: Job, record: RemoteRecord | None, base: Fields | None) -> Fields | None:
-    """Return the base, moved back to what a delayed write of our own has put over it.
+def _late(job: Job, record: RemoteRecord | None) -> list[Fields]:
+    """Return what the record holds of each delayed write of our own that has taken effect."""
+    if record is None or not record.modified_by_us or not job.delayed:
+        return []
+    theirs = to_store(job.mapping, record.fields).fields
+    held = (
+        {n: v for n, v in written.items() if n in theirs and same(theirs[n], v)}
+        for written in job.delayed
+    )
+    return [each for each in held if each]
+
+
+def _explained(base: Fields | None, late: Iterable[Fields]) -> Fields | None:
+    """Return the base, moved back to what delayed writes of our own have put over it.
 
     A process that stood still after it had sent a write cannot be stopped by a lease. What it
     wrote is no change of the CRM's users: on this base the store's newer value is pushed again.
     """
-    if base is None or record is None or not record.modified_by_us or not job.delayed:
-        return base
-    theirs = to_store(job.mapping, record.fields).fields
-    ours = {
-        name: value
-        for written in job.delayed
-        for name, value in written.items()
-        if name in theirs and same(theirs[name], value)
-    }
-    return {**base, **ours}
+    for ours in late:
+        base = {**(base or {}), **ours}
+    return base

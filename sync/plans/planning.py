@@ -49,6 +49,8 @@ class Situation:
     restore: Fields = field(default_factory=dict)
     #: By group: the values last written and how often in a row they were.
     repeats: Mapping[FieldGroup, tuple[Fields, int]] = field(default_factory=dict)
+    #: How many writes of ours took effect late and may have put an older value over the last one.
+    late_writes: int = 0
     #: Changes that a person has declined, in our terms: neither pushed nor taken again.
     declined: tuple[Fields, ...] = ()
     #: False when a person is known to have written the record last.
@@ -253,10 +255,13 @@ def _broken(
     """Stop writing values that do not stay: the breaker turns the group into an open conflict.
 
     Something in the CRM (an automation, a rule that reformats) undoes what we write. People may
-    undo it too, and are answered more often before we give up.
+    undo it too, and are answered more often before we give up. A late write of our own undoes it
+    once, and says nothing of who did before.
     """
     last, times = situation.repeats.get(group, ({}, 0))
-    limit = REPEATS_AGAINST_A_PERSON if situation.remote_by_us is False else REPEATS_MAX
+    late = situation.late_writes
+    by_people = situation.remote_by_us is False or late > 0
+    limit = REPEATS_AGAINST_A_PERSON + late if by_people else REPEATS_MAX
     if times < limit or not merged.remote_changes:
         return merged
     if not all(n in last and same(last[n], v) for n, v in merged.remote_changes.items()):

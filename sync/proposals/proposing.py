@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -19,7 +20,7 @@ from registration_core import finding_claims
 from registration_core.contracts import Condition, ConnectionName
 from registration_core.model import Band, Registration
 from registration_core.program import Role
-from registration_core.store import audit, repository
+from registration_core.store import audit, repository, work
 from registration_core.store.database import UnitOfWork
 from registration_core.store.tables import OutboxRow, RegistrationRow
 from sync.ledger.tables import IntentRow, LinkProposalRow, LinkRow
@@ -29,6 +30,8 @@ from sync.proposals.fitting import Candidate, compare
 
 #: Most open opportunities of one account that are proposed for one registration.
 PROPOSALS_MAX = 20
+#: How long a create waits before it looks again whether its registration was checked.
+CHECK_SECONDS = 2
 
 
 def propose_fitting(runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]) -> frozenset[str]:
@@ -143,13 +146,22 @@ def let_wait(unit: UnitOfWork, registration_id: str, connection: ConnectionName)
         row.state, row.reason = "waiting", "an existing record may be this deal"
 
 
+def _wait_for_check(unit: UnitOfWork, registration_id: str, connection: ConnectionName) -> None:
+    row = unit.session.get(OutboxRow, (registration_id, connection), with_for_update=True)
+    if row is not None:
+        row.due_at = unit.now + timedelta(seconds=CHECK_SECONDS)
+        row.reason = "it is checked again before it is made"
+
+
 def without_asked(
     unit: UnitOfWork, connection: ConnectionName, creates: Sequence[Planned]
 ) -> list[Planned]:
     """Leave out creates whose registration was linked, or a person asked, since they were planned.
 
-    Holds the registrations until the commit that the intents are part of: whoever proposes or
-    links one of them was there before and is seen here, or comes after it and sees the intent.
+    Those without an account there that are to be checked again wait for that: the customer's account
+    may have been heard of since, and a rep's own opportunity may stand there. Holds the registrations
+    until the commit that the intents are part of: whoever proposes or links one of them was there
+    before and is seen here, or comes after it and sees the intent.
     """
     own = {p.job.registration.id: p.job.mapping.object for p in creates if p.companion is None}
     unit.lock_all(RegistrationRow, own)
@@ -172,7 +184,14 @@ def without_asked(
     for registration_id in sorted(waiting):
         let_wait(unit, registration_id, connection)
     left = there | waiting
-    return [p for p in creates if p.companion is not None or p.job.registration.id not in left]
+    going = [p for p in creates if p.companion is not None or p.job.registration.id not in left]
+    homeless = [
+        p.job.registration.id for p in going if connection not in p.job.registration.accounts
+    ]
+    unchecked = work.to_be_checked(unit, homeless)
+    for registration_id in sorted(unchecked):
+        _wait_for_check(unit, registration_id, connection)
+    return [p for p in going if p.job.registration.id not in unchecked]
 
 
 def being_made(

@@ -224,7 +224,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "delayed writes taken for users'",
         "I6",
-        {"sync.plans.jobs._explained": without.base_as_it_is},
+        {"sync.plans.jobs._late": without.empty},
         ("stall", "answer_lost"),
         needs=lambda case: "delta" not in case.habits.values(),
     ),

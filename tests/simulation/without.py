@@ -147,10 +147,6 @@ def relabel(situation: planning.Situation) -> planning.Plan:
     return planned
 
 
-def base_as_it_is(_job: Any, _record: Any, base: Fields | None) -> Fields | None:
-    return base
-
-
 def shifted(runtime: Any, intents: Sequence[Any], outcomes: Sequence[Outcome]) -> None:
     _settle(runtime, intents, [*outcomes[1:], *outcomes[:1]])
 

@@ -14,6 +14,7 @@ from registration_core.contracts import Value
 from registration_core.errors import DomainRefusal
 from registration_core.model import Customer, Registration
 from sync import push
+from sync.accounts import directory
 from sync.links import linking
 from sync.proposals import proposing
 from sync.proposals.fitting import Candidate
@@ -143,3 +144,43 @@ def test_a_create_that_took_effect_after_it_was_given_up_wins(
     linking.reject(world.runtime, found.id, BEN)
     world.settle()
     assert (len(world.deals(HOME)), linked(world, approved)) == (2, [ours])
+
+
+SPAETH = Customer("Spaeth Armaturen GmbH", "DE", tax_id="DE777")
+
+
+def _account_of(world: World, customer: Customer) -> str:
+    """Let the CRM's search show an account at last."""
+    values = {"Name": customer.name, "Country": customer.country, "Tax": customer.tax_id}
+    account = world.orgs[HOME].add("Account", values)
+    directory.refresh(world.runtime, HOME)
+    return account
+
+
+def test_an_account_that_is_heard_of_after_the_check_is_looked_at_before_the_create(
+    world: World,
+) -> None:
+    made = world.approved(customer=SPAETH)
+    account, theirs = _account_of(world, SPAETH), reps_deal(world)
+    world.orgs[HOME].edit("Deal", theirs, {"Account": account})
+
+    push.drain(world.runtime, HOME)  # before the check that was asked for
+    assert world.deals(HOME) == [theirs]
+
+    world.settle()
+    assert world.registration(made.id).accounts[HOME] == account
+    assert world.deals(HOME) == [theirs]
+    with world.database.read() as session:
+        (asked,) = linking.proposals(session, HOME)
+    assert asked.record_id == theirs
+
+
+def test_an_account_that_is_heard_of_once_the_record_is_there_is_not_put_on_it(
+    world: World,
+) -> None:
+    made = world.approved(customer=SPAETH)
+    world.settle()
+    _account_of(world, SPAETH)
+    world.settle()
+    assert HOME not in world.registration(made.id).accounts
+    assert world.deal(HOME, "Account") is None

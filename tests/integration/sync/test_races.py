@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -236,6 +237,31 @@ def test_a_write_of_a_worker_that_stood_still_is_not_taken_for_a_users(world: Wo
 
     assert world.registration(made.id).deal_name == "Newer"
     assert world.deal(HOME, "Name") == "Newer"
+
+
+def test_a_late_write_after_a_users_value_was_put_back_asks_nobody(world: World) -> None:
+    made = world.approved()
+    world.settle()
+    world.update(made.number, amount=Decimal(6000))
+    world.doors[HOME].fail(MemoryFault.UNAVAILABLE, "update")
+    world.settle()  # as above
+    world.update(made.number, amount=Decimal(7000))
+    world.settle()
+    world.settle()
+    world.edit(HOME, Amount=Decimal(1))
+    world.settle()
+    world.settle()
+    assert world.deal(HOME, "Amount") == Decimal(7000)
+
+    (record_id,) = world.deals(HOME)
+    org = world.orgs[HOME]
+    org.edit("Deal", record_id, {"Amount": Decimal(6000)}, org.us)
+    world.settle()
+    world.settle()
+
+    assert world.deal(HOME, "Amount") == Decimal(7000)
+    with world.database.read() as session:
+        assert resolving.conflicts(session) == []
 
 
 def test_a_value_overwritten_by_a_worker_that_stood_still_is_kept(
