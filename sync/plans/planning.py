@@ -252,17 +252,9 @@ def _told_of_first_link(merged: GroupMerge) -> GroupMerge:
 def _broken(
     situation: Situation, group: FieldGroup, merged: GroupMerge, store: Fields, remote: Fields
 ) -> GroupMerge:
-    """Stop writing values that do not stay: the breaker turns the group into an open conflict.
-
-    Something in the CRM (an automation, a rule that reformats) undoes what we write. People may
-    undo it too, and are answered more often before we give up. A late write of our own undoes it
-    once, and says nothing of who did before.
-    """
+    """Stop writing values that do not stay: the breaker turns the group into an open conflict."""
     last, times = situation.repeats.get(group, ({}, 0))
-    late = situation.late_writes
-    by_people = situation.remote_by_us is False or late > 0
-    limit = REPEATS_AGAINST_A_PERSON + late if by_people else REPEATS_MAX
-    if times < limit or not merged.remote_changes:
+    if times < _repeats_allowed(situation) or not merged.remote_changes:
         return merged
     if not all(n in last and same(last[n], v) for n, v in merged.remote_changes.items()):
         return merged
@@ -271,6 +263,19 @@ def _broken(
     return GroupMerge(
         Verdict.CONFLICT, _only(situation.base or {}, tuple(store)), conflict=conflict
     )
+
+
+def _repeats_allowed(situation: Situation) -> int:
+    """How often in a row a value is written before the breaker stops.
+
+    Something in the CRM (an automation, a rule that reformats) undoes what we write. People may
+    undo it too, and are answered more often before we give up. A late write of our own undoes it
+    once, and says nothing of who did before.
+    """
+    late = situation.late_writes
+    if situation.remote_by_us is False or late:
+        return REPEATS_AGAINST_A_PERSON + late
+    return REPEATS_MAX
 
 
 def rule_for(situation: Situation, group: FieldGroup, phase: Phase) -> Rule:
