@@ -350,7 +350,7 @@ def _commit_plan(
     seen.remember(carried.link, None if planned.plan.write else planned.record, crm)
     contention.note(carried.link, planned.record)
     if not planned.plan.write:
-        carried.link.restore = None
+        carried.link.restore, carried.link.undone = None, None
         settling.outbox_done(unit, job.registration.id, crm.name, job.wanted)
         return None
     intent = settling.intend(unit, crm.name, planned, carried.link, carried.base_after)

@@ -123,6 +123,8 @@ def undo(runtime: Runtime, conflict_id: str, actor: Actor) -> Conflict:
             raise DomainRefusal(f"The conflict {row.id} was not resolved by a person.")
         _require_untouched(runtime, row, registration)
         link.restore = {**(link.restore or {}), **row.remote}
+        resolved = {name: row.chosen.get(name, value) for name, value in row.remote.items()}
+        link.undone = {**(link.undone or {}), **resolved}
         link.base = {**link.base, **(row.base or {})}
         link.version, link.changed_at = link.version + 1, unit.now
         registration = _apply(unit, runtime, registration, row, row.store)

@@ -38,8 +38,10 @@ class LinkRow(Base):
     #: is planned on without a read. Both None where it has to be read first.
     remote: Mapped[Fields | None]
     remote_version: Mapped[str | None] = mapped_column(String(255))
-    #: Values to write back once, because a resolution was undone.
+    #: Values to write back once, because a resolution or a run was undone, and what that had
+    #: written there: where the record holds neither, somebody has changed it since.
     restore: Mapped[Fields | None]
+    undone: Mapped[Fields | None]
     #: By field group: the values last written and how often in a row, for the breaker.
     repeats: Mapped[dict[str, Any]]
     version: Mapped[int]
@@ -80,6 +82,7 @@ class LinkRow(Base):
             id=unit.ids.new(), registration_id=registration_id, connection=connection,
             object=object_name, record_id=record_id, role="primary", state="active", base=base,
             mapping_version=mapping_version, remote=None, remote_version=None, restore=None,
+            undone=None,
             repeats={}, version=1, created_at=unit.now, changed_at=unit.now, converted_at=None,
             contended_at=None, reason="",
         )  # fmt: skip

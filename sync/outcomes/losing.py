@@ -44,7 +44,7 @@ def lose(unit: UnitOfWork, link: LinkRow, gone: Gone) -> None:
             link.object, link.converted_at = object_name, unit.now
             link.base, link.mapping_version = {}, ""
             link.remote, link.remote_version = None, None
-            link.restore, link.repeats = None, {}
+            link.restore, link.undone, link.repeats = None, None, {}
         # The feed told of the survivor when nobody here knew it yet.
         take_note(unit, ConnectionName(link.connection), [Notice(link.object, survivor)], "poll")
         return

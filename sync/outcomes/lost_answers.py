@@ -52,6 +52,7 @@ def _look_up(
     crm = runtime.connector(connection)
     with runtime.database.read() as session:
         registrations = [repository.registration(session, i.registration_id) for i in intents]
+        earlier = given_up(session, connection, {i.registration_id for i in intents})
     mappings = {
         i.id: stamps.mapping_of(runtime, i, registration)
         for i, registration in zip(intents, registrations, strict=True)
@@ -75,11 +76,31 @@ def _look_up(
         mapping = mappings[intent.id]
         if intent.operation == "create":
             made = found.get(_key(intent))
-            lost = _lost(intent, gone.get(_key(intent)))
-            outcomes[intent.id] = Written(made.record_id) if made else lost
+            if made is None:
+                outcomes[intent.id] = _lost(intent, gone.get(_key(intent)))
+            elif _is_anothers(mapping, intent, made, earlier):
+                outcomes[intent.id] = Stale("")  # planned again, it adopts the record
+            else:
+                outcomes[intent.id] = Written(made.record_id)
         else:
             outcomes[intent.id] = _looked_up(mapping, intent, read[str(intent.record_id)])
     return outcomes
+
+
+def _is_anothers(
+    mapping: ObjectMapping | None,
+    intent: IntentRow,
+    record: RemoteRecord,
+    earlier: Sequence[IntentRow],
+) -> bool:
+    """Whether a record with our key is what a create made that had been given up before this one.
+
+    With this one's values for its base, the older ones that it holds would look like a user's.
+    """
+    if intent.companion or isinstance(_looked_up(mapping, intent, record), Written):
+        return False
+    given_up_before = (i for i in earlier if i.registration_id == intent.registration_id)
+    return any(isinstance(_looked_up(mapping, i, record), Written) for i in given_up_before)
 
 
 def late_create(runtime: Runtime, job: Job, record: RemoteRecord) -> str | None:

@@ -224,7 +224,7 @@ def _written(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome:
         link.base = {**link.base, **intent.base}
         link.mapping_version = intent.mapping_version or link.mapping_version
         link.repeats = breaker.noted(link.repeats, intent.base)
-        link.restore = None
+        link.restore, link.undone = None, None
         link.version, link.changed_at = link.version + 1, unit.now
     audit.record(
         unit,

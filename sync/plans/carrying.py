@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
+from mapping.schema import ObjectMapping
 from mapping.translate import ValueProblem
 from reconciler.merge import SyncConflict, Verdict
 from registration_core import crm_changes
@@ -69,11 +70,10 @@ def carry_out(
     applied = crm_changes.apply(unit, registration, connection, planned.takes, program)
     now: dict[str, Value] = {n: v for n, v in link.base.items() if n not in planned.rebased}
     after: dict[str, Value] = {}
-    undone = link.restore or {}
     for group in planned.groups:
         merge, conflict = group.merge, group.merge.conflict
-        if not undone.keys().isdisjoint(merge.base.keys() | merge.remote_changes.keys()):
-            after |= merge.base  # an undone resolution: its conflict stays open
+        if group.undoes:
+            after |= merge.base  # its conflict stays open
             continue
         if group.group in applied.refused:
             reason = applied.refused[group.group]
@@ -86,11 +86,18 @@ def carry_out(
         else:
             now |= merge.base
         keep_conflict(unit, link, group.group, conflict, standing.get(group.group))
+    if link.restore:
+        over = {n for g in planned.groups if not g.undoes for n in _names(job.mapping, g.group)}
+        link.restore = {n: v for n, v in link.restore.items() if n not in over} or None
     link.base, link.mapping_version = now, planned.version
     link.version, link.changed_at = link.version + 1, unit.now
     for problem in planned.problems:
         keep_problem(unit, link, problem)
     return Carried(applied.registration, link, after)
+
+
+def _names(mapping: ObjectMapping, group: FieldGroup) -> set[str]:
+    return {row.ours.name for row in mapping.groups[group.value].rows}
 
 
 def _mine(planned: Plan, group: FieldGroup, job: Job, registration: Registration) -> Fields:

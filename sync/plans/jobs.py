@@ -284,6 +284,7 @@ def plan_job(
             base=_explained(base, late),
             remote=None if record is None else record.fields,
             restore=(link.restore or {}) if link else {},
+            undone=(link.undone or {}) if link else {},
             repeats=breaker.read(link.repeats) if link else {},
             late_writes=len(late),
             declined=job.declined,

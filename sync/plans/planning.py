@@ -45,8 +45,10 @@ class Situation:
     base: Fields | None
     #: The CRM's record in its own names; None where there is none to merge with.
     remote: Fields | None
-    #: Values to write back once, because a resolution was undone.
+    #: Values to write back once, because a resolution or a run was undone, and what that had
+    #: written there.
     restore: Fields = field(default_factory=dict)
+    undone: Fields = field(default_factory=dict)
     #: By group: the values last written and how often in a row they were.
     repeats: Mapping[FieldGroup, tuple[Fields, int]] = field(default_factory=dict)
     #: How many writes of ours took effect late and may have put an older value over the last one.
@@ -65,6 +67,8 @@ class GroupPlan:
 
     group: FieldGroup
     merge: GroupMerge
+    #: It writes back what was there before a resolution or a run that was undone.
+    undoes: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,8 +131,9 @@ def plan(situation: Situation) -> Plan:
     unreadable = {problem.group for problem in problems}
     converts = _converts(situation, base, ours.fields, theirs.fields)
     phase = Phase.CONVERTED if converts else situation.phase
+    undo = _still_to_undo(situation, theirs.fields)
     groups = tuple(
-        GroupPlan(group, _merge(situation, group, phase, base, ours.fields, theirs.fields))
+        _group(situation, group, phase, base, ours.fields, theirs.fields, undo)
         for group in map(FieldGroup, situation.mapping.groups)
         if group.value not in unreadable and _was_read(situation.mapping, group, theirs.fields)
     )
@@ -175,26 +180,54 @@ def _create(situation: Situation) -> Plan:
     )
 
 
-def _merge(
+def _still_to_undo(situation: Situation, remote: Fields) -> Fields:
+    """What to write back, without the groups that somebody has changed in the CRM since."""
+    if not situation.restore:
+        return situation.restore
+    undone = canonical(situation.mapping, situation.undone).fields
+    back: dict[str, Value] = {}
+    for group in situation.mapping.groups.values():
+        mine = _only(situation.restore, tuple(row.ours.name for row in group.rows))
+        there = {n: (remote[n], undone[n]) for n in mine if n in remote and n in undone}
+        if all(same(now, wrote) or same(now, mine[n]) for n, (now, wrote) in there.items()):
+            back |= mine
+    return back
+
+
+def _group(
     situation: Situation,
     group: FieldGroup,
     phase: Phase,
     base: Fields | None,
     store: Fields,
     remote: Fields,
-) -> GroupMerge:
+    undo: Fields,
+) -> GroupPlan:
     rows = situation.mapping.groups[group.value].rows
     names = tuple(row.ours.name for row in rows if not _filled(row, remote))
     mine, theirs = _only(store, names), _only(remote, names)
-    agreed = _only(base or {}, names)
-    undo = _only(situation.restore, names)
-    if agreed and mine == theirs == agreed and not undo:
-        return GroupMerge(Verdict.IN_SYNC, agreed)  # most groups; the rules have nothing to say
-    if undo:
+    agreed, back = _only(base or {}, names), _only(undo, names)
+    if back:
         # The undone resolution had written these; put them back, and let the next plan find
         # the conflict again on the base from before.
-        changes = {n: v for n, v in undo.items() if n in theirs and not same(theirs[n], v)}
-        return GroupMerge(Verdict.RESTORE, base=agreed, remote_changes=changes)
+        changes = {n: v for n, v in back.items() if n in theirs and not same(theirs[n], v)}
+        merged = GroupMerge(Verdict.RESTORE, base=agreed, remote_changes=changes)
+        return GroupPlan(group, merged, undoes=True)
+    if agreed and mine == theirs == agreed:
+        # Most groups; the rules have nothing to say.
+        return GroupPlan(group, GroupMerge(Verdict.IN_SYNC, agreed))
+    return GroupPlan(group, _merge(situation, group, phase, names, agreed, mine, theirs))
+
+
+def _merge(
+    situation: Situation,
+    group: FieldGroup,
+    phase: Phase,
+    names: tuple[str, ...],
+    agreed: Fields,
+    mine: Fields,
+    theirs: Fields,
+) -> GroupMerge:
     rule = rule_for(situation, group, phase)
     first = _at_first_link(situation, group, names, rule)
     # A group without a base was never agreed on, whatever was agreed of the others.

@@ -181,9 +181,10 @@ def _put_back(
             late[write.intent.id] = "it moved while the undo was planned"
             continue
         back = to_store(job.mapping, write.before).fields
-        link.restore, link.base = {**(link.restore or {}), **back}, {**link.base, **back}
-        link.version, link.changed_at = link.version + 1, unit.now
         wrote = to_store(job.mapping, write.wrote).fields
+        link.restore, link.base = {**(link.restore or {}), **back}, {**link.base, **back}
+        link.undone = {**(link.undone or {}), **wrote}
+        link.version, link.changed_at = link.version + 1, unit.now
         for item, values in ((declined, wrote), (allowed, back)):
             unit.session.merge(_change(item, write, values))
         registration = repository.registration(unit.session, write.intent.registration_id)

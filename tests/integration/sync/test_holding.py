@@ -202,6 +202,17 @@ def test_an_undone_run_puts_back_what_nobody_has_touched_and_lists_the_rest(
     world.runtime.close()
 
 
+def test_what_a_user_types_after_a_run_was_undone_is_not_taken_back_with_it(fast_url: str) -> None:
+    world = limited(fast_url)
+    change_all(world)
+    undoing.undo(world.runtime, push_runs(world)[0].id, BEN, dry_run=False)
+    world.orgs[HOME].edit("Deal", world.deals(HOME)[0], {"Amount": Decimal(6500)})
+    world.settle()
+
+    assert amounts(world) == [Decimal(5000)] * (DEALS - 1) + [Decimal(6500)]
+    world.runtime.close()
+
+
 def test_of_one_record_what_nobody_has_touched_goes_back_and_the_rest_is_listed(
     fast_url: str,
 ) -> None:

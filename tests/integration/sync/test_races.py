@@ -199,6 +199,33 @@ def test_a_create_that_takes_effect_after_it_was_given_up_is_no_users_word(world
         assert resolving.conflicts(session, everything=True) == []
 
 
+def test_a_create_that_took_effect_late_is_not_taken_for_the_one_after_it(world: World) -> None:
+    made = world.approved()
+
+    def held_up(operation: str) -> None:
+        if operation == "create":
+            raise CrmUnavailable("held up", may_have_happened=True, connection=HOME)
+
+    world.doors[HOME].on_call = held_up
+    push.drain(world.runtime, HOME)
+    world.update(made.number, deal_name="Ours, later")
+    world.pass_time(60)
+    push.drain(world.runtime, HOME)  # gives the first one up, and the second is not answered either
+    world.doors[HOME].on_call = None
+    with world.database.read() as session:
+        first, second = session.scalars(
+            select(IntentRow).where(IntentRow.connection == HOME).order_by(IntentRow.id)
+        )
+    assert (first.state, second.state) == ("not_done", "pending")
+    world.orgs[HOME].add("Deal", {**first.payload, "Key": made.id}, "us")
+    world.settle()
+    world.settle()
+
+    assert world.deal(HOME, "Name") == "Ours, later"
+    with world.database.read() as session:
+        assert resolving.conflicts(session, everything=True) == []
+
+
 def test_a_user_who_changed_half_of_a_lost_write_has_agreed_to_the_other_half(world: World) -> None:
     made = world.approved()
     world.settle()

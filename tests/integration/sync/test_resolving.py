@@ -142,6 +142,23 @@ def test_undo_is_refused_once_somebody_changed_the_value_again(
         resolving.undo(world.runtime, found.id, BEN)
 
 
+@pytest.mark.parametrize("pushed", [True, False], ids=["pushed", "not pushed"])
+def test_what_a_user_types_after_an_undo_is_not_taken_back_with_it(
+    world: World, deal: Registration, *, pushed: bool
+) -> None:
+    found = the_conflict(world)
+    resolving.resolve(world.runtime, found.id, "ours", BEN)
+    if pushed:
+        world.settle()
+    resolving.undo(world.runtime, found.id, BEN)
+    world.edit(HOME, Amount=Decimal(8000))
+    world.settle()
+
+    again = the_conflict(world)
+    assert (again.store["amount"], again.remote["amount"]) == (Decimal(6000), Decimal(8000))
+    assert world.deal(HOME, "Amount") == Decimal(8000)
+
+
 def test_a_resolved_conflict_is_not_resolved_twice(world: World, deal: Registration) -> None:
     found = the_conflict(world)
     resolving.resolve(world.runtime, found.id, "ours", BEN)

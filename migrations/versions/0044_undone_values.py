@@ -1,0 +1,19 @@
+"""A link keeps what an undo takes back, so that what somebody typed since is not taken for it."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0044"
+down_revision = "0043"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("link", sa.Column("undone", sa.Text(), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("link", "undone")
