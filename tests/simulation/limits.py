@@ -46,11 +46,11 @@ def late(play: Play, edited: set[Token]) -> list[str]:
     for what in sorted(edited - told):
         if automated and what[0] == TOKENS["Name"]:
             continue  # somebody else writes over it at once
-        written = {place.partition(" ")[2] for place in play.stage.truth.written_at[what]}
+        written = play.stage.truth.written_at[what]
         for link in seen.links:
             record = play.orgs[link.connection].record(link.object, link.record_id)
             ours = token(what[0], getattr(seen.registrations[link.registration_id], what[0]))
-            mine = link.record_id in written or ours == what
+            mine = f"{link.connection} {link.record_id}" in written or ours == what
             if record is None or record.gone is not None or link.state != "active" or not mine:
                 continue
             theirs = next(token(o, record.fields[t]) for t, o in TOKENS.items() if o == what[0])

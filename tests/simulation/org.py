@@ -140,7 +140,8 @@ class SimOrg(MemoryOrg):
         self.stage.scheduler.note(f"{self.name} {user} wrote {record.record_id} {shown}")
         if user == self.us:
             truth.changed[place] += len(moved)
-            truth.idle[place] += len(fields) - len(moved)
+            if not self.stage.was_delayed():  # another worker has written it meanwhile
+                truth.idle[place] += len(fields) - len(moved)
             had_read = truth.last_read.get(f"{place} Stage") == token("Stage", before["Stage"])
             if (
                 had_read
