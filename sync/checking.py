@@ -328,7 +328,9 @@ def _record(
         )
         registration = finding_accounts.take(unit, registration, check)
         outdated = check.customer != registration.customer
-        if check.incomplete or outdated or check.lists_seen != account_lists.state(unit.session):
+        early = finding_accounts.too_early(unit, registration, check)
+        unsure = check.incomplete or outdated or early
+        if unsure or check.lists_seen != account_lists.state(unit.session):
             _again(unit, request, check)
             return
         if request is not None and request.version == version:
@@ -348,6 +350,7 @@ def _repeats(check: ConflictCheck, last: ConflictCheck) -> bool:
     """
     asked = (check.customer, check.keys) == (last.customer, last.keys)
     answered = _lacks(check) == _lacks(last) and check.findings == last.findings
+    answered = answered and check.accounts == last.accounts
     return bool(check.incomplete) and asked and answered
 
 

@@ -10,17 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
+from sqlalchemy import select
 
-from connectors.errors import CallRejected, ConnectorError
+from connectors.errors import (
+    AuthenticationFailed,
+    CallRejected,
+    ConnectorError,
+    CrmUnavailable,
+    RateLimited,
+)
 from connectors.port import (
     CreateItem,
     CrmConnector,
     Gone,
     Outcome,
     RemoteRecord,
-    Stale,
 )
 from registration_core.contracts import ConnectionName, Fields, Mode
 from registration_core.errors import DomainRefusal, SyncError
@@ -45,6 +52,9 @@ from sync.process import leases
 from sync.process.apart import sent, together_or_apart
 from sync.process.runtime import Runtime
 from sync.proposals import proposing
+from sync.traffic.budget import BudgetSpent
+from sync.traffic.guard import ConnectionPaused
+from sync.traffic.switch import Stopped
 
 log = structlog.get_logger()
 
@@ -52,6 +62,10 @@ log = structlog.get_logger()
 ROUNDS_MAX = 50
 #: How often one drain takes the lease again because work came in meanwhile.
 LOOKS_MAX = 3
+#: What ends by itself or by a person's word, and is no fault of the rows that waited for it.
+_PASSING = (
+    CrmUnavailable, RateLimited, AuthenticationFailed, ConnectionPaused, BudgetSpent, Stopped,
+)  # fmt: skip
 #: A deal that came to nothing before it was in a CRM is not made there any more.
 _OVER = frozenset(
     {RegistrationState.WITHDRAWN, RegistrationState.EXPIRED, RegistrationState.CANCELLED}
@@ -87,12 +101,31 @@ def drain(runtime: Runtime, connection: str) -> int:
             except ConnectorError as error:
                 if isinstance(error, CallRejected) and schema_watch.after_refusal(runtime, name):
                     continue  # what cannot be read stands still now; the rest goes on
-                settling.note_failed_drain(runtime, name, error)
+                _note_failed(runtime, name, error)
                 return worked
             except SyncError as error:
                 log.warning("push stopped", connection=name, code=error.code, reason=error.message)
                 return worked
     return worked
+
+
+def _note_failed(runtime: Runtime, connection: ConnectionName, error: ConnectorError) -> None:
+    """A call failed as a whole: the guard paused the connection; a refused one costs an attempt."""
+    log.warning("push failed", connection=connection, code=error.code, reason=error.message)
+    if isinstance(error, _PASSING):
+        return
+    with runtime.database.begin() as unit:
+        rows = unit.session.scalars(
+            select(OutboxRow).where(
+                OutboxRow.connection == connection,
+                OutboxRow.state == "open",
+                OutboxRow.done < OutboxRow.wanted,
+                OutboxRow.due_at <= unit.now,
+            )
+        )
+        for row in rows:
+            row.attempts, row.reason = row.attempts + 1, error.message
+            row.due_at = unit.now + timedelta(seconds=min(2.0**row.attempts, 300.0))
 
 
 def _rounds(runtime: Runtime, stands: ladder.Rung, lease: leases.Lease) -> int:
@@ -227,7 +260,10 @@ def _plan_unlinked(
 def _plan_creates(runtime: Runtime, crm: CrmConnector, jobs: Sequence[Job]) -> list[Planned]:
     """Plan what a record refers to, and the record once all of that is there."""
     planned, ready = companions.before(runtime, crm, jobs)
-    for job in ready:
+    # Before they count for a cap.
+    waiting = proposing.wait_for_checks(runtime, crm.name, [*(p.job for p in planned), *ready])
+    planned = [p for p in planned if p.job.registration.id not in waiting]
+    for job in (job for job in ready if job.registration.id not in waiting):
         made = Planned(job, None, plan_job(runtime, job, None))
         if made.plan.write:
             planned.append(made)
@@ -273,11 +309,6 @@ def _update(runtime: Runtime, crm: CrmConnector, planned: Sequence[Planned], run
     object_name = planned[0].job.mapping.object
     leases.require(runtime.database, run.lease)
     outcomes = sent(lambda few: crm.update(object_name, few), items)
-    # That records vanish is believed of a read only, which tells a mass of them from a few.
-    outcomes = [
-        Stale(outcome.record_id) if p.remembered and isinstance(outcome, Gone) else outcome
-        for (p, _), outcome in zip(intended, outcomes, strict=True)
-    ]
     _settle(runtime, intents, outcomes)
     auditing.audit_overwrites(runtime, crm)
 
@@ -350,7 +381,6 @@ def _commit_plan(
     seen.remember(carried.link, None if planned.plan.write else planned.record, crm)
     contention.note(carried.link, planned.record)
     if not planned.plan.write:
-        carried.link.restore, carried.link.undone = None, None
         settling.outbox_done(unit, job.registration.id, crm.name, job.wanted)
         return None
     intent = settling.intend(unit, crm.name, planned, carried.link, carried.base_after)

@@ -13,7 +13,9 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("link", sa.Column("undone", sa.Text(), nullable=True))
+    op.add_column("intent", sa.Column("link_version", sa.Integer(), nullable=True))
 
 
 def downgrade() -> None:
+    op.drop_column("intent", "link_version")
     op.drop_column("link", "undone")

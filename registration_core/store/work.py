@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from registration_core.contracts import ConnectionName
 from registration_core.model import ProtectionState, Registration
@@ -64,16 +64,18 @@ def request_push(
     unit.session.flush()
 
 
-def to_be_checked(unit: UnitOfWork, registration_ids: Collection[str]) -> set[str]:
-    """Return those of the registrations whose check is due, or under way."""
-    return set(
-        unit.session.scalars(
-            select(CheckRequestRow.registration_id).where(
-                CheckRequestRow.registration_id.in_(registration_ids),
-                CheckRequestRow.due_at <= unit.now,
-            )
+def to_be_checked(unit: UnitOfWork, registration_ids: Collection[str]) -> dict[str, datetime]:
+    """Return those of the registrations whose check is due or under way, or is to be repeated.
+
+    With the time when it is, or was, due.
+    """
+    rows = unit.session.execute(
+        select(CheckRequestRow.registration_id, CheckRequestRow.due_at).where(
+            CheckRequestRow.registration_id.in_(registration_ids),
+            or_(CheckRequestRow.due_at <= unit.now, CheckRequestRow.attempts > 0),
         )
     )
+    return {row.registration_id: row.due_at for row in rows}
 
 
 def request_checks(unit: UnitOfWork, reasons: Mapping[str, str]) -> None:

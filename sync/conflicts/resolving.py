@@ -100,6 +100,8 @@ def resolve(
             )
         if seen is not None:
             _require_as_shown(row, seen, registration.number)
+        if row.settled is not None:
+            _require_as_settled(runtime, row, registration, link)
         chosen = choose(_value(row), choice)
         row.base_before = link.base
         link.base = base_after(_value(row), link.base)
@@ -122,10 +124,13 @@ def undo(runtime: Runtime, conflict_id: str, actor: Actor) -> Conflict:
         if row.state != "resolved" or row.chosen is None:
             raise DomainRefusal(f"The conflict {row.id} was not resolved by a person.")
         _require_untouched(runtime, row, registration)
+        _require_none_open(unit.session, row)
         link.restore = {**(link.restore or {}), **row.remote}
         resolved = {name: row.chosen.get(name, value) for name, value in row.remote.items()}
         link.undone = {**(link.undone or {}), **resolved}
-        link.base = {**link.base, **(row.base or {})}
+        # Of this group alone; what was never agreed on is not agreed on again.
+        before = {n: v for n, v in (row.base or {}).items() if n in row.remote}
+        link.base = {n: v for n, v in link.base.items() if n not in row.remote} | before
         link.version, link.changed_at = link.version + 1, unit.now
         registration = _apply(unit, runtime, registration, row, row.store)
         work.request_push(unit, registration)
@@ -186,6 +191,40 @@ def _require_as_shown(row: SyncConflictRow, seen: Conflict, number: str) -> None
         raise DomainRefusal(
             f"The sync conflict of {number} changed since it was shown: {'; '.join(moved)}.",
             hint=f"Look again before you decide: dealreg conflict show {row.id}",
+        )
+
+
+def _require_as_settled(
+    runtime: Runtime, row: SyncConflictRow, registration: Registration, link: LinkRow
+) -> None:
+    """Refuse to reverse what a rule settled once the side that won has changed again here."""
+    connection = ConnectionName(row.connection)
+    mapping = runtime.mapping_of(registration, connection, link.object)
+    if mapping is None:
+        return
+    program = runtime.programs.get(registration.program)
+    held = canonical(mapping, crm_changes.canonical(registration, connection, program)).fields
+    won = row.store if row.settled == "store" else row.remote
+    moved = [name for name, value in won.items() if not same(held.get(name, value), value)]
+    if moved:
+        raise DomainRefusal(
+            f"{', '.join(moved)} of {registration.number} changed since the conflict was settled.",
+            hint=f"Change it by hand: dealreg registration update {registration.number}",
+        )
+
+
+def _require_none_open(session: Session, row: SyncConflictRow) -> None:
+    newer = session.scalars(
+        select(SyncConflictRow).where(
+            SyncConflictRow.link_id == row.link_id,
+            SyncConflictRow.field_group == row.field_group,
+            SyncConflictRow.state == "open",
+        )
+    ).first()
+    if newer is not None:
+        raise DomainRefusal(
+            f"A newer conflict about the same values is open: {newer.id}.",
+            hint=f"Decide on that one: dealreg conflict show {newer.id}",
         )
 
 

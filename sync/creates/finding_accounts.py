@@ -50,6 +50,15 @@ def take(unit: UnitOfWork, registration: Registration, check: ConflictCheck) -> 
     )
 
 
+def too_early(unit: UnitOfWork, registration: Registration, check: ConflictCheck) -> bool:
+    """Whether a create under way, which may come to nothing, keeps an account from being taken."""
+    return any(
+        name not in registration.accounts
+        and proposing.being_made(unit.session, name, [registration.id])
+        for name in check.accounts
+    )
+
+
 def _is_there(unit: UnitOfWork, registration: Registration, connection: ConnectionName) -> bool:
     linked = select(LinkRow.id).where(
         LinkRow.registration_id == registration.id,

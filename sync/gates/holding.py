@@ -156,7 +156,7 @@ def hold(
             held_id=row.id, registration_id=registration_id, connection=connection,
             object=p.job.mapping.object, record_id=p.job.link.record_id if p.job.link else None,
             payload=p.plan.write if pushing else taken,
-            before=p.plan.before if pushing else {n: p.plan.base.get(n) for n in taken},
+            before=p.plan.before if pushing else {n: p.job.store.get(n) for n in taken},
             values=p.plan.pushes if pushing else taken,
         )  # fmt: skip
         unit.session.merge(change)
@@ -356,6 +356,13 @@ def _reopen(unit: UnitOfWork, row: HeldRow) -> None:
             OutboxRow.state.in_(("held", "open")),
             OutboxRow.registration_id.in_(
                 select(HeldChangeRow.registration_id).where(HeldChangeRow.held_id == row.id)
+            ),
+            OutboxRow.registration_id.not_in(  # what another item holds stays held
+                select(HeldChangeRow.registration_id)
+                .join(HeldRow, HeldRow.id == HeldChangeRow.held_id)
+                .where(
+                    HeldRow.connection == connection, HeldRow.state == "held", HeldRow.id != row.id
+                )
             ),
         )
         .values(wanted=OutboxRow.wanted + 1, state="open", reason="", attempts=0, due_at=unit.now)

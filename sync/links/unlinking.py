@@ -125,7 +125,7 @@ def _writes(session: Session, link: LinkRow) -> Sequence[IntentRow]:
             IntentRow.connection == link.connection,
             IntentRow.object == link.object,
             IntentRow.record_id == link.record_id,
-            IntentRow.state.in_(("done", "pending")),
+            IntentRow.state.in_(("done", "pending", "not_done", "set_aside")),
         )
         .order_by(IntentRow.created_at, IntentRow.id)
     ).all()
@@ -217,7 +217,7 @@ def _words(fields: Fields) -> dict[str, str]:
 
 def _replaced(unit: UnitOfWork, link: LinkRow, since: datetime) -> Fields:
     """Return what our writes replaced unread, as it was found out since; all of it has to be."""
-    if any(intent.audit_since is not None for intent in _writes(unit.session, link)):
+    if any(i.audit_since is not None and i.state == "done" for i in _writes(unit.session, link)):
         raise DomainRefusal(
             f"What our writes replaced in {link.record_id} of {link.connection} is not known yet.",
             hint=f"Type: dealreg sync push {link.connection}, then this again.",

@@ -14,7 +14,6 @@ from registration_core.model import Actor
 from registration_core.store import audit, repository, work
 from registration_core.store.announcements import AnnouncementRow
 from registration_core.store.database import UnitOfWork
-from registration_core.store.tables import OutboxRow
 from sync.ledger.ids import by_id
 from sync.ledger.inbox import Notice, take_note
 from sync.ledger.tables import DeadLetterRow
@@ -81,9 +80,6 @@ def retry(runtime: Runtime, letter_id: str, actor: Actor) -> DeadLetter:
             told.state, told.attempts, told.due_at = "open", 0, unit.now
             return _letter(row)
         if row.registration_id is not None and row.kind != stamps.STAMP:
-            outbox = unit.session.get(OutboxRow, (row.registration_id, row.connection))
-            if outbox is not None:
-                outbox.state, outbox.attempts, outbox.reason = "open", 0, ""
             registration = repository.registration(unit.session, row.registration_id)
             work.request_push(unit, registration, only=ConnectionName(row.connection))
         if row.record_id is not None and row.kind != stamps.STAMP:

@@ -99,8 +99,17 @@ def _is_anothers(
     """
     if intent.companion or isinstance(_looked_up(mapping, intent, record), Written):
         return False
-    given_up_before = (i for i in earlier if i.registration_id == intent.registration_id)
-    return any(isinstance(_looked_up(mapping, i, record), Written) for i in given_up_before)
+    mine = _held(mapping, intent, record)
+    before = (i for i in earlier if i.registration_id == intent.registration_id)
+    return any(_held(mapping, i, record) >= mine for i in before if i.base != intent.base)
+
+
+def _held(mapping: ObjectMapping | None, intent: IntentRow, record: RemoteRecord) -> int:
+    """How much of a create a record holds: of several, the one it holds most of has made it."""
+    if mapping is None:
+        return 0
+    wrote, holds = (to_store(mapping, f).fields for f in (intent.payload, record.fields))
+    return sum(n in holds and same(holds[n], v) for n, v in wrote.items())
 
 
 def late_create(runtime: Runtime, job: Job, record: RemoteRecord) -> str | None:
@@ -110,8 +119,10 @@ def late_create(runtime: Runtime, job: Job, record: RemoteRecord) -> str | None:
     """
     with runtime.database.read() as session:
         creates = given_up(session, job.connection, [job.registration.id])
-    made = (i for i in creates if isinstance(_looked_up(job.mapping, i, record), Written))
-    return next((intent.id for intent in made), None)
+    most = max((_held(job.mapping, i, record) for i in creates), default=0)
+    made = [i for i in creates if most and _held(job.mapping, i, record) == most]
+    alike = made and all(i.base == made[0].base for i in made)
+    return made[0].id if alike else None
 
 
 def given_up(

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
 
-import structlog
 from sqlalchemy import select, tuple_
 
-from connectors.errors import AuthenticationFailed, ConnectorError, CrmUnavailable, RateLimited
 from connectors.port import (
     AlreadyExists,
     Deferred,
@@ -25,29 +23,21 @@ from connectors.port import (
     Written,
 )
 from mapping.schema import ACCOUNT
+from reconciler.merge import same
 from registration_core.contracts import ConnectionName, Fields
 from registration_core.store import audit, match_decisions, repository
 from registration_core.store.database import Database, UnitOfWork
 from registration_core.store.tables import OutboxRow, RegistrationRow
 from sync.accounts import directory
 from sync.ledger.tables import CompanionRow, IntentRow, LinkRow
-from sync.outcomes import losing, stamps
+from sync.outcomes import stamps
 from sync.plans import breaker
 from sync.plans.carrying import dead_letter
 from sync.plans.jobs import Job, Planned
 from sync.process.apart import together_or_apart
 from sync.process.runtime import Runtime
 from sync.proposals import proposing
-from sync.traffic.budget import BudgetSpent
-from sync.traffic.guard import ConnectionPaused
-from sync.traffic.switch import Stopped
 
-log = structlog.get_logger()
-
-#: What ends by itself or by a person's word, and is no fault of the rows that waited for it.
-_PASSING = (
-    CrmUnavailable, RateLimited, AuthenticationFailed, ConnectionPaused, BudgetSpent, Stopped,
-)  # fmt: skip
 #: After so many attempts a row that is refused again and again becomes a dead letter.
 ATTEMPTS_MAX = 8
 #: So many attempts that only met another writer follow each other at once.
@@ -86,6 +76,7 @@ def intend(
         key=planned.key,
         owes=[[each.name, each.made.object] for each in planned.owes],
         wanted=planned.job.wanted,
+        link_version=None if link is None else link.version,
         state="pending",
         outcome="",
         created_at=unit.now,
@@ -191,17 +182,16 @@ def _settle(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome: 
             _retry(unit, intent, "a record that we cannot read has this registration's key")
         case Stale():
             if isinstance(outcome, PartlyThere) and outcome.agreed and link is not None:
-                link.base = {**link.base, **outcome.agreed}
+                link.base = {**link.base, **_agreed(intent, link, outcome.agreed)}
                 link.version, link.changed_at = link.version + 1, unit.now
             _retry(unit, intent, "the record was changed each time before we could write")
         case Gone() if intent.operation == "create":
             # It was made, its answer was lost, and it is gone by now: never make it again.
-            losing.lose(unit, add_link(unit, intent, outcome.record_id, intent.base), outcome)
+            _made(unit, intent, outcome.record_id)
+            _retry(unit, intent, "the record is gone; it is read first")
         case Gone():
-            if link is not None and outcome.object:
-                _retry(unit, intent, "the record was converted; what it became is read first")
-            elif link is not None:
-                losing.lose(unit, link, outcome)
+            if link is not None:
+                _retry(unit, intent, "the record is gone; it is read first")
         case Refused():
             _refused(unit, intent, outcome)
         case Deferred():
@@ -216,15 +206,14 @@ def _written(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome:
     if intent.companion:
         _companion_made(unit, intent, outcome.record_id)
     elif intent.operation == "create":
-        add_link(unit, intent, outcome.record_id, intent.base)
-        for name, object_name in intent.owes:
-            keep_companion(unit, intent.registration_id, connection, name, object_name, None)
+        _made(unit, intent, outcome.record_id)
     elif link is not None:
+        if link.version == intent.link_version:
+            link.restore, link.undone = None, None
         # Only what was written is added: a pull may have moved the rest meanwhile.
-        link.base = {**link.base, **intent.base}
+        link.base = {**link.base, **_agreed(intent, link, intent.base)}
         link.mapping_version = intent.mapping_version or link.mapping_version
         link.repeats = breaker.noted(link.repeats, intent.base)
-        link.restore, link.undone = None, None
         link.version, link.changed_at = link.version + 1, unit.now
     audit.record(
         unit,
@@ -238,8 +227,30 @@ def _written(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome:
             "intent": intent.id,
         },
     )
-    if not intent.companion and not intent.owes:  # else there is more to do at once
+    undoing = link is not None and link.restore
+    if not intent.companion and not intent.owes and not undoing:  # else there is more to do at once
         outbox_done(unit, intent.registration_id, connection, intent.wanted)
+
+
+def _agreed(intent: IntentRow, link: LinkRow, there: Fields) -> Fields:
+    """What both sides agree on once a write is there.
+
+    Nobody has agreed on what an undo puts back, nor on what one that came since will.
+    """
+    return {
+        name: value
+        for name, value in there.items()
+        if name not in (link.restore or {})
+        and name in intent.base
+        and same(intent.base[name], value)
+    }
+
+
+def _made(unit: UnitOfWork, intent: IntentRow, record_id: str) -> None:
+    add_link(unit, intent, record_id, intent.base)
+    for name, object_name in intent.owes:
+        connection = ConnectionName(intent.connection)
+        keep_companion(unit, intent.registration_id, connection, name, object_name, None)
 
 
 def _companion_made(unit: UnitOfWork, intent: IntentRow, record_id: str) -> None:
@@ -374,22 +385,3 @@ def close(runtime: Runtime, jobs: Sequence[Job], reason: str) -> None:
         for job in sorted(jobs, key=lambda job: job.registration.id):
             outbox_done(unit, job.registration.id, job.connection, job.wanted)
             unit.session.get_one(OutboxRow, (job.registration.id, job.connection)).reason = reason
-
-
-def note_failed_drain(runtime: Runtime, connection: ConnectionName, error: ConnectorError) -> None:
-    """A call failed as a whole: the guard paused the connection; a refused one costs an attempt."""
-    log.warning("push failed", connection=connection, code=error.code, reason=error.message)
-    if isinstance(error, _PASSING):
-        return
-    with runtime.database.begin() as unit:
-        rows = unit.session.scalars(
-            select(OutboxRow).where(
-                OutboxRow.connection == connection,
-                OutboxRow.state == "open",
-                OutboxRow.done < OutboxRow.wanted,
-                OutboxRow.due_at <= unit.now,
-            )
-        )
-        for row in rows:
-            row.attempts, row.reason = row.attempts + 1, error.message
-            row.due_at = unit.now + timedelta(seconds=min(2.0**row.attempts, 300.0))

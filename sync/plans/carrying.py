@@ -87,8 +87,9 @@ def carry_out(
             now |= merge.base
         keep_conflict(unit, link, group.group, conflict, standing.get(group.group))
     if link.restore:
-        over = {n for g in planned.groups if not g.undoes for n in _names(job.mapping, g.group)}
+        over = _undone(job.mapping, planned, writing=writing)
         link.restore = {n: v for n, v in link.restore.items() if n not in over} or None
+        link.undone = link.undone if link.restore else None
     link.base, link.mapping_version = now, planned.version
     link.version, link.changed_at = link.version + 1, unit.now
     for problem in planned.problems:
@@ -96,8 +97,15 @@ def carry_out(
     return Carried(applied.registration, link, after)
 
 
-def _names(mapping: ObjectMapping, group: FieldGroup) -> set[str]:
-    return {row.ours.name for row in mapping.groups[group.value].rows}
+def _undone(mapping: ObjectMapping, planned: Plan, *, writing: bool) -> set[str]:
+    """Return the fields that an undo has nothing to write back to any more.
+
+    Where nothing is written, what it takes back may still be on its way to the CRM.
+    """
+    over = (
+        g.group for g in planned.groups if not g.undoes or (writing and not g.merge.remote_changes)
+    )
+    return {row.ours.name for group in over for row in mapping.groups[group.value].rows}
 
 
 def _mine(planned: Plan, group: FieldGroup, job: Job, registration: Registration) -> Fields:

@@ -44,7 +44,8 @@ class Job:
     link: LinkRow | None
     #: The outbox row's `wanted`, read before the registration.
     wanted: int
-    #: What writes held that did not take effect when they were looked up, and may do so yet.
+    #: What writes held, in the CRM's own names, that did not take effect when they were looked up,
+    #: and may do so yet.
     delayed: tuple[Fields, ...] = ()
     #: Changes that a person has discarded, in our terms, and by their object creates of
     #: companions, in the CRM's own names.
@@ -115,11 +116,7 @@ def jobs_of(
             )
         )
     }
-    standing = {
-        i: name
-        for (i, name), link in links.items()
-        if link.state == "active" and link.converted_at is not None
-    }
+    standing = {i: name for (i, name), link in links.items() if link.converted_at is not None}
     delayed = _delayed(runtime, session, connection, wanted)
     declined = _declined(session, connection, wanted)
     jobs = []
@@ -218,7 +215,7 @@ def _delayed(
     runtime: Runtime, session: Session, connection: ConnectionName, wanted: Iterable[str]
 ) -> dict[str, list[Fields]]:
     rows = session.execute(
-        select(IntentRow.registration_id, IntentRow.base).where(
+        select(IntentRow.registration_id, IntentRow.payload).where(
             IntentRow.registration_id.in_(list(wanted)),
             IntentRow.connection == connection,
             IntentRow.operation == "update",
@@ -272,21 +269,22 @@ def plan_job(
     link = job.link
     base = base or ((link.base or None) if link else None)
     late = _late(job, record) if base else []
+    ours = record is not None and bool(record.modified_by_us)
     return plan(
         Situation(
             mapping=job.mapping,
             program=runtime.program(job.registration.program),
             connection=job.connection,
             role=job.role,
-            rebased=job.rebased,
+            rebased=job.rebased if ours else job.rebased.union(*late),
             phase=job.registration.phase,
             store=job.store,
-            base=_explained(base, late),
+            base=_explained(base, late) if ours else base,
             remote=None if record is None else record.fields,
             restore=(link.restore or {}) if link else {},
             undone=(link.undone or {}) if link else {},
             repeats=breaker.read(link.repeats) if link else {},
-            late_writes=len(late),
+            late_writes=len(late) if ours else 0,
             declined=job.declined,
             remote_by_us=None if record is None else record.modified_by_us,
         )
@@ -294,12 +292,21 @@ def plan_job(
 
 
 def _late(job: Job, record: RemoteRecord | None) -> list[Fields]:
-    """Return what the record holds of each delayed write of our own that has taken effect."""
-    if record is None or not record.modified_by_us or not job.delayed:
+    """Return what the record holds of each delayed write of our own that may have taken effect.
+
+    Surely so where nobody else has changed the record since. Otherwise somebody may have typed the
+    very same: nothing is agreed on of it, and whichever side loses is kept.
+    """
+    if record is None or not job.delayed:
         return []
     theirs = to_store(job.mapping, record.fields).fields
+    base = job.link.base if job.link else {}
     held = (
-        {n: v for n, v in written.items() if n in theirs and same(theirs[n], v)}
+        {
+            name: value
+            for name, value in to_store(job.mapping, written).fields.items()
+            if name in theirs and same(theirs[name], value) and not same(base.get(name), value)
+        }
         for written in job.delayed
     )
     return [each for each in held if each]

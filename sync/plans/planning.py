@@ -187,9 +187,13 @@ def _still_to_undo(situation: Situation, remote: Fields) -> Fields:
     undone = canonical(situation.mapping, situation.undone).fields
     back: dict[str, Value] = {}
     for group in situation.mapping.groups.values():
-        mine = _only(situation.restore, tuple(row.ours.name for row in group.rows))
-        there = {n: (remote[n], undone[n]) for n in mine if n in remote and n in undone}
-        if all(same(now, wrote) or same(now, mine[n]) for n, (now, wrote) in there.items()):
+        names = tuple(row.ours.name for row in group.rows)
+        mine = _only(situation.restore, names)
+        there = {n: (remote[n], undone[n]) for n in names if n in remote and n in undone}
+        if all(
+            same(now, wrote) or (n in mine and same(now, mine[n]))
+            for n, (now, wrote) in there.items()
+        ):
             back |= mine
     return back
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -146,25 +146,63 @@ def let_wait(unit: UnitOfWork, registration_id: str, connection: ConnectionName)
         row.state, row.reason = "waiting", "an existing record may be this deal"
 
 
-def _wait_for_check(unit: UnitOfWork, registration_id: str, connection: ConnectionName) -> None:
+def wait_for_checks(
+    runtime: Runtime, connection: ConnectionName, jobs: Sequence[Job]
+) -> frozenset[str]:
+    """Let creates without an account wait for a check that is due; returns their registrations.
+
+    The customer's account may have been heard of since the last one, and a rep's own opportunity
+    may stand there.
+    """
+    homeless = [j.registration.id for j in jobs if connection not in j.registration.accounts]
+    if not homeless:
+        return frozenset()
+    with runtime.database.begin() as unit:
+        unchecked = _unchecked(unit, connection, homeless)
+        for registration_id in sorted(unchecked):
+            _let_wait_until(unit, registration_id, connection, unchecked[registration_id])
+    return frozenset(unchecked)
+
+
+def _unchecked(
+    unit: UnitOfWork, connection: ConnectionName, registration_ids: Sequence[str]
+) -> dict[str, datetime]:
+    """Return until when registrations wait for their check, or for one that reads the connection."""
+    wait = timedelta(seconds=CHECK_SECONDS)
+    return {
+        registration_id: max(due_at, unit.now) + wait
+        for registration_id, due_at in work.to_be_checked(unit, registration_ids).items()
+        if due_at <= unit.now or _is_blind(unit.session, registration_id, connection)
+    }
+
+
+def _is_blind(session: Session, registration_id: str, connection: ConnectionName) -> bool:
+    """Whether the last check could not read a connection, or found an account that is not taken yet."""
+    check = repository.last_check(session, registration_id)
+    if check is None or connection in check.accounts:
+        return True
+    return not any(r.connection == connection and r.complete for r in check.readings)
+
+
+def _let_wait_until(
+    unit: UnitOfWork, registration_id: str, connection: ConnectionName, until: datetime
+) -> None:
     row = unit.session.get(OutboxRow, (registration_id, connection), with_for_update=True)
     if row is not None:
-        row.due_at = unit.now + timedelta(seconds=CHECK_SECONDS)
-        row.reason = "it is checked again before it is made"
+        row.due_at, row.reason = until, "it is checked again before it is made"
 
 
 def without_asked(
     unit: UnitOfWork, connection: ConnectionName, creates: Sequence[Planned]
 ) -> list[Planned]:
-    """Leave out creates whose registration was linked, or a person asked, since they were planned.
+    """Leave out creates that something came in between since they were planned.
 
-    Those without an account there that are to be checked again wait for that: the customer's account
-    may have been heard of since, and a rep's own opportunity may stand there. Holds the registrations
-    until the commit that the intents are part of: whoever proposes or links one of them was there
-    before and is seen here, or comes after it and sees the intent.
+    Their registration was linked or a person asked, its account was found, or a check is due by
+    now. Holds the registrations until the commit that the intents are part of: whoever proposes or
+    links one of them was there before and is seen here, or comes after it and sees the intent.
     """
     own = {p.job.registration.id: p.job.mapping.object for p in creates if p.companion is None}
-    unit.lock_all(RegistrationRow, own)
+    unit.lock_all(RegistrationRow, {p.job.registration.id for p in creates})
     linked = unit.session.execute(
         select(LinkRow.registration_id, LinkRow.object).where(
             LinkRow.connection == connection,
@@ -173,25 +211,32 @@ def without_asked(
         )
     )
     there = {registration_id for registration_id, name in linked if own[registration_id] == name}
-    asked = unit.session.scalars(
-        select(LinkProposalRow.registration_id).where(
-            LinkProposalRow.connection == connection,
-            LinkProposalRow.registration_id.in_(own),
-            LinkProposalRow.state == "proposed",
+    asked = set(
+        unit.session.scalars(
+            select(LinkProposalRow.registration_id).where(
+                LinkProposalRow.connection == connection,
+                LinkProposalRow.registration_id.in_(own),
+                LinkProposalRow.state == "proposed",
+            )
         )
     )
-    waiting = set(asked)
-    for registration_id in sorted(waiting):
-        let_wait(unit, registration_id, connection)
-    left = there | waiting
-    going = [p for p in creates if p.companion is not None or p.job.registration.id not in left]
-    homeless = [
-        p.job.registration.id for p in going if connection not in p.job.registration.accounts
+    jobs = (p.job.registration for p in creates)
+    homeless = {registration.id for registration in jobs if connection not in registration.accounts}
+    now = repository.registrations_by_id(unit.session, sorted(homeless))
+    housed = {i for i, registration in now.items() if connection in registration.accounts}
+    unchecked = _unchecked(unit, connection, sorted(homeless - housed - asked - there))
+    for registration_id in sorted(asked | unchecked.keys()):
+        if registration_id in asked:
+            let_wait(unit, registration_id, connection)
+        else:
+            _let_wait_until(unit, registration_id, connection, unchecked[registration_id])
+    left = there | asked
+    return [
+        p
+        for p in creates
+        if p.job.registration.id not in housed | unchecked.keys()
+        and (p.companion is not None or p.job.registration.id not in left)
     ]
-    unchecked = work.to_be_checked(unit, homeless)
-    for registration_id in sorted(unchecked):
-        _wait_for_check(unit, registration_id, connection)
-    return [p for p in going if p.job.registration.id not in unchecked]
 
 
 def being_made(

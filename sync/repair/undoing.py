@@ -46,16 +46,32 @@ class Undone:
 
 @dataclass(frozen=True)
 class _Write:
+    """All that the run wrote to one record, however often."""
+
+    #: The last of its intents.
     intent: IntentRow
     job: Job | None
     record: RemoteRecord | Gone | None
-    #: In the CRM's own names: all that it wrote, or the part that this is about.
+    #: In the CRM's own names: all that it wrote, or the part that this is about, and what had
+    #: stood in the record.
     wrote: Fields
+    stood: Fields
+    #: What both sides agreed on after it, in our terms.
+    base: Fields
 
     @property
     def before(self) -> Fields:
-        """What stood there before."""
-        return {name: self.intent.before.get(name) for name in self.wrote}
+        """What stood there before, of what it wrote."""
+        return {name: self.stood.get(name) for name in self.wrote}
+
+    def and_then(self, later: _Write) -> _Write:
+        """Return this write and a later one to the same record as one."""
+        return replace(
+            later,
+            wrote={**self.wrote, **later.wrote},
+            stood={**later.stood, **self.stood},
+            base={**self.base, **later.base},
+        )
 
 
 def undo(runtime: Runtime, run_id: str, actor: Actor, *, dry_run: bool) -> list[Undone]:
@@ -92,7 +108,7 @@ def _writes_of(runtime: Runtime, run_id: str) -> tuple[SyncRunRow, Sequence[Inte
         intents = session.scalars(
             select(IntentRow)
             .where(IntentRow.run_id == run.id, IntentRow.state == "done")
-            .order_by(IntentRow.registration_id)
+            .order_by(IntentRow.created_at, IntentRow.wanted, IntentRow.id)
         ).all()
     if not intents:
         raise DomainRefusal(f"Run {run.id} has written nothing.", hint="Type: dealreg sync runs")
@@ -108,15 +124,16 @@ def _read(
         jobs = {j.registration.id: j for j in jobs_of(runtime, session, connection, wanted)}
     read = read_linked(crm, jobs.values())
     records = {job.link.record_id: record for job, record in read if job.link}
-    return [
-        _Write(
-            intent,
-            jobs.get(intent.registration_id),
-            records.get(intent.record_id or ""),
-            intent.payload,
+    writes: dict[tuple[str, str], _Write] = {}
+    for intent in intents:
+        job, record = jobs.get(intent.registration_id), records.get(intent.record_id or "")
+        write = _Write(intent, job, record, intent.payload, intent.before, intent.base)
+        to = (
+            intent.operation,
+            str(intent.record_id if intent.operation == "update" else intent.id),
         )
-        for intent in intents
-    ]
+        writes[to] = writes[to].and_then(write) if to in writes else write
+    return list(writes.values())
 
 
 def _judged(write: _Write) -> list[tuple[_Write, str]]:
@@ -132,8 +149,8 @@ def _judged(write: _Write) -> list[tuple[_Write, str]]:
         return [(write, f"the record is {record.absence.value if record else 'not there'}")]
     theirs = to_store(job.mapping, record.fields).fields
     parts: dict[str, dict[str, Value]] = {}
-    for ours, wrote in _groups(job.mapping, intent.payload):
-        parts.setdefault(_touched(job, intent.base, theirs, ours, wrote), {}).update(wrote)
+    for ours, wrote in _groups(job.mapping, write.wrote):
+        parts.setdefault(_touched(job, write.base, theirs, ours, wrote), {}).update(wrote)
     return [(replace(write, wrote=wrote), why) for why, wrote in parts.items()]
 
 
@@ -183,7 +200,7 @@ def _put_back(
         back = to_store(job.mapping, write.before).fields
         wrote = to_store(job.mapping, write.wrote).fields
         link.restore, link.base = {**(link.restore or {}), **back}, {**link.base, **back}
-        link.undone = {**(link.undone or {}), **wrote}
+        link.undone = {**(link.undone or {}), **_together(job, write, wrote)}
         link.version, link.changed_at = link.version + 1, unit.now
         for item, values in ((declined, wrote), (allowed, back)):
             unit.session.merge(_change(item, write, values))
@@ -194,6 +211,15 @@ def _put_back(
             {"connection": connection, "run": run_id, "fields": sorted(write.wrote)},
         )  # fmt: skip
     return [(write, why or late.get(write.intent.id, "")) for write, why in found]
+
+
+def _together(job: Job, write: _Write, wrote: Fields) -> Fields:
+    """Return what the groups of a write held when it was judged."""
+    assert isinstance(write.record, RemoteRecord)
+    theirs = to_store(job.mapping, write.record.fields).fields
+    groups = ({row.ours.name for row in group.rows} for group in job.mapping.groups.values())
+    names = set[str]().union(*(group for group in groups if group & wrote.keys()))
+    return {name: value for name, value in theirs.items() if name in names}
 
 
 #: The item that declines what the run wrote, and the one that lets the before-images pass.
