@@ -152,12 +152,14 @@ def hold(
         registration_id = p.job.registration.id
         pushing = direction == "push"
         taken = {n: v for group in p.plan.takes.values() for n, v in group.items()}
+        values, link = p.plan.pushes if pushing else taken, p.job.link
         change = HeldChangeRow(
             held_id=row.id, registration_id=registration_id, connection=connection,
-            object=p.job.mapping.object, record_id=p.job.link.record_id if p.job.link else None,
+            object=p.job.mapping.object, record_id=link.record_id if link else None,
             payload=p.plan.write if pushing else taken,
             before=p.plan.before if pushing else {n: p.job.store.get(n) for n in taken},
-            values=p.plan.pushes if pushing else taken,
+            values=values,
+            agreed=None if link is None else {n: link.base.get(n) for n in values},
         )  # fmt: skip
         unit.session.merge(change)
         outbox = unit.lock(OutboxRow, (registration_id, connection))

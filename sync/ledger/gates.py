@@ -88,6 +88,9 @@ class HeldChangeRow(Base):
     before: Mapped[Fields]
     #: The same change in our own terms.
     values: Mapped[Fields]
+    #: What both sides had agreed on of it; a discard counts until they agree on something else.
+    #: None where that is not known: then it counts for good.
+    agreed: Mapped[Fields | None]
 
 
 class TallyRow(Base):

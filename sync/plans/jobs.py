@@ -129,7 +129,7 @@ def jobs_of(
             partner, role = partners[registration.partner_id], registration.roles[connection]
             program = runtime.programs.get(registration.program)
             late = tuple(delayed.get(registration_id, ()))
-            no, beside = _apart(mapping, declined.get(registration_id, ()))
+            no, beside = _apart(mapping, declined.get(registration_id, ()), link)
             jobs.append(
                 Job(
                     registration, partner, program, connection, mapping, role, link, number, late,
@@ -231,10 +231,15 @@ def _delayed(
 
 def _declined(
     session: Session, connection: ConnectionName, wanted: Iterable[str]
-) -> Mapping[str, list[tuple[str, Fields]]]:
-    """Return by registration what a person has discarded, with the objects it was for."""
+) -> Mapping[str, list[tuple[str, Fields, Fields | None]]]:
+    """Return by registration what a person has discarded, with the object and what was agreed on."""
     rows = session.execute(
-        select(HeldChangeRow.registration_id, HeldChangeRow.object, HeldChangeRow.values)
+        select(
+            HeldChangeRow.registration_id,
+            HeldChangeRow.object,
+            HeldChangeRow.values,
+            HeldChangeRow.agreed,
+        )
         .join(HeldRow, HeldRow.id == HeldChangeRow.held_id)
         .where(
             HeldChangeRow.registration_id.in_(list(wanted)),
@@ -242,20 +247,27 @@ def _declined(
             HeldRow.state == "discarded",
         )
     )
-    declined: defaultdict[str, list[tuple[str, Fields]]] = defaultdict(list)
-    for registration_id, object_name, values in rows:
-        declined[registration_id].append((object_name, values))
+    declined: defaultdict[str, list[tuple[str, Fields, Fields | None]]] = defaultdict(list)
+    for registration_id, object_name, values, agreed in rows:
+        declined[registration_id].append((object_name, values, agreed))
     return declined
 
 
 def _apart(
-    mapping: ObjectMapping, declined: Iterable[tuple[str, Fields]]
+    mapping: ObjectMapping,
+    declined: Iterable[tuple[str, Fields, Fields | None]],
+    link: LinkRow | None,
 ) -> tuple[tuple[Fields, ...], dict[str, list[Fields]]]:
-    """Part what was discarded of the record itself from what was of its companions."""
+    """Part what was discarded of the record itself from what was of its companions.
+
+    What both sides have agreed on since ends a discard: the same value is a new change then.
+    """
+    base = link.base if link else {}
     beside: dict[str, list[Fields]] = {each.made.object: [] for each in mapping.companions.values()}
     own: list[Fields] = []
-    for object_name, values in declined:
-        beside.get(object_name, own).append(values)
+    for object_name, values, agreed in declined:
+        if all(same(base.get(name), value) for name, value in (agreed or {}).items()):
+            beside.get(object_name, own).append(values)
     return tuple(own), beside
 
 

@@ -203,7 +203,8 @@ def _put_back(
         link.undone = {**(link.undone or {}), **_together(job, write, wrote)}
         link.version, link.changed_at = link.version + 1, unit.now
         for item, values in ((declined, wrote), (allowed, back)):
-            unit.session.merge(_change(item, write, values))
+            agreed = {name: link.base.get(name) for name in values}
+            unit.session.merge(_change(item, write, values, agreed))
         registration = repository.registration(unit.session, write.intent.registration_id)
         work.request_push(unit, registration, only=connection)
         audit.record(
@@ -237,10 +238,10 @@ def _item(unit: UnitOfWork, connection: ConnectionName, run_id: str, state: str)
     return row
 
 
-def _change(item: HeldRow, write: _Write, values: Fields) -> HeldChangeRow:
+def _change(item: HeldRow, write: _Write, values: Fields, agreed: Fields) -> HeldChangeRow:
     intent = write.intent
     return HeldChangeRow(
         held_id=item.id, registration_id=intent.registration_id, connection=intent.connection,
         object=intent.object, record_id=intent.record_id, payload=write.wrote,
-        before=write.before, values=values,
+        before=write.before, values=values, agreed=agreed,
     )  # fmt: skip
