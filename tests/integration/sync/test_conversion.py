@@ -27,14 +27,19 @@ LEAD = "Lead"
 @pytest.fixture
 def leads(world: World) -> MemoryOrg:
     """A home CRM where registrations begin as leads, and deals are what leads become."""
-    _map(world, deals=True)
+    return with_leads(world)
+
+
+def with_leads(world: World) -> MemoryOrg:
+    """Let registrations begin as leads in the home CRM."""
+    map_leads(world, deals=True)
     org = world.orgs[HOME]
     org.schemas[LEAD] = replace(DEAL, name=LEAD)
     org._records[LEAD] = {}
     return org
 
 
-def _map(world: World, *, deals: bool) -> None:
+def map_leads(world: World, *, deals: bool) -> None:
     text = world.mapping_text(HOME)
     head, _, rest = text.partition("  home: &deal\n    object: Deal\n")
     body, _, tail = rest.partition("  mirror: *deal\n")
@@ -55,7 +60,7 @@ def approved(world: World, leads: MemoryOrg) -> Registration:
     return made
 
 
-def _convert(world: World, org: MemoryOrg) -> str:
+def convert(world: World, org: MemoryOrg) -> str:
     """Convert the only lead as a salesperson: the deal has a name of its own, and no amount yet."""
     (lead,) = org.records(LEAD)
     deal = org.add(
@@ -76,7 +81,7 @@ def _link(world: World, registration: Registration) -> linking.Link:
 def test_the_link_moves_to_what_the_lead_became_and_nothing_is_made_twice(
     world: World, leads: MemoryOrg, approved: Registration
 ) -> None:
-    deal = _convert(world, leads)
+    deal = convert(world, leads)
     world.settle()
 
     link = _link(world, approved)
@@ -95,7 +100,7 @@ def test_the_link_moves_to_what_the_lead_became_and_nothing_is_made_twice(
 def test_a_conversion_in_the_home_crm_takes_the_deal_over(
     world: World, leads: MemoryOrg, approved: Registration
 ) -> None:
-    _convert(world, leads)
+    convert(world, leads)
     world.settle()
 
     after = world.registration(approved.id)
@@ -112,7 +117,7 @@ def test_a_conversion_in_the_home_crm_takes_the_deal_over(
 def test_a_push_that_meets_a_converted_lead_writes_to_what_it_became(
     world: World, leads: MemoryOrg, approved: Registration
 ) -> None:
-    deal = _convert(world, leads)
+    deal = convert(world, leads)
     world.update(approved.id, deal_name="Ours")
     world.pass_time(1)
 
@@ -139,8 +144,8 @@ def test_a_lead_that_became_nothing_is_orphaned_and_not_made_again(
 def test_what_a_lead_became_waits_where_it_is_not_mapped(
     world: World, leads: MemoryOrg, approved: Registration
 ) -> None:
-    _map(world, deals=False)
-    _convert(world, leads)
+    map_leads(world, deals=False)
+    convert(world, leads)
     for _ in range(3):
         world.pass_time(60)
         world.poll()

@@ -149,7 +149,7 @@ def test_a_create_that_took_effect_after_it_was_given_up_wins(
 SPAETH = Customer("Spaeth Armaturen GmbH", "DE", tax_id="DE777")
 
 
-def _account_of(world: World, customer: Customer) -> str:
+def account_of(world: World, customer: Customer) -> str:
     """Let the CRM's search show an account at last."""
     values = {"Name": customer.name, "Country": customer.country, "Tax": customer.tax_id}
     account = world.orgs[HOME].add("Account", values)
@@ -161,7 +161,7 @@ def test_an_account_that_is_heard_of_after_the_check_is_looked_at_before_the_cre
     world: World,
 ) -> None:
     made = world.approved(customer=SPAETH)
-    account, theirs = _account_of(world, SPAETH), reps_deal(world)
+    account, theirs = account_of(world, SPAETH), reps_deal(world)
     world.orgs[HOME].edit("Deal", theirs, {"Account": account})
 
     push.drain(world.runtime, HOME)  # before the check that was asked for
@@ -180,7 +180,7 @@ def test_an_account_that_is_heard_of_once_the_record_is_there_is_not_put_on_it(
 ) -> None:
     made = world.approved(customer=SPAETH)
     world.settle()
-    _account_of(world, SPAETH)
+    account_of(world, SPAETH)
     world.settle()
     assert HOME not in world.registration(made.id).accounts
     assert world.deal(HOME, "Account") is None
