@@ -113,9 +113,9 @@ def _held(mapping: ObjectMapping | None, intent: IntentRow, record: RemoteRecord
 
 
 def late_create(runtime: Runtime, job: Job, record: RemoteRecord) -> str | None:
-    """Return the intent that made a record after it was given up; None if none did.
+    """Return the intent that made a record after it was given up; None if that cannot be told.
 
-    The record holds everything that create was to write, so nobody has changed it since.
+    Of several, it is the one that the record holds most of: a user may have changed the rest since.
     """
     with runtime.database.read() as session:
         creates = given_up(session, job.connection, [job.registration.id])
