@@ -168,7 +168,9 @@ def _links_of(
 
 
 def _settle(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome: Outcome) -> None:
-    intent.state = "done" if isinstance(outcome, Written) else "not_done"
+    # A write arrives whole: what is partly there was there, and somebody changed the rest since.
+    arrived = isinstance(outcome, Written) or (isinstance(outcome, PartlyThere) and outcome.agreed)
+    intent.state = "done" if arrived else "not_done"
     intent.outcome, intent.settled_at = repr(outcome)[:2000], unit.now
     if isinstance(outcome, Refused | Deferred):
         intent.audit_since = None  # nothing was written, so nothing was overwritten

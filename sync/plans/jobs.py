@@ -281,22 +281,21 @@ def plan_job(
     link = job.link
     base = base or ((link.base or None) if link else None)
     late = _late(job, record) if base else []
-    ours = record is not None and bool(record.modified_by_us)
     return plan(
         Situation(
             mapping=job.mapping,
             program=runtime.program(job.registration.program),
             connection=job.connection,
             role=job.role,
-            rebased=job.rebased if ours else job.rebased.union(*late),
+            rebased=job.rebased,
             phase=job.registration.phase,
             store=job.store,
-            base=_explained(base, late) if ours else base,
+            base=_explained(base, late),
             remote=None if record is None else record.fields,
             restore=(link.restore or {}) if link else {},
             undone=(link.undone or {}) if link else {},
             repeats=breaker.read(link.repeats) if link else {},
-            late_writes=len(late) if ours else 0,
+            late_writes=len(late),
             declined=job.declined,
             remote_by_us=None if record is None else record.modified_by_us,
         )
@@ -304,10 +303,11 @@ def plan_job(
 
 
 def _late(job: Job, record: RemoteRecord | None) -> list[Fields]:
-    """Return what the record holds of each delayed write of our own that may have taken effect.
+    """Return what the record holds of each delayed write of our own that has taken effect.
 
-    Surely so where nobody else has changed the record since. Otherwise somebody may have typed the
-    very same: nothing is agreed on of it, and whichever side loses is kept.
+    Whoever changed the record last: another field of it may have been changed since. That a user
+    typed the very value that a write of ours was held up with, within the same half-hour, is what
+    is not believed; the before-image of the write over it names it all the same.
     """
     if record is None or not job.delayed:
         return []
