@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from connectors.port import CrmConnector, Gone, RemoteRecord
 from mapping.schema import ACCOUNT, Companion, ObjectMapping
-from mapping.translate import to_store
 from reconciler.merge import same
 from registration_core.contracts import ConnectionName, Fields
 from registration_core.crm_changes import canonical
@@ -20,14 +18,12 @@ from registration_core.model import Partner, Registration
 from registration_core.program import Program, Role
 from registration_core.store import repository
 from sync.ledger.gates import HeldChangeRow, HeldRow
-from sync.ledger.tables import CompanionRow, IntentRow, LinkRow
+from sync.ledger.tables import CompanionRow, LinkRow
 from sync.mappings.mapping_versions import changed_fields
-from sync.plans import breaker
+from sync.plans import breaker, late
+from sync.plans.late import Delayed
 from sync.plans.planning import Plan, Situation, plan
 from sync.process.runtime import Runtime
-
-#: How long after its look-up a write of a process that stood still may yet take effect.
-DELAY_MAX = timedelta(minutes=30)
 
 
 @dataclass(frozen=True)
@@ -44,9 +40,10 @@ class Job:
     link: LinkRow | None
     #: The outbox row's `wanted`, read before the registration.
     wanted: int
-    #: What writes held, in the CRM's own names, that did not take effect when they were looked up,
-    #: and may do so yet.
-    delayed: tuple[Fields, ...] = ()
+    #: Writes of ours that may yet take effect, and what the CRM holds by the open conflicts that
+    #: one of them may run over.
+    delayed: tuple[Delayed, ...] = ()
+    asked: tuple[Fields, ...] = ()
     #: Changes that a person has discarded, in our terms, and by their object creates of
     #: companions, in the CRM's own names.
     declined: tuple[Fields, ...] = ()
@@ -117,7 +114,8 @@ def jobs_of(
         )
     }
     standing = {i: name for (i, name), link in links.items() if link.converted_at is not None}
-    delayed = _delayed(runtime, session, connection, wanted)
+    delayed = late.delayed(session, connection, wanted, runtime.database.clock())
+    asked = late.asked(session, [link for (i, _), link in links.items() if i in delayed])
     declined = _declined(session, connection, wanted)
     jobs = []
     for registration_id, number in wanted.items():
@@ -128,12 +126,13 @@ def jobs_of(
             link = links.get((registration_id, mapping.object))
             partner, role = partners[registration.partner_id], registration.roles[connection]
             program = runtime.programs.get(registration.program)
-            late = tuple(delayed.get(registration_id, ()))
+            writes = tuple(delayed.get(registration_id, ()))
+            asked_about = tuple(asked.get(link.id, ())) if link else ()
             no, beside = _apart(mapping, declined.get(registration_id, ()), link)
             jobs.append(
                 Job(
-                    registration, partner, program, connection, mapping, role, link, number, late,
-                    no, beside,
+                    registration, partner, program, connection, mapping, role, link, number, writes,
+                    asked_about, no, beside,
                 )
             )  # fmt: skip
     jobs = _with_companions(session, connection, jobs)
@@ -211,24 +210,6 @@ def _may_write(job: Job, name: str) -> bool:
     return any(n not in link.base or not same(ours.get(n), link.base[n]) for n in fields)
 
 
-def _delayed(
-    runtime: Runtime, session: Session, connection: ConnectionName, wanted: Iterable[str]
-) -> dict[str, list[Fields]]:
-    rows = session.execute(
-        select(IntentRow.registration_id, IntentRow.payload).where(
-            IntentRow.registration_id.in_(list(wanted)),
-            IntentRow.connection == connection,
-            IntentRow.operation == "update",
-            IntentRow.state.in_(("not_done", "set_aside")),
-            IntentRow.settled_at > runtime.database.clock() - DELAY_MAX,
-        )
-    )
-    delayed: dict[str, list[Fields]] = {}
-    for registration_id, written in rows:
-        delayed.setdefault(registration_id, []).append(written)
-    return delayed
-
-
 def _declined(
     session: Session, connection: ConnectionName, wanted: Iterable[str]
 ) -> Mapping[str, list[tuple[str, Fields, Fields | None]]]:
@@ -280,7 +261,9 @@ def plan_job(
     """
     link = job.link
     base = base or ((link.base or None) if link else None)
-    late = _late(job, record) if base else []
+    known = late.NOTHING
+    if base and record is not None and link is not None:
+        known = late.late(job.mapping, job.delayed, job.asked, link.base, record)
     return plan(
         Situation(
             mapping=job.mapping,
@@ -290,46 +273,13 @@ def plan_job(
             rebased=job.rebased,
             phase=job.registration.phase,
             store=job.store,
-            base=_explained(base, late),
+            base=known.explained(base),
             remote=None if record is None else record.fields,
-            restore=(link.restore or {}) if link else {},
-            undone=(link.undone or {}) if link else {},
+            restore={**((link.restore or {}) if link else {}), **known.back},
+            undone={**((link.undone or {}) if link else {}), **known.over},
             repeats=breaker.read(link.repeats) if link else {},
-            late_writes=len(late),
+            late_writes=len(known.arrived),
             declined=job.declined,
             remote_by_us=None if record is None else record.modified_by_us,
         )
     )
-
-
-def _late(job: Job, record: RemoteRecord | None) -> list[Fields]:
-    """Return what the record holds of each delayed write of our own that has taken effect.
-
-    Whoever changed the record last: another field of it may have been changed since. That a user
-    typed the very value that a write of ours was held up with, within the same half-hour, is what
-    is not believed; the before-image of the write over it names it all the same.
-    """
-    if record is None or not job.delayed:
-        return []
-    theirs = to_store(job.mapping, record.fields).fields
-    base = job.link.base if job.link else {}
-    held = (
-        {
-            name: value
-            for name, value in to_store(job.mapping, written).fields.items()
-            if name in theirs and same(theirs[name], value) and not same(base.get(name), value)
-        }
-        for written in job.delayed
-    )
-    return [each for each in held if each]
-
-
-def _explained(base: Fields | None, late: Iterable[Fields]) -> Fields | None:
-    """Return the base, moved back to what delayed writes of our own have put over it.
-
-    A process that stood still after it had sent a write cannot be stopped by a lease. What it
-    wrote is no change of the CRM's users: on this base the store's newer value is pushed again.
-    """
-    for ours in late:
-        base = {**(base or {}), **ours}
-    return base

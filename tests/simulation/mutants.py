@@ -224,7 +224,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "delayed writes taken for users'",
         "I6",
-        {"sync.plans.jobs._late": without.empty},
+        {"sync.plans.late.arrived": without.empty},
         ("stall", "answer_lost"),
         needs=lambda case: "delta" not in case.habits.values(),
     ),

@@ -81,6 +81,23 @@ def ours_twice(world: World, deal: Registration) -> dict[str, Conflict]:
     return found
 
 
+def test_an_undo_whose_write_is_sent_again_is_not_taken_for_a_late_write(
+    world: World, deal: Registration
+) -> None:
+    (found,) = conflicts(world)
+    resolving.resolve(world.runtime, found.id, "ours", BEN)
+    world.settle()
+    assert world.deal(HOME, "Amount") == Decimal(6000)
+    resolving.undo(world.runtime, found.id, BEN)
+    world.doors[HOME].fail(MemoryFault.UNAVAILABLE, "update")
+    for _ in range(3):
+        world.settle()
+    world.update(deal.number, deal_name="Renamed")
+    world.settle()
+    assert [each.id for each in conflicts(world)] == [found.id]
+    assert world.deal(HOME, "Amount") == Decimal(7000)
+
+
 def test_an_undo_while_another_write_has_no_answer_is_not_forgotten(
     world: World, deal: Registration
 ) -> None:

@@ -16,6 +16,7 @@ from registration_core.contracts import Mode
 from registration_core.model import Customer, Registration
 from sync import pull, push, runs
 from sync.accounts import emptiness
+from sync.conflicts.resolving import Conflict
 from sync.links import linking, unlinking
 from tests.integration.sync.old_org import accept_sure, climb, deal, old_org, registration, search
 from tests.integration.sync.test_late_creates import names
@@ -165,6 +166,54 @@ def test_an_open_conflict_is_not_closed_by_the_sibling_of_a_late_write(fast_url:
     world.settle()
     assert [each.id for each in conflicts(world)] == [found.id]
     assert world.deal(HOME, "Currency") == "EUR"
+    world.runtime.close()
+
+
+def asked_after_a_held_up_write(world: World, *, replaced: bool = False) -> Conflict:
+    """Hold up a write of 6000, send another, then have 6500 here and 7000 there."""
+    made = converted(world)
+    world.update(made.number, amount=Decimal(6000))
+    world.doors[HOME].fail(MemoryFault.UNAVAILABLE, "update")
+    world.settle()
+    if replaced:
+        world.update(made.number, amount=Decimal(6100))
+    world.settle()
+    world.settle()
+    world.update(made.number, amount=Decimal(6500))
+    world.edit(HOME, Amount=Decimal(7000))
+    world.settle()
+    (found,) = conflicts(world)
+    return found
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["sent again", "replaced"])
+def test_a_write_that_lands_late_over_an_open_conflict_is_undone_and_closes_nothing(
+    fast_url: str, *, replaced: bool
+) -> None:
+    world = build(fast_url, wins=ASKED)
+    found = asked_after_a_held_up_write(world, replaced=replaced)
+    (record_id,) = world.deals(HOME)
+    org = world.orgs[HOME]
+    org.edit("Deal", record_id, {"Amount": Decimal(6000)}, org.us)
+    world.settle()
+    world.settle()
+    (still,) = conflicts(world)
+    assert still.id == found.id
+    assert (still.store["amount"], still.remote["amount"]) == (Decimal(6500), Decimal(7000))
+    assert world.deal(HOME, "Amount") == Decimal(7000)
+    world.runtime.close()
+
+
+def test_a_rep_who_takes_back_what_a_person_is_asked_about_is_believed_after_a_held_up_write(
+    fast_url: str,
+) -> None:
+    world = build(fast_url, wins=ASKED)
+    asked_after_a_held_up_write(world)
+    world.edit(HOME, Amount=Decimal(6000))
+    world.settle()
+    world.settle()
+    assert not conflicts(world)
+    assert world.deal(HOME, "Amount") == Decimal(6500)
     world.runtime.close()
 
 
