@@ -173,8 +173,9 @@ class IntentRow(Base):
     #: The link's version in the commit of an update's intent: who moves it after that may have
     #: undone something that this write knows nothing of.
     link_version: Mapped[int | None]
-    #: `pending`, `done`, `not_done`, `set_aside` (not done when it was looked up, and audited), or
-    #: `observed` (would have been written, mode observe).
+    #: `pending`, `done`, `not_done`, `set_aside` (not done when it was looked up, and audited),
+    #: `refused` (an update that the CRM answered it had not done) or `observed` (would have been
+    #: written, mode observe).
     state: Mapped[str] = mapped_column(String(16))
     outcome: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime]

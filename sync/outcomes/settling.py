@@ -171,8 +171,10 @@ def _settle(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome: 
     # A write arrives whole: what is partly there was there, and somebody changed the rest since.
     arrived = isinstance(outcome, Written) or (isinstance(outcome, PartlyThere) and outcome.agreed)
     intent.state = "done" if arrived else "not_done"
+    if intent.operation == "update" and not isinstance(outcome, Written | PartlyThere):
+        intent.state = "refused"
     intent.outcome, intent.settled_at = repr(outcome)[:2000], unit.now
-    if isinstance(outcome, Refused | Deferred):
+    if intent.state == "refused" or isinstance(outcome, Refused | Deferred):
         intent.audit_since = None  # nothing was written, so nothing was overwritten
     if intent.operation == stamps.STAMP:
         stamps.settle(unit, intent, outcome)
@@ -210,12 +212,14 @@ def _written(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome:
     elif intent.operation == "create":
         _made(unit, intent, outcome.record_id)
     elif link is not None:
+        undoing = link.restore or {}
         if link.version == intent.link_version:
             link.restore, link.undone = None, None
         # Only what was written is added: a pull may have moved the rest meanwhile.
         link.base = {**link.base, **_agreed(intent, link, intent.base)}
         link.mapping_version = intent.mapping_version or link.mapping_version
-        link.repeats = breaker.noted(link.repeats, intent.base)
+        mine = {name: value for name, value in intent.base.items() if name not in undoing}
+        link.repeats = breaker.noted(link.repeats, mine)
         link.version, link.changed_at = link.version + 1, unit.now
     audit.record(
         unit,
@@ -229,8 +233,8 @@ def _written(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome:
             "intent": intent.id,
         },
     )
-    undoing = link is not None and link.restore
-    if not intent.companion and not intent.owes and not undoing:  # else there is more to do at once
+    more = link is not None and link.restore
+    if not intent.companion and not intent.owes and not more:  # else there is more to do at once
         outbox_done(unit, intent.registration_id, connection, intent.wanted)
 
 

@@ -40,10 +40,9 @@ class Job:
     link: LinkRow | None
     #: The outbox row's `wanted`, read before the registration.
     wanted: int
-    #: Writes of ours that may yet take effect, and what the CRM holds by the open conflicts that
-    #: one of them may run over.
+    #: Writes of ours that may yet take effect, and the fields that a person is asked about then.
     delayed: tuple[Delayed, ...] = ()
-    asked: tuple[Fields, ...] = ()
+    asked: frozenset[str] = frozenset()
     #: Changes that a person has discarded, in our terms, and by their object creates of
     #: companions, in the CRM's own names.
     declined: tuple[Fields, ...] = ()
@@ -127,7 +126,7 @@ def jobs_of(
             partner, role = partners[registration.partner_id], registration.roles[connection]
             program = runtime.programs.get(registration.program)
             writes = tuple(delayed.get(registration_id, ()))
-            asked_about = tuple(asked.get(link.id, ())) if link else ()
+            asked_about = asked.get(link.id, frozenset()) if link else frozenset()
             no, beside = _apart(mapping, declined.get(registration_id, ()), link)
             jobs.append(
                 Job(
@@ -261,9 +260,9 @@ def plan_job(
     """
     link = job.link
     base = base or ((link.base or None) if link else None)
-    known = late.NOTHING
+    writes: Sequence[Fields] = ()
     if base and record is not None and link is not None:
-        known = late.late(job.mapping, job.delayed, job.asked, link.base, record)
+        writes = late.late(job.mapping, job.delayed, job.asked, link, record.fields)
     return plan(
         Situation(
             mapping=job.mapping,
@@ -273,12 +272,12 @@ def plan_job(
             rebased=job.rebased,
             phase=job.registration.phase,
             store=job.store,
-            base=known.explained(base),
+            base=base and late.explained(base, writes),
             remote=None if record is None else record.fields,
-            restore={**((link.restore or {}) if link else {}), **known.back},
-            undone={**((link.undone or {}) if link else {}), **known.over},
+            restore=(link.restore or {}) if link else {},
+            undone=(link.undone or {}) if link else {},
             repeats=breaker.read(link.repeats) if link else {},
-            late_writes=len(known.arrived),
+            late_writes=len(writes),
             declined=job.declined,
             remote_by_us=None if record is None else record.modified_by_us,
         )

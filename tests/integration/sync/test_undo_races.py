@@ -98,6 +98,48 @@ def test_an_undo_whose_write_is_sent_again_is_not_taken_for_a_late_write(
     assert world.deal(HOME, "Amount") == Decimal(7000)
 
 
+def test_a_late_write_of_an_undo_takes_back_no_decision_made_since(
+    world: World, deal: Registration
+) -> None:
+    (found,) = conflicts(world)
+    resolving.resolve(world.runtime, found.id, "ours", BEN)
+    world.settle()
+    resolving.undo(world.runtime, found.id, BEN)
+    world.doors[HOME].fail(MemoryFault.UNAVAILABLE, "update")
+    world.settle()
+    world.settle()
+    resolving.resolve(world.runtime, found.id, {"amount": Decimal(5000)}, BEN)
+    world.settle()
+    (record_id,) = world.deals(HOME)
+    org = world.orgs[HOME]
+    org.edit("Deal", record_id, {"Amount": Decimal(7000)}, org.us)
+    world.settle()
+    world.settle()
+    assert world.registration(deal.id).amount == Decimal(5000)
+    assert world.deal(HOME, "Amount") == Decimal(5000)
+
+
+@pytest.mark.parametrize("taken_over", [False, True], ids=["registered", "converted"])
+def test_the_undo_of_a_run_whose_write_was_sent_again_leaves_ours(
+    world: World, *, taken_over: bool
+) -> None:
+    if taken_over:
+        made = converted(world)
+    else:
+        made = world.approved()
+        world.settle()
+    world.update(made.number, amount=Decimal(9000))
+    world.doors[HOME].fail(MemoryFault.UNAVAILABLE, "update")
+    world.settle()
+    world.settle()
+    undoing.undo(world.runtime, push_runs(world)[0].id, BEN, dry_run=False)
+    for _ in range(4):
+        world.settle()
+    assert not conflicts(world)
+    assert world.deal(HOME, "Amount") == Decimal(5000)
+    assert world.registration(made.id).amount == Decimal(9000)
+
+
 def test_an_undo_while_another_write_has_no_answer_is_not_forgotten(
     world: World, deal: Registration
 ) -> None:

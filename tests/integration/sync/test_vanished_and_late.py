@@ -16,7 +16,6 @@ from registration_core.contracts import Mode
 from registration_core.model import Customer, Registration
 from sync import pull, push, runs
 from sync.accounts import emptiness
-from sync.conflicts.resolving import Conflict
 from sync.links import linking, unlinking
 from tests.integration.sync.old_org import accept_sure, climb, deal, old_org, registration, search
 from tests.integration.sync.test_late_creates import names
@@ -169,52 +168,64 @@ def test_an_open_conflict_is_not_closed_by_the_sibling_of_a_late_write(fast_url:
     world.runtime.close()
 
 
-def asked_after_a_held_up_write(world: World, *, replaced: bool = False) -> Conflict:
-    """Hold up a write of 6000, send another, then have 6500 here and 7000 there."""
-    made = converted(world)
-    world.update(made.number, amount=Decimal(6000))
-    world.doors[HOME].fail(MemoryFault.UNAVAILABLE, "update")
-    world.settle()
-    if replaced:
-        world.update(made.number, amount=Decimal(6100))
-    world.settle()
-    world.settle()
+def test_a_rep_who_takes_back_what_a_person_is_asked_about_is_believed(fast_url: str) -> None:
+    world = build(fast_url, wins=ASKED)
+    made = held_up_once(world)
     world.update(made.number, amount=Decimal(6500))
     world.edit(HOME, Amount=Decimal(7000))
     world.settle()
-    (found,) = conflicts(world)
-    return found
-
-
-@pytest.mark.parametrize("replaced", [False, True], ids=["sent again", "replaced"])
-def test_a_write_that_lands_late_over_an_open_conflict_is_undone_and_closes_nothing(
-    fast_url: str, *, replaced: bool
-) -> None:
-    world = build(fast_url, wins=ASKED)
-    found = asked_after_a_held_up_write(world, replaced=replaced)
-    (record_id,) = world.deals(HOME)
-    org = world.orgs[HOME]
-    org.edit("Deal", record_id, {"Amount": Decimal(6000)}, org.us)
-    world.settle()
-    world.settle()
-    (still,) = conflicts(world)
-    assert still.id == found.id
-    assert (still.store["amount"], still.remote["amount"]) == (Decimal(6500), Decimal(7000))
-    assert world.deal(HOME, "Amount") == Decimal(7000)
-    world.runtime.close()
-
-
-def test_a_rep_who_takes_back_what_a_person_is_asked_about_is_believed_after_a_held_up_write(
-    fast_url: str,
-) -> None:
-    world = build(fast_url, wins=ASKED)
-    asked_after_a_held_up_write(world)
+    assert len(conflicts(world)) == 1
     world.edit(HOME, Amount=Decimal(6000))
     world.settle()
     world.settle()
     assert not conflicts(world)
     assert world.deal(HOME, "Amount") == Decimal(6500)
     world.runtime.close()
+
+
+@pytest.mark.parametrize("held_up", [False, True], ids=["refused as stale", "held up"])
+def test_a_rep_who_agrees_with_what_our_write_did_not_bring_is_believed(
+    fast_url: str, *, held_up: bool
+) -> None:
+    world = build(fast_url, wins=ASKED)
+    name = HOME if held_up else MIRROR
+    made = converted(world)
+    world.update(made.number, amount=Decimal(6500))
+    if held_up:
+        world.doors[name].fail(MemoryFault.UNAVAILABLE, "update")
+        world.pass_time(60)
+        world.push()
+        world.edit(name, Amount=Decimal(7000))
+    else:
+        world.edit_before_our_update(name, Amount=Decimal(7000))
+    world.settle()
+    assert len(conflicts(world)) == 1
+    for _ in range(3):
+        world.edit(name, Amount=Decimal(6500))
+        world.settle()
+    assert not conflicts(world)
+    assert world.deal(name, "Amount") == Decimal(6500)
+    world.runtime.close()
+
+
+def test_what_a_crm_has_refused_to_write_does_not_take_effect_late(world: World) -> None:
+    made = converted(world)
+    world.update(made.number, amount=Decimal(6500))
+    world.doors[HOME].fail(MemoryFault.STALE, "update")
+
+    def race(operation: str) -> None:
+        if operation == "update":
+            world.doors[HOME].on_call = None
+            world.edit(HOME, Amount=Decimal(7000))
+
+    world.doors[HOME].on_call = race
+    world.settle()
+    world.settle()
+    assert world.registration(made.id).amount == Decimal(7000)
+    world.edit(HOME, Amount=Decimal(6500))
+    world.settle()
+    assert world.deal(HOME, "Amount") == Decimal(6500)
+    assert world.registration(made.id).amount == Decimal(6500)
 
 
 @pytest.mark.parametrize("lane", ["push", "pull"])
