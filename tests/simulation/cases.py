@@ -24,7 +24,7 @@ _STAGES = ("Q1", "Q0", "D", "P", "N")
 class Act:
     """Something a person does: at a time, or right at a call of the engine to a CRM (`ambush`)."""
 
-    who: str  #: `alpha`, `beta` (CRM users), `desk` (store users), `admin`
+    who: str  #: `alpha`, `beta` (CRM users), `desk` (store users), `admin`, `operator`
     verb: str
     at: float
     args: dict[str, Any]
@@ -149,14 +149,29 @@ def _richer(case: Case) -> Case:
         *((0.1, _administration(rng, case)) for _ in range(6)),
     )
     acts = [*case.acts, *(act for chance, act in rare if rng.random() < chance)]
-    return replace(
+    told = replace(
         case,
-        acts=tuple(sorted(acts, key=lambda a: a.at)),
         clocks=rng.choice((1, 2)),
         quotas={name: rng.randint(40, 120) for name in CRMS if rng.random() < 0.25},
         calm=_calm(rng, case) if rng.random() < 0.4 else (),
         calm_is_deaf=rng.random() < 0.5,
     )
+    acts += _operations(rng, case)
+    return replace(told, acts=tuple(sorted(acts, key=lambda a: a.at)))
+
+
+def _operations(rng: random.Random, case: Case) -> list[Act]:
+    """What an operator does to a whole connection: undo its runs, stop it and let it go on."""
+    acts = []
+    for _ in range(rng.choice((0, 0, 1, 2))):
+        args: dict[str, Any] = {"crm": rng.choice(CRMS), "back": rng.choice((0, 0, 1))}
+        acts.append(Act("operator", "undo_run", rng.uniform(5, case.seconds), args))
+    if rng.random() < 0.2:
+        args = {"crm": rng.choice((*CRMS, "*")), "writes_only": rng.random() < 0.5}
+        since = rng.uniform(1, case.seconds - 3)
+        acts.append(Act("operator", "stop", since, args))
+        acts.append(Act("operator", "resume", since + rng.uniform(1.5, 8), {"crm": args["crm"]}))
+    return acts
 
 
 def _calm(rng: random.Random, case: Case) -> tuple[Act, ...]:

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import select
 
+from reconciler.merge import same
+from registration_core.contracts import Fields
 from registration_core.model import Registration
 from registration_core.store import audit, repository
 from registration_core.store.tables import AuditEventRow, ClaimRow, ConflictCheckRow, OutboxRow
+from sync.ledger.gates import HeldChangeRow, HeldRow
 from sync.ledger.tables import DeadLetterRow, IntentRow, LinkRow, SyncConflictRow
 from tests.simulation.play import Play
 from tests.simulation.truth import Token, token
@@ -30,6 +33,8 @@ class Evidence:
     claims: list[ClaimRow]
     checks: dict[str, ConflictCheckRow]
     pending: list[IntentRow]
+    #: Changes that undone runs name, with what is done of each: it is declined, or put back.
+    undone: list[tuple[HeldChangeRow, str]]
     events: dict[str, list[dict[str, object]]] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
 
@@ -61,15 +66,35 @@ def gather(play: Play) -> Evidence:
             claims=rows(ClaimRow),
             checks={row.id: row for row in rows(ConflictCheckRow)},
             pending=[row for row in rows(IntentRow) if row.state == "pending"],
+            undone=[
+                (change, state)
+                for change, state in session.execute(
+                    select(HeldChangeRow, HeldRow.state)
+                    .join(HeldRow, HeldRow.id == HeldChangeRow.held_id)
+                    .where(HeldRow.cap == "undo")
+                )
+            ],
             events=events,
             broken=[f"{b.subject} {b.seq}: {b.what}" for b in audit.verify(session)[1]],
         )
 
 
 def kept(seen: Evidence) -> set[Token]:
-    """Every value that a conflict names, whoever won."""
+    """Every value that a conflict names, whoever won, or the undo of a run."""
     found = set()
+    for change, _ in seen.undone:
+        found |= {token(name, value) for name, value in change.values.items() if name in GROUP_OF}
     for row in seen.conflicts:
         for side in (row.store, row.remote, row.chosen or {}):
             found |= {token(name, value) for name, value in side.items() if name in GROUP_OF}
     return found
+
+
+def declined(seen: Evidence, link: LinkRow, ours: Fields) -> bool:
+    """Whether the undo of a run keeps what stands here from going there."""
+    return any(
+        state == "discarded"
+        and (change.registration_id, change.connection) == (link.registration_id, link.connection)
+        and all(n in change.values and same(change.values[n], v) for n, v in ours.items())
+        for change, state in seen.undone
+    )

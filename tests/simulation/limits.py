@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from tests.simulation.evidence import gather, kept
+from tests.simulation.evidence import declined, gather, kept
 from tests.simulation.play import Play
 from tests.simulation.truth import TOKENS, Token, token
 
@@ -49,12 +49,14 @@ def late(play: Play, edited: set[Token]) -> list[str]:
         written = play.stage.truth.written_at[what]
         for link in seen.links:
             record = play.orgs[link.connection].record(link.object, link.record_id)
-            ours = token(what[0], getattr(seen.registrations[link.registration_id], what[0]))
+            held = getattr(seen.registrations[link.registration_id], what[0])
+            ours = token(what[0], held)
             mine = f"{link.connection} {link.record_id}" in written or ours == what
             if record is None or record.gone is not None or link.state != "active" or not mine:
                 continue
             theirs = next(token(o, record.fields[t]) for t, o in TOKENS.items() if o == what[0])
             listed = (link.registration_id, link.connection) in dead
+            listed = listed or declined(seen, link, {what[0]: held})
             if not (ours == theirs == what) and not listed:
                 found.append(f"I7 {what} is late: {ours} here, {theirs} in {link.connection}")
     return found

@@ -278,6 +278,18 @@ MUTANTS: tuple[Mutant, ...] = (
         ("throttled",),
     ),
     Mutant(
+        "a stop that nobody heeds",
+        "I15",
+        {"sync.traffic.switch.require_going": without.nothing},
+        needs=_with("stop"),
+    ),
+    Mutant(
+        "runs undone over what was changed since",
+        "I1",
+        {"sync.repair.undoing._touched": without.said},
+        needs=_with("undo_run"),
+    ),
+    Mutant(
         "one state for all connections",
         "I16",
         {"sync.traffic.connection_state.held": without.alphas},

@@ -17,7 +17,7 @@ from registration_core import crm_changes
 from registration_core.contracts import ConnectionName
 from sync.plans.planning import REPEATS_AGAINST_A_PERSON
 from tests.simulation.cases import CRMS
-from tests.simulation.evidence import GROUP_OF, Evidence, gather, kept
+from tests.simulation.evidence import GROUP_OF, Evidence, declined, gather, kept
 from tests.simulation.limits import neighbours
 from tests.simulation.org import LATEST_SECONDS
 from tests.simulation.play import Play, mapping_of
@@ -105,11 +105,13 @@ def _diverged(play: Play, seen: Evidence) -> Iterator[str]:
         for group, names in (*_TWO_WAY.items(), ("stage", ("sales_stage",))):
             differ = [n for n in names if not same(ours.get(n), theirs.get(n))]
             listed = (link.id, group) in opened or (link.registration_id, link.connection) in dead
+            listed = listed or declined(seen, link, {n: ours.get(n) for n in differ})
             if differ and not listed:
                 shown = {n: (str(ours.get(n)), str(theirs.get(n))) for n in differ}
                 yield f"I3 {registration.number} and {name} {link.record_id} differ in {shown}"
         for n in ("registration_state", "protection_ends_on"):
-            if not same(ours.get(n), theirs.get(n)) and (link.registration_id, name) not in dead:
+            listed = (link.registration_id, name) in dead or declined(seen, link, {n: ours.get(n)})
+            if not same(ours.get(n), theirs.get(n)) and not listed:
                 yield f"I3 {n} is {ours.get(n)} here and {theirs.get(n)} in {name}"
     yield from _unlinked(seen)
     for intent in seen.pending:
@@ -160,7 +162,11 @@ def _back_and_forth(play: Play, seen: Evidence) -> Iterator[str]:
 def _false_conflicts(play: Play, seen: Evidence) -> Iterator[str]:
     """A conflict is kept where two people wrote, not where one wrote over what he had seen."""
     truth = play.stage.truth
+    undone = {(change.registration_id, change.connection) for change, _ in seen.undone}
+    links = {link.id: (link.registration_id, link.connection) for link in seen.links}
     for row in seen.conflicts:
+        if links.get(row.link_id) in undone:
+            continue  # what the store keeps is older than what stands there again
         for name in GROUP_OF.keys() & row.store.keys() & row.remote.keys():
             ours, theirs = token(name, row.store[name]), token(name, row.remote[name])
             asked = any(row.id in str(e["internal"]) for e in _decisions(seen))
@@ -179,7 +185,7 @@ def _decisions(seen: Evidence) -> Iterator[dict[str, object]]:
 def _waste(play: Play, seen: Evidence) -> Iterator[str]:
     """I4: a value is written to a record once, and again only after somebody changed it there."""
     truth = play.stage.truth
-    people = sum(1 for _ in _decisions(seen))
+    people = sum(1 for _ in _decisions(seen)) + len(seen.undone)
     written = Counter((f"{w.crm} {w.record_id}", w.what) for w in truth.sync_writes)
     for (place, what), times in written.items():
         edits = sum(v[0] == what[0] and place in at for v, at in truth.written_at.items())

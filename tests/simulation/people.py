@@ -1,4 +1,4 @@
-"""What people do in a story: CRM users, CRM admins, the desk at the store, admins of the sync."""
+"""What people do in a story: CRM users and admins, the desk at the store, admins and operators."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from registration_core.store.database import StoreUnavailable
 from registration_core.submission import Submission
 from sync import checking
 from sync.conflicts import resolving
-from sync.ledger.tables import LinkProposalRow, SyncConflictRow
+from sync.ledger.tables import IntentRow, LinkProposalRow, SyncConflictRow, SyncRunRow
 from sync.links import linking
+from sync.repair import undoing
+from sync.traffic import switch
 from tests import world
 from tests.simulation.cases import Act
 from tests.simulation.org import SimOrg
@@ -53,9 +55,11 @@ class People:
 
     def perform(self, act: Act) -> None:
         """Do what somebody does; what the store or the CRM refuses is refused to that person."""
-        doing = {"admin": self._administer, "desk": self._at_the_desk}.get(
-            act.who, self._in_the_crm
-        )
+        doing = {
+            "admin": self._administer,
+            "desk": self._at_the_desk,
+            "operator": self._operate,
+        }.get(act.who, self._in_the_crm)
         try:
             doing(act)
         except (DealregError, ValueError) as refusal:
@@ -238,3 +242,27 @@ class People:
         else:
             self._play.retry_letters()
         self._play.stage.scheduler.note(f"admin {act.verb} {act.args}")
+
+    def _operate(self, act: Act) -> None:
+        play, crm = self._play, act.args["crm"]
+        if act.verb == "undo_run":
+            with play.database.read() as session:
+                wrote = select(IntentRow.run_id).where(
+                    IntentRow.operation == "update", IntentRow.state == "done"
+                )
+                found = session.scalars(
+                    select(SyncRunRow.id)
+                    .where(SyncRunRow.connection == crm, SyncRunRow.id.in_(wrote))
+                    .order_by(SyncRunRow.started_at.desc(), SyncRunRow.id)
+                    .offset(act.args["back"])
+                ).first()
+            if found is not None:
+                undoing.undo(play.runtime, found, world.BEN, dry_run=False)
+        elif act.verb == "stop":
+            only = act.args["writes_only"]
+            switch.stop(play.database, world.BEN, crm, writes_only=only)
+            play.stage.truth.stopped_at[crm] = play.stage.scheduler.seconds, only
+        else:
+            play.stage.truth.stopped_at.pop(crm, None)
+            switch.resume(play.database, world.BEN, crm)
+        play.stage.scheduler.note(f"operator {act.verb} {act.args}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 from prometheus_client import CollectorRegistry
@@ -276,6 +277,9 @@ class Play:
         scheduler.note("--- faults end, healing begins")
         for org in self.orgs.values():
             org.mend_schema()
+        for act in case.acts:
+            if act.verb == "stop":
+                self.people.perform(replace(act, verb="resume"))
         scheduler.run(case.seconds + 120)
         if self.busy:
             self.unexpected.append(f"still busy long after the faults ended: {self.busy}")

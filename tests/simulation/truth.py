@@ -87,7 +87,10 @@ class Truth:
     automated: Counter[tuple[str, Token]] = field(default_factory=Counter)
     #: When clocks fired a slot, in virtual seconds, by the nudge.
     fired: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    #: Calls that should not have been made: too soon after a throttling, or from the reserve.
+    #: Since when an operator has stopped a CRM, or `*`, and whether only writing.
+    stopped_at: dict[str, tuple[float, bool]] = field(default_factory=dict)
+    #: Calls that should not have been made: too soon after a throttling, from the reserve, or while
+    #: an operator has stopped them.
     forbidden: list[str] = field(default_factory=list)
     #: Races that occurred, by name.
     probes: dict[str, int] = field(default_factory=lambda: defaultdict(int))

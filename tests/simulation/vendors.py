@@ -102,6 +102,11 @@ class SimConnector(MemoryConnector):
             self.stage.truth.forbidden.append(
                 f"{about}: it had asked for quiet until {self.closed_until:.1f}"
             )
+        for scope in (self.name, "*"):
+            since, writes_only = self.stage.truth.stopped_at.get(scope, (seconds, False))
+            covered = operation in ("create", "update") or not writes_only
+            if seconds > since + IN_FLIGHT_SECONDS and covered:
+                self.stage.truth.forbidden.append(f"{about}: it was stopped at {since:.1f}")
         if guard._lane.get() is BULK and 0.0 <= seconds - self.closed_until < SLOW_SECONDS:
             self.slow_calls += 1
             self.stage.truth.probes["a slow start after a CRM asked for quiet"] += 1

@@ -214,3 +214,7 @@ def yes(*_args: Any, **_kwargs: Any) -> bool:
 
 def empty(*_args: Any, **_kwargs: Any) -> dict[str, Any]:
     return {}
+
+
+def said(*_args: Any, **_kwargs: Any) -> str:
+    return ""
