@@ -15,7 +15,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -118,12 +118,16 @@ class Stand:
         for crm in CRMS:
             self.control("PUT", f"/crms/{crm}/webhooks", {"on": on})
 
-    def seed(self, count: int, start: int = 0) -> list[str]:
+    def seed(
+        self, count: int, start: int = 0, owners: Mapping[ConnectionName, str] | None = None
+    ) -> list[str]:
         """Make approved, converted registrations that no CRM holds yet; returns their ids.
 
-        They are numbered from `start` on.
+        They are numbered from `start` on, and have these owners in the CRMs.
         """
-        made = [_registration(self.runtime, n) for n in range(start, start + count)]
+        owned = {} if owners is None else owners
+        numbers = range(start, start + count)
+        made = [replace(_registration(self.runtime, n), owners=owned) for n in numbers]
         with self.runtime.database.begin() as unit:
             known = {p.code: p for p in repository.partners(unit.session)}
             partner = known.get("stand") or use_cases.add_partner(

@@ -1,9 +1,9 @@
 """Measures what the sync engine costs and how fast it is, on the sandbox.
 
 Type: `python -m benchmarks.sync_economy` (10,000 changes), `--quick` (2,000, extrapolated).
-The stand-ins answer after 20 ms and refuse nobody. Calls are counted at the stand-ins, one drain
-after another; speed and recovery are measured on processes as the Procfile starts them. The last
-line of the output is one JSON object.
+The stand-ins answer after 20 ms and refuse nobody. Calls are counted at the stand-ins; speed and
+recovery are measured on processes as the Procfile starts them. The last line of the output is one
+JSON object.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -24,6 +25,7 @@ from benchmarks import sync_speed
 from benchmarks.stand import CONNECTIONS, PLACES, REP, Stand, opened
 from connectors.port import CrmConnector, FieldChange
 from registration_core.contracts import ConnectionName
+from registration_core.store import repository
 from sync import pull, push, runs
 from sync.ledger.tables import IntentRow
 
@@ -49,28 +51,37 @@ def main() -> None:
         print(f"calls per {PER} are extrapolated from {changes} changes")
     began = time.monotonic()
     with opened(options.store) as stand:
-        ids = stand.seed(changes)
-        figures = economy(stand, ids)
+        stand.webhooks(on=False)
+        idle = {"idle_calls_per_day": idle_calls(stand)}
+        ids = agreed(stand, changes)
+        figures = economy(stand, ids) | idle
         figures |= sync_speed.speed(stand, ids)
     took = time.monotonic() - began
     print(f"took {took:.0f} s in all, load {os.getloadavg()[0]:.1f} after")
     print(json.dumps(figures))
 
 
+def agreed(stand: Stand, count: int) -> list[str]:
+    """Make registrations that are linked everywhere, agreed, and seen since; return their ids.
+
+    The first goes alone: the others are made with what it was given by the CRMs, its owners.
+    """
+    ids = stand.seed(1)
+    settle(stand)
+    with stand.runtime.database.read() as session:
+        owners = repository.registration(session, ids[0]).owners
+    ids += stand.seed(count - 1, start=1, owners=owners)
+    settle(stand)
+    stand.require_clean()
+    return ids
+
+
 def economy(stand: Stand, ids: Sequence[str]) -> dict[str, Any]:
     """Count the calls for one change of each of these registrations, and for users' changes."""
     audits, changes = Audits(stand), len(ids)
-    stand.webhooks(on=False)
-    idle = idle_calls(stand)
-    for name in CONNECTIONS:
-        drain(stand, name)
-    settle(stand)  # brings what the CRMs filled in: owners
-    stand.require_clean()
-    audits.calls.clear()
     writes, before = writes_of(stand), calls(stand)
     stand.change(ids, Decimal(100_002))
-    for name in CONNECTIONS:
-        drain(stand, name)
+    everywhere(stand, drain)
     sent = calls(stand) - before
     outbound = {name: (sent[name] - audits.calls[name]) * PER / changes for name in CONNECTIONS}
     audited = sum(audits.calls.values()) * PER / changes
@@ -84,8 +95,7 @@ def economy(stand: Stand, ids: Sequence[str]) -> dict[str, Any]:
         "calls_per_10000_outbound_all": round(sum(outbound.values()), 1),
         "audit_calls_per_10000": round(audited, 1),
         "polling_calls_per_10000": rounded(echo),
-        "calls_per_10000_inbound": rounded(inbound(stand, min(changes, EDITS_MAX))),
-        "idle_calls_per_day": idle,
+        "calls_per_10000_inbound": rounded(inbound(stand, ids)),
         "write_amplification": round(amplification, 4),
     }
 
@@ -103,18 +113,20 @@ def idle_calls(stand: Stand) -> dict[str, int]:
     return {name: n * 86_400 // POLL_SECONDS for name, n in (calls(stand) - before).items()}
 
 
-def inbound(stand: Stand, edits: int) -> dict[str, float]:
-    """Let a user change records of one CRM after another; return calls per 10,000 to take it in."""
+def inbound(stand: Stand, ids: Sequence[str]) -> dict[str, float]:
+    """Let users change some records of each CRM; return its calls per 10,000 to take them in."""
+    edits = min(len(ids) // len(CONNECTIONS), EDITS_MAX)
     found = {}
-    for name, crm in CONNECTIONS.items():
-        object_name, _, deal_name = PLACES[crm]
-        for place, record in enumerate(list(stand.records(crm).values())[:edits]):
-            body = {"fields": {deal_name: f"By {crm} {place}"}, "user": REP}
-            stand.control("PATCH", f"/crms/{crm}/objects/{object_name}/{record['id']}", body)
+    for number, (name, crm) in enumerate(CONNECTIONS.items()):
+        (object_name, _, deal_name), records = PLACES[crm], stand.records(crm)
+        for each in ids[number * edits : (number + 1) * edits]:
+            body = {"fields": {deal_name: f"By {crm} {each}"}, "user": REP}
+            path = f"/crms/{crm}/objects/{object_name}/{records[each]['id']}"
+            stand.control("PATCH", path, body)
         before = calls(stand)
         take(stand, name)
         found[name] = (calls(stand) - before)[name] * PER / edits
-        settle(stand)
+    settle(stand)
     return found
 
 
@@ -159,13 +171,16 @@ def take(stand: Stand, name: str) -> None:
         continue
 
 
+def everywhere(stand: Stand, work: Callable[[Stand, ConnectionName], None]) -> None:
+    """Do a connection's work at all of them at once, as workers do."""
+    with ThreadPoolExecutor(len(CONNECTIONS)) as pool:
+        list(pool.map(lambda name: work(stand, name), CONNECTIONS))
+
+
 def settle(stand: Stand) -> None:
     """Push, poll and pull everywhere, then push what that made due."""
-    for name in CONNECTIONS:
-        drain(stand, name)
-        take(stand, name)
-    for name in CONNECTIONS:
-        drain(stand, name)
+    for work in (drain, take, drain):
+        everywhere(stand, work)
 
 
 def writes_of(stand: Stand) -> int:
