@@ -143,11 +143,8 @@ class SimOrg(MemoryOrg):
             if not self.stage.was_delayed():  # another worker has written it meanwhile
                 truth.idle[place] += len(fields) - len(moved)
             had_read = truth.last_read.get(f"{place} Stage") == token("Stage", before["Stage"])
-            if (
-                had_read
-                and "Stage" in moved
-                and {before["Stage"], record.fields["Stage"]} == {"Q0", "Q1"}
-            ):
+            alike = {before["Stage"], record.fields["Stage"]} == {"Q0", "Q1"}
+            if alike and "Stage" in moved and had_read and not self.stage.was_delayed():
                 truth.relabelled.append(place)
         for name in moved:
             if name not in TOKENS:
