@@ -30,6 +30,8 @@ from sync import pull, push, runs
 from sync.ledger.tables import IntentRow
 
 FULL, QUICK = 10_000, 2_000
+#: Changes whose latency is measured, each way.
+TRICKLE, QUICK_TRICKLE = 60, 30
 #: What conclusions are drawn for, whatever was measured.
 PER = 10_000
 #: Seconds between two scheduled polls, as shipped.
@@ -55,7 +57,7 @@ def main() -> None:
         idle = {"idle_calls_per_day": idle_calls(stand)}
         ids = agreed(stand, changes)
         figures = economy(stand, ids) | idle
-        figures |= sync_speed.speed(stand, ids)
+        figures |= sync_speed.speed(stand, ids, QUICK_TRICKLE if options.quick else TRICKLE)
     took = time.monotonic() - began
     print(f"took {took:.0f} s in all, load {os.getloadavg()[0]:.1f} after")
     print(json.dumps(figures))
@@ -116,18 +118,22 @@ def idle_calls(stand: Stand) -> dict[str, int]:
 def inbound(stand: Stand, ids: Sequence[str]) -> dict[str, float]:
     """Let users change some records of each CRM; return its calls per 10,000 to take them in."""
     edits = min(len(ids) // len(CONNECTIONS), EDITS_MAX)
-    found = {}
-    for number, (name, crm) in enumerate(CONNECTIONS.items()):
+    parts = {name: ids[n * edits : (n + 1) * edits] for n, name in enumerate(CONNECTIONS)}
+
+    def edit(stand: Stand, name: ConnectionName) -> None:
+        crm = CONNECTIONS[name]
         (object_name, _, deal_name), records = PLACES[crm], stand.records(crm)
-        for each in ids[number * edits : (number + 1) * edits]:
+        for each in parts[name]:
             body = {"fields": {deal_name: f"By {crm} {each}"}, "user": REP}
             path = f"/crms/{crm}/objects/{object_name}/{records[each]['id']}"
             stand.control("PATCH", path, body)
-        before = calls(stand)
-        take(stand, name)
-        found[name] = (calls(stand) - before)[name] * PER / edits
+
+    everywhere(stand, edit)
+    before = calls(stand)
+    everywhere(stand, take)
+    taken = calls(stand) - before
     settle(stand)
-    return found
+    return {name: taken[name] * PER / edits for name in CONNECTIONS}
 
 
 class Audits:

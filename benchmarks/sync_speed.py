@@ -22,8 +22,8 @@ from sync.ledger.tables import LeaseRow
 from sync.process.linger import WINDOW
 from tests import servers
 
-#: Changes a second when latency is measured, and how many in all.
-RATE, TRICKLE = 5, 60
+#: Changes a second when latency is measured.
+RATE = 5
 #: Changes that a worker makes before it is measured: it reads schemas first.
 WARM_UP = 100
 #: Longest that anything is waited for, in seconds.
@@ -79,7 +79,7 @@ def working(stand: Stand, count: int) -> Iterator[list[Worker]]:
             worker.end()
 
 
-def speed(stand: Stand, ids: Sequence[str]) -> dict[str, Any]:
+def speed(stand: Stand, ids: Sequence[str], trickle: int) -> dict[str, Any]:
     """Measure one worker under load, latencies of a trickle, and recovery from bad luck.
 
     The registrations are linked, agreed and seen everywhere.
@@ -91,7 +91,7 @@ def speed(stand: Stand, ids: Sequence[str]) -> dict[str, Any]:
         _quiet(stand)
         figures = _throughput(stand, worker, ids)
         figures["worker_rss_mb"] = round(worker.memory_mb(), 1)
-        some = ids[:TRICKLE]
+        some = ids[:trickle]
         figures |= _percentiles("push", _push_latencies(stand, some))
         stand.webhooks(on=True)
         figures |= _percentiles("pull", _pull_latencies(stand, some))

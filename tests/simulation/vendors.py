@@ -41,6 +41,7 @@ from connectors.port import (
 from registration_core.contracts import Condition, Fields
 from sync.traffic import budget, guard
 from tests.simulation.org import LATEST_SECONDS, SimOrg
+from tests.simulation.scheduler import Actor
 from tests.simulation.stage import Stage
 from tests.simulation.truth import TOKENS, token
 
@@ -80,8 +81,9 @@ class SimConnector(MemoryConnector):
         self.writes = 0
         #: Calls of the quota that are used, and as far as the engine was told.
         self.used = self.told_used = 0
-        #: Until when the CRM has asked to be left alone, and since when the engine knows.
+        #: Until when the CRM has asked to be left alone, since when, and whom.
         self.closed_until = self.closed_since = -SLOW_SECONDS
+        self.asked: Actor | None = None
         #: Bulk calls in the first seconds after that.
         self.slow_calls = 0
         self.failed = False
@@ -98,7 +100,8 @@ class SimConnector(MemoryConnector):
         """Count a call against the quota, and tell of one that should not have been made."""
         seconds, quota = self.stage.scheduler.seconds, self.stage.case.quotas.get(self.name)
         about = f"{self.name} {operation} at {seconds:.1f}"
-        if self.closed_since + IN_FLIGHT_SECONDS < seconds < self.closed_until:
+        heard = self.asked is None or not self.asked.dead  # who died may have told nobody
+        if heard and self.closed_since + IN_FLIGHT_SECONDS < seconds < self.closed_until:
             self.stage.truth.forbidden.append(
                 f"{about}: it had asked for quiet until {self.closed_until:.1f}"
             )
@@ -174,7 +177,10 @@ class SimConnector(MemoryConnector):
         if "error_before" in struck:
             error = CrmUnavailable("the CRM is down", connection=self.name, operation=operation)
         elif "throttled" in struck:
-            self.closed_since = self.stage.scheduler.seconds
+            self.closed_since, self.asked = (
+                self.stage.scheduler.seconds,
+                self.stage.scheduler.current,
+            )
             self.closed_until = self.closed_since + struck["throttled"]
             self.slow_calls = 0
             error = RateLimited(
