@@ -166,7 +166,7 @@ def _looked_up(
     if isinstance(record, Gone):
         return record
     if mapping is None:
-        return Stale(record.record_id)
+        return PartlyThere(record.record_id, {})
     wrote = to_store(mapping, intent.payload).fields
     holds = to_store(mapping, record.fields).fields
     # A payload that the mapping of today cannot read proves nothing.

@@ -171,8 +171,8 @@ def _settle(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome: 
     # A write arrives whole: what is partly there was there, and somebody changed the rest since.
     arrived = isinstance(outcome, Written) or (isinstance(outcome, PartlyThere) and outcome.agreed)
     intent.state = "done" if arrived else "not_done"
-    if intent.operation == "update" and not isinstance(outcome, Written | PartlyThere):
-        intent.state = "refused"
+    if intent.operation == "update" and not isinstance(outcome, Written | PartlyThere | Gone):
+        intent.state = "refused"  # of a record that is gone, nobody knows what it held before
     intent.outcome, intent.settled_at = repr(outcome)[:2000], unit.now
     if intent.state == "refused" or isinstance(outcome, Refused | Deferred):
         intent.audit_since = None  # nothing was written, so nothing was overwritten
