@@ -125,9 +125,8 @@ class Stand:
 
         They are numbered from `start` on, and have these owners in the CRMs.
         """
-        owned = {} if owners is None else owners
         numbers = range(start, start + count)
-        made = [replace(_registration(self.runtime, n), owners=owned) for n in numbers]
+        made = [replace(_registration(self.runtime, n), owners=owners or {}) for n in numbers]
         with self.runtime.database.begin() as unit:
             known = {p.code: p for p in repository.partners(unit.session)}
             partner = known.get("stand") or use_cases.add_partner(

@@ -174,7 +174,7 @@ class IntentRow(Base):
     #: undone something that this write knows nothing of.
     link_version: Mapped[int | None]
     #: `pending`, `done`, `not_done`, `set_aside` (not done when it was looked up, and audited),
-    #: `refused` (an update that the CRM answered it had not done) or `observed` (would have been
+    #: `refused` (an update that the CRM answered it will not do) or `observed` (would have been
     #: written, mode observe).
     state: Mapped[str] = mapped_column(String(16))
     outcome: Mapped[str] = mapped_column(Text)

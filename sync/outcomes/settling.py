@@ -168,11 +168,7 @@ def _links_of(
 
 
 def _settle(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome: Outcome) -> None:
-    # A write arrives whole: what is partly there was there, and somebody changed the rest since.
-    arrived = isinstance(outcome, Written) or (isinstance(outcome, PartlyThere) and outcome.agreed)
-    intent.state = "done" if arrived else "not_done"
-    if intent.operation == "update" and not isinstance(outcome, Written | PartlyThere | Gone):
-        intent.state = "refused"  # of a record that is gone, nobody knows what it held before
+    intent.state = _state_after(intent, outcome)
     intent.outcome, intent.settled_at = repr(outcome)[:2000], unit.now
     if intent.state == "refused" or isinstance(outcome, Refused | Deferred):
         intent.audit_since = None  # nothing was written, so nothing was overwritten
@@ -203,6 +199,15 @@ def _settle(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome: 
             postpone(unit, intent, outcome.reason, wait, counted=counted)
         case _:
             assert_never(outcome)
+
+
+def _state_after(intent: IntentRow, outcome: Outcome) -> str:
+    if isinstance(outcome, PartlyThere):
+        # A write arrives whole: what is partly there was there, and somebody changed the rest since.
+        return "done" if outcome.agreed else "not_done"
+    if intent.operation == "update" and isinstance(outcome, Stale | Refused):
+        return "refused"
+    return "done" if isinstance(outcome, Written) else "not_done"
 
 
 def _written(unit: UnitOfWork, intent: IntentRow, link: LinkRow | None, outcome: Written) -> None:

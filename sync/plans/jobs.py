@@ -40,7 +40,8 @@ class Job:
     link: LinkRow | None
     #: The outbox row's `wanted`, read before the registration.
     wanted: int
-    #: Writes of ours that may yet take effect, and the fields that a person is asked about then.
+    #: Writes of ours that may yet take effect and, where there are any, the fields that a person is
+    #: asked about.
     delayed: tuple[Delayed, ...] = ()
     asked: frozenset[str] = frozenset()
     #: Changes that a person has discarded, in our terms, and by their object creates of

@@ -286,7 +286,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "runs undone over what was changed since",
         "I1",
-        {"sync.repair.undoing._touched": without.said},
+        {"sync.repair.undoing._touched": without.no_reason},
         needs=_with("undo_run"),
     ),
     Mutant(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import math
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -36,6 +37,8 @@ class Actor:
     baton: threading.Lock = field(default_factory=threading.Lock)
     dead: bool = False
     ended: bool = False
+    #: When it was killed, in virtual seconds.
+    died_at: float = math.inf
     #: Its process stands still (a long pause of the machine): nothing of it runs, renewals neither.
     stalled: bool = False
     #: It stood still right before the call that it is in.
@@ -112,7 +115,7 @@ class Scheduler:
             raise Killed
         if self.kills(me):
             self.note("killed")
-            me.dead = True
+            me.dead, me.died_at = True, self.seconds
             raise Killed
         self.wake(me, self.rng.random() * 0.03 if seconds is None else seconds)
         self._pass_on(me)

@@ -20,7 +20,10 @@ def kinds(violations: list[str]) -> set[str]:
 
 
 def shrink(case: Case, run: Callable[[Case], list[str]]) -> Case:
-    """Return the smallest story found that breaks an invariant that `case` breaks."""
+    """Return the smallest story found that breaks an invariant that `case` breaks.
+
+    A story that breaks none is returned as it is.
+    """
     wanted = kinds(run(case))
     tries = 0
 
@@ -29,7 +32,7 @@ def shrink(case: Case, run: Callable[[Case], list[str]]) -> Case:
         tries += 1
         return tries <= TRIES_MAX and bool(kinds(run(smaller)) & wanted)
 
-    shrunk = True
+    shrunk = bool(wanted)
     while shrunk and tries < TRIES_MAX:
         shrunk = False
         for smaller in _smaller(case):

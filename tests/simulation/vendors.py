@@ -100,8 +100,9 @@ class SimConnector(MemoryConnector):
         """Count a call against the quota, and tell of one that should not have been made."""
         seconds, quota = self.stage.scheduler.seconds, self.stage.case.quotas.get(self.name)
         about = f"{self.name} {operation} at {seconds:.1f}"
-        heard = self.asked is None or not self.asked.dead  # who died may have told nobody
-        if heard and self.closed_since + IN_FLIGHT_SECONDS < seconds < self.closed_until:
+        known = self.closed_since + IN_FLIGHT_SECONDS
+        told = self.asked is None or self.asked.died_at > known  # who died at once told nobody
+        if told and known < seconds < self.closed_until:
             self.stage.truth.forbidden.append(
                 f"{about}: it had asked for quiet until {self.closed_until:.1f}"
             )

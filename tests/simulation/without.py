@@ -216,5 +216,5 @@ def empty(*_args: Any, **_kwargs: Any) -> dict[str, Any]:
     return {}
 
 
-def said(*_args: Any, **_kwargs: Any) -> str:
+def no_reason(*_args: Any, **_kwargs: Any) -> str:
     return ""

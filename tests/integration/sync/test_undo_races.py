@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from connectors.memory import MemoryFault
+from registration_core.contracts import Fields
 from registration_core.errors import DomainRefusal
 from registration_core.fields import FieldGroup
 from registration_core.model import Registration
 from sync import push
 from sync.conflicts import resolving
 from sync.conflicts.resolving import Conflict
+from sync.plans.planning import REPEATS_AGAINST_A_PERSON
 from sync.repair import undoing
 from tests.integration.sync.test_holding import push_runs
 from tests.integration.sync.test_link_or_create import meanwhile
@@ -96,27 +98,6 @@ def test_an_undo_whose_write_is_sent_again_is_not_taken_for_a_late_write(
     world.settle()
     assert [each.id for each in conflicts(world)] == [found.id]
     assert world.deal(HOME, "Amount") == Decimal(7000)
-
-
-def test_a_late_write_of_an_undo_takes_back_no_decision_made_since(
-    world: World, deal: Registration
-) -> None:
-    (found,) = conflicts(world)
-    resolving.resolve(world.runtime, found.id, "ours", BEN)
-    world.settle()
-    resolving.undo(world.runtime, found.id, BEN)
-    world.doors[HOME].fail(MemoryFault.UNAVAILABLE, "update")
-    world.settle()
-    world.settle()
-    resolving.resolve(world.runtime, found.id, {"amount": Decimal(5000)}, BEN)
-    world.settle()
-    (record_id,) = world.deals(HOME)
-    org = world.orgs[HOME]
-    org.edit("Deal", record_id, {"Amount": Decimal(7000)}, org.us)
-    world.settle()
-    world.settle()
-    assert world.registration(deal.id).amount == Decimal(5000)
-    assert world.deal(HOME, "Amount") == Decimal(5000)
 
 
 @pytest.mark.parametrize("taken_over", [False, True], ids=["registered", "converted"])
@@ -232,6 +213,26 @@ def test_the_write_that_carries_one_undo_out_does_not_forget_another(
     assert world.deal(HOME, "Close") == date(2027, 2, 2)
 
 
+def test_the_breaker_does_not_count_what_an_undo_puts_back(world: World) -> None:
+    made = world.approved()
+    world.settle()
+    for amount in (6000, 9000):
+        world.update(made.number, amount=Decimal(amount))
+        world.settle()
+    undoing.undo(world.runtime, push_runs(world)[0].id, BEN, dry_run=False)
+    world.settle()
+    assert world.deal(HOME, "Amount") == Decimal(6000)
+    world.update(made.number, amount=Decimal(6000))
+    world.settle()
+    for other in range(REPEATS_AGAINST_A_PERSON):
+        world.edit(HOME, Amount=Decimal(7000 + other))
+        world.settle()
+        assert world.deal(HOME, "Amount") == Decimal(6000)
+    world.edit(HOME, Amount=Decimal(8000))
+    world.settle()
+    assert [each.remote["amount"] for each in conflicts(world)] == [Decimal(8000)]
+
+
 def test_the_undo_of_a_run_while_another_write_has_no_answer_is_not_forgotten(
     world: World,
 ) -> None:
@@ -248,8 +249,13 @@ def test_the_undo_of_a_run_while_another_write_has_no_answer_is_not_forgotten(
     assert world.deal(HOME, "Amount") == Decimal(5000)
 
 
+@pytest.mark.parametrize(
+    ("choice", "amount"),
+    [("ours", 6000), ({"amount": Decimal(5000)}, 5000)],
+    ids=["ours", "what was agreed on before"],
+)
 def test_a_late_write_of_an_undo_does_not_take_back_the_next_decision(
-    world: World, deal: Registration
+    world: World, deal: Registration, choice: Literal["ours"] | Fields, amount: int
 ) -> None:
     (found,) = conflicts(world)
     resolving.resolve(world.runtime, found.id, "ours", BEN)
@@ -260,17 +266,17 @@ def test_a_late_write_of_an_undo_does_not_take_back_the_next_decision(
     world.settle()
     assert world.deal(HOME, "Amount") == Decimal(7000)
     (again,) = conflicts(world)
-    resolving.resolve(world.runtime, again.id, "ours", BEN)
+    resolving.resolve(world.runtime, again.id, choice, BEN)
     world.settle()
-    assert world.deal(HOME, "Amount") == Decimal(6000)
+    assert world.deal(HOME, "Amount") == Decimal(amount)
 
     (record_id,) = world.deals(HOME)
     org = world.orgs[HOME]
     org.edit("Deal", record_id, {"Amount": Decimal(7000)}, org.us)  # now it arrives
     world.settle()
     world.settle()
-    assert world.registration(deal.id).amount == Decimal(6000)
-    assert world.deal(HOME, "Amount") == Decimal(6000)
+    assert world.registration(deal.id).amount == Decimal(amount)
+    assert world.deal(HOME, "Amount") == Decimal(amount)
 
 
 def test_half_of_a_lost_undo_is_not_agreed_on(world: World, deal: Registration) -> None:
