@@ -19,9 +19,11 @@ from sqlalchemy import URL, create_engine, inspect, make_url, text
 from tests import conftest, servers
 
 PROJECT = Path(__file__).parents[2]
+#: A run that Ctrl-C ends, also where the tests run in the background of a shell, which ignores it.
 RUNNER = """
-import sys, time
+import signal, sys, time
 from tests import servers
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with getattr(servers, sys.argv[1])({}) as address:
     print(getattr(address, "render_as_string", lambda: address)(), flush=True)
     time.sleep(60)
